@@ -117,9 +117,9 @@ def particles(weights: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def fit(log_kp: np.ndarray) -> np.ndarray:
-    """Coefficients [5] in powers of theta = 5040/T: within 0.02 dex at 1800-7000 K, where molecules count."""
+    """Coefficients [5] in powers of theta = 5040/T: within 0.03 dex below 7000 K, where molecules count."""
     theta = 5040.0 / FIT_TEMPERATURE
-    weight = np.where((FIT_TEMPERATURE > 1800) & (FIT_TEMPERATURE < 7000), 1.0, 0.05)
+    weight = np.where(FIT_TEMPERATURE < 7000, 1.0, 0.05)
     return np.polynomial.Polynomial.fit(theta, log_kp, 4, w=weight).convert().coef
 
 
