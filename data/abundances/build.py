@@ -30,8 +30,8 @@ WEIGHTS = (
     "data/atomicweights.dat",
     "7d9292ee9ef343e21624cc3b5fdea695c55fca2fbe2cf35fbf7356ac88d54b79",
 )
-# ATLAS9 writes log10(N/N_total) to 0.01 dex with N(H)/N_total = 0.92040: the scale H = 12 lies 12.036 higher, and
-# 12.04 gives back the two-decimal entries of Grevesse & Sauval (1998, table 1)
+# ATLAS9 writes log10(N/N_total) to 0.01 dex with N(H)/N_total = 0.92040: the scale H = 12 lies 12.036
+# higher, and 12.04 gives back the two-decimal entries of Grevesse & Sauval (1998, table 1)
 ATLAS9_OFFSET = 12.04
 BARIUM_2021 = 2.27  # Asplund et al. (2021), table 2, and exojax; pysme has 2.17
 
@@ -57,7 +57,7 @@ def pysme_mixture(source: str, name: str) -> np.ndarray:
 
 
 def atomic_weights(table: str) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols [92] and standard atomic weights [92] from NIST's list (radioactive: the longest-lived isotope)."""
+    """Symbols [92] and standard atomic weights [92] from NIST's list (radioactive: longest-lived isotope)."""
     entry = re.compile(r"^(\d+)\s+([A-Z][a-z]?)\s+\d+\s+\S+\s+\S+\s+[\[]?([\d.]+)", re.MULTILINE)
     rows = {int(z): (symbol, float(weight)) for z, symbol, weight in entry.findall(table)}
     ordered = [rows[z] for z in range(1, ELEMENTS + 1)]

@@ -112,7 +112,7 @@ def absorbers(content: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def take(records: Iterator[str], count: int) -> np.ndarray:
-    """The next ``count`` numbers, six fields of ten characters a record; what follows the fields is a comment."""
+    """The next ``count`` numbers, six fields of ten characters a record; what follows is a comment."""
     text = [next(records)[:60].ljust(60) for _ in range(-(-count // 6))]
     fields = [line[start : start + 10] for line in text for start in range(0, 60, 10)]
     return np.array([float(field.replace(" ", "").replace(".E", "0E0")) for field in fields[:count]])

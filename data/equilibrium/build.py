@@ -31,11 +31,65 @@ LAST_IRWIN = 6000.0  # K: upper end of the polynomials of Irwin (1988) and Sauva
 FIT_TEMPERATURE = np.geomspace(1500.0, 15000.0, 93)  # K
 ELECTRON = 99  # "element" of the electron in turbospectrum's list; -1 electrons is a positive ion
 
-MOLECULES = (
-    "H2 H2+ CH NH OH C2 CN CO N2 NO O2 NS SiC SiH SiN SiO SiS SH CS SO S2 PH PO PN CP MgH MgO CaH CaO CaF CaCl AlH AlO "
-    "AlF AlCl NaH NaCl KCl HCl HF TiH TiO TiS VO CrH CrO MnH MnO FeH FeO NiH NiO ScO YO ZrO LaO BaO SrO CuH "
-    "H2O CO2 C2H HCN C3 C2H2 CH2 CH3 CH4 NH2 NH3 HCO H2S SO2 COS SiO2 SiC2 TiO2 VO2 ZrO2 AlOH Al2O CaOH MgOH NaOH KOH"
-).split()
+MOLECULES = [
+    *(
+        "H2",
+        "H2+",
+        "CH",
+        "NH",
+        "OH",
+        "C2",
+        "CN",
+        "CO",
+        "N2",
+        "NO",
+        "O2",
+        "NS",
+        "SiC",
+        "SiH",
+        "SiN",
+        "SiO",
+        "SiS",
+    ),
+    *(
+        "SH",
+        "CS",
+        "SO",
+        "S2",
+        "PH",
+        "PO",
+        "PN",
+        "CP",
+        "MgH",
+        "MgO",
+        "CaH",
+        "CaO",
+        "CaF",
+        "CaCl",
+        "AlH",
+        "AlO",
+    ),
+    *(
+        "AlF",
+        "AlCl",
+        "NaH",
+        "NaCl",
+        "KCl",
+        "HCl",
+        "HF",
+        "TiH",
+        "TiO",
+        "TiS",
+        "VO",
+        "CrH",
+        "CrO",
+        "MnH",
+        "MnO",
+    ),
+    *("FeH", "FeO", "NiH", "NiO", "ScO", "YO", "ZrO", "LaO", "BaO", "SrO", "CuH", "H2O", "CO2", "C2H", "HCN"),
+    *("C3", "C2H2", "CH2", "CH3", "CH4", "NH2", "NH3", "HCO", "H2S", "SO2", "COS", "SiO2", "SiC2", "TiO2"),
+    *("VO2", "ZrO2", "AlOH", "Al2O", "CaOH", "MgOH", "NaOH", "KOH"),
+]
 
 # these molecules take ExoMol's partition function instead: the cross-sections of their lines are made with it
 FROM_EXOMOL = {"C2", "TiO", "FeH", "H2O", "SH"}
@@ -51,7 +105,7 @@ DISSOCIATION_ENERGY = {
     "C2H2": 16.85,  # the same
     "SH": 3.62,  # Continetti et al. (1991)
     "MgO": 2.61,  # Operti et al. (1989); Bauschlicher et al. (1993)
-    "FeO": 4.17,  # Li et al. (2009), Metz et al. (2005)
+    "FeO": 4.18,  # Chestakov et al. (2005)
     "AlH": 2.99,  # Bauschlicher & Langhoff (1988)
     "SiH": 2.98,  # Berkowitz et al. (1987)
     "ScO": 6.94,  # Luo (2007)
@@ -126,7 +180,8 @@ def fit(log_kp: np.ndarray) -> np.ndarray:
 def constants() -> dict[str, np.ndarray]:
     r"""The table: from the law of mass action of statistical mechanics,
 
-    :math:`K_p = \prod_i [kT (2\pi m_i kT/h^2)^{3/2} Q_i]^{\nu_i} e^{-D_0/kT}`, molecule with nu = -1 (Tatum 1966, eq. 3).
+    :math:`K_p = \prod_i [kT (2\pi m_i kT/h^2)^{3/2} Q_i]^{\nu_i} e^{-D_0/kT}` over atoms, electrons and, with
+    :math:`\nu = -1`, the molecule (Barklem & Collet 2016, eq. 1).
     """
     symbols, weights = atomic_weights(read_member(*WEIGHTS).decode("latin-1"))
     listed = turbospectrum_list(read_member(*TURBOSPECTRUM).decode("latin-1"))

@@ -33,8 +33,8 @@ FINE_STRUCTURE = 7.2973525693e-3
 def profiles(content: str, lower: int) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """By upper level: log alpha [a], log ne [ne], log T [t] and log S [ne, t, a] of the lines from ``lower``.
 
-    The file has four series. A series has a header of each line (two levels, three starts, three steps, three counts),
-    then for each line a title and, for each density and temperature, a number that is not used and log S.
+    The file has four series. A series has a header of each line (two levels, three starts, three steps,
+    three counts), then for each line a title and, by density and temperature, an unused number and log S.
     """
     numbers = " ".join(line for line in content.splitlines() if not line.startswith("nl"))
     stream = np.array(numbers.split(), dtype=float)
@@ -57,7 +57,7 @@ def profiles(content: str, lower: int) -> dict[int, tuple[np.ndarray, np.ndarray
 
 
 def profile_table(content: str) -> dict[str, np.ndarray]:
-    """Profiles of the lines from ``LOWER`` on one number of points: each keeps its own alpha, its wing continued.
+    """Profiles of the lines from ``LOWER``, all on one number of points: each has its own alpha, the wing goes on.
 
     A line whose densities end earlier repeats its last (n >= 15: 1e17 cm-3, where such levels are dissolved).
     """
@@ -82,16 +82,16 @@ def profile_table(content: str) -> dict[str, np.ndarray]:
 
 
 def mean_level(n: int) -> float:
-    """Energy [cm-1] of level n below the ionisation limit, averaged over its fine structure with weights 2j + 1.
+    """Energy [cm-1] of level n below the ionisation limit, mean over its fine structure with weights 2j + 1.
 
-    Dirac's energies to second order in the fine-structure constant (Bethe & Salpeter 1957, eq. 17.1), reduced mass;
-    the Lamb shift, 0.001 cm-1 for n = 3, is left out.
+    Dirac's energies to second order in the fine-structure constant (Bethe & Salpeter 1957, eq. 17.1),
+    reduced mass; the Lamb shift, 0.001 cm-1 for n = 3, is left out.
     """
     return RYDBERG_CM / n**2 * (1 + (FINE_STRUCTURE / n) ** 2 * (1.25 - 1 / n))
 
 
 def radial_integral_squared(n: int, l: int, m: int) -> Fraction:  # noqa: E741
-    """Square of the radial integral of (n, l) to (m, l - 1) in Bohr radii: Gordon (1929), Bethe & Salpeter eq. 63.2."""
+    """Square of the radial integral of (n, l) to (m, l - 1) in Bohr radii (Bethe & Salpeter 1957, 63.2)."""
     x = Fraction(-4 * n * m, (n - m) ** 2)
     outer, inner = n - l - 1, m - l
     bracket = _hypergeometric(-outer, -inner, 2 * l, x)
@@ -113,7 +113,7 @@ def _hypergeometric(a: int, b: int, c: int, x: Fraction) -> Fraction:
 
 
 def log_gf(lower: int, upper: int) -> float:
-    """log10 of g f in absorption between two levels, all sublevels together (Bethe & Salpeter 1957, eq. 61.6)."""
+    """log10 of g f in absorption, all sublevels of both levels together (Bethe & Salpeter 1957, eq. 61.6)."""
     strength = sum(l * radial_integral_squared(upper, l, lower) for l in range(1, lower + 1))  # noqa: E741
     strength += sum(l * radial_integral_squared(lower, l, upper) for l in range(1, lower))  # noqa: E741
     energy = Fraction(1, lower**2) - Fraction(1, upper**2)

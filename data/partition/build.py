@@ -68,7 +68,7 @@ def kurucz(content: bytes) -> tuple[np.ndarray, dict[int, np.ndarray]]:
 def ion_log_q(measured: np.ndarray | None, dense: np.ndarray | None) -> np.ndarray:
     """ln Q at ``TEMPERATURE``: ``measured`` (Barklem & Collet) to 10000 K, ``dense`` scaled to meet it above.
 
-    Either may be missing. Where they disagree at 10000 K, ``measured`` goes on as a power law with its last slope.
+    Either may be missing. Where they disagree at 10000 K, ``measured`` goes on with its last slope in ln T.
     """
     if measured is None:
         return dense

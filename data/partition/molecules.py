@@ -3,8 +3,8 @@
 import numpy as np
 from sources import read_member
 
-# molecule: (nuclear-spin weight to divide out, SHA-256 of the file). ExoMol counts nuclear spin, atomic tables do
-# not; the weight is the product of 2I + 1, averaged over the isotopologues that the file sums
+# molecule: (nuclear-spin weight to divide out, SHA-256 of the file). ExoMol counts nuclear spin, atomic
+# tables do not; the weight is the product of 2I + 1, averaged over the isotopologues that the file sums
 EXOMOL = {
     "AlO": (6.0, "2b77cfab5c07d9bfadd7ce51987175a9416c976097895c89157ab8ce4aa66819"),
     "C2": (1.0222, "3e2e1f9c7ce0ed081caf6f158c43fb85bdff82f2a738c1cd1fe98bebd3c2f345"),
@@ -48,9 +48,9 @@ POLYNOMIALS = (
 # species codes of the diatomic molecules whose polynomials are fits to Barklem & Collet (2016)
 BARKLEM_COLLET_CODES = {
     "AlO": "1308.00", "C2": "606.00", "CH": "601.00", "CN": "607.00", "CO": "608.00", "CS": "616.00",
-    "CaH": "2001.00", "CaO": "2008.00", "CrH": "2401.00", "FeH": "126.00", "H2": "101.00", "HCl": "117.00", "HF": "109.00",
-    "MgH": "1201.00", "MgO": "1208.00", "N2": "707.00", "NH": "701.00", "NO": "708.00", "NS": "716.00",
-    "NaH": "1101.00", "OH": "801.00", "PH": "1501.00", "SiH": "1401.00", "SiO": "1408.00", "SiS": "1416.00",
+    "CaH": "2001.00", "CaO": "2008.00", "CrH": "2401.00", "FeH": "126.00", "H2": "101.00", "HCl": "117.00",
+    "HF": "109.00", "MgH": "1201.00", "MgO": "1208.00", "N2": "707.00", "NH": "701.00", "NO": "708.00",
+    "NS": "716.00", "NaH": "1101.00", "OH": "801.00", "PH": "1501.00", "SiH": "1401.00", "SiO": "1408.00", "SiS": "1416.00",
     "TiH": "2201.00", "TiO": "2208.00", "VO": "2308.00",
 }  # fmt: skip
 LAST_FITTED = 10000.0  # K: Barklem & Collet's table ends here, and the polynomials are good to 1 % up to it
