@@ -157,7 +157,7 @@ def coulomb_wave(effective: float, l: int, root: np.ndarray) -> np.ndarray:  # n
     r"""Normalised radial function :math:`P(r)/r^{1/4}` at r = root^2 [a0] of a level in the Coulomb field.
 
     :math:`P'' = (l(l+1)/r^2 - 2/r + 1/n^{*2}) P` from infinity inwards by Numerov's method in sqrt(r): the
-    binding energy alone fixes the function outside the core, Bates & Damgaard (1949, Phil. Trans. A 242, 101).
+    binding energy alone fixes the function outside the core, Bates & Damgaard (1949, Phil. Trans. 242, 101).
     """
     step = root[1] - root[0]
     curvature = (4 * l * (l + 1) + 0.75) / root**2 - 8 + 4 * root**2 / effective**2
@@ -267,7 +267,7 @@ def effective_numbers(line: Line) -> tuple[float, float]:
 
 
 def log_stark_width(line: Line) -> float:
-    """Estimate 1e-8 n*^5 of the Stark width, log10 FWHM [rad s-1] per electron; SYNSPEC (Hubeny & Lanz 2017)."""
+    """SYNSPEC's estimate 1e-8 n*^5 (Hubeny & Lanz 2017), log10 FWHM [rad s-1] per electron."""
     return float(np.log10(1e-8 * effective_numbers(line)[1] ** 5))
 
 

@@ -80,7 +80,7 @@ def test_widths(compared):
 
 
 def test_strengths_rank_alike(compared):
-    # an estimate on fixed layers: within a factor 2 where the oscillator strength is the same and the line counts
+    # an estimate on fixed layers: a factor 2 where the oscillator strength is the same, for lines that count
     ours, other = compared
     same = (np.abs(ours["log_gf"] - other.loggf_rec) < 0.01) & other.eta_max.notna()
     for column, temperature in enumerate(tables.load("atomic_lines")["strength_temperature"]):

@@ -32,8 +32,8 @@ def test_every_line_is_complete_and_in_order(lines):
 
 
 def test_widths_are_physical(lines):
-    # natural widths: 1e3 (forbidden) to 1e10 s-1 (autoionising); van der Waals widths per atom at 1e4 K: 100 to
-    # 1e5 a0^2 times 1e6 cm/s
+    # natural widths: 1e3 (forbidden) to 1e10 s-1 (autoionising); van der Waals widths per atom at 1e4 K:
+    # 100 to 1e5 a0^2 times 1e6 cm/s
     assert 1e3 < lines["gamma_radiative"].min() <= lines["gamma_radiative"].max() < 1e10
     assert -9 < lines["log_gamma_waals"].min() <= lines["log_gamma_waals"].max() < -4.5
     assert -8.1 < lines["log_gamma_stark"].min() <= lines["log_gamma_stark"].max() < -1
@@ -49,8 +49,8 @@ def test_calcium_triplet(lines):
 
 
 def test_sulphur_multiplet_obeys_the_sum_rule(lines):
-    # in LS coupling the lines from each level of 4p 5P (J = 1, 2, 3; weights 3, 5, 7) sum to a gf in proportion
-    # to the weight; 0.02 dex is the rounding of three two-decimal values
+    # in LS coupling the lines from each level of 4p 5P (J = 1, 2, 3; weights 3, 5, 7) sum to a gf in
+    # proportion to the weight; 0.02 dex is the rounding of three two-decimal values
     indices = [i for i in select(lines, 16, 0, 8670, 8695) if lines["source"][i] == 1]
     assert len(indices) == 9
     levels = np.round(lines["energy_low_ev"][indices], 3)
