@@ -1,6 +1,5 @@
 """From a model atmosphere to an intrinsic spectrum: the recipe, on one screen, and its public faces."""
 
-from collections.abc import Mapping
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -18,7 +17,6 @@ from starloom.physics.linelist import packaged_lines
 from starloom.physics.lines import (
     Profile,
     Windows,
-    all_windows,
     choose_windows,
     line_opacity,
     line_positions,
@@ -31,7 +29,9 @@ GRID = SYNTHESIS_GRID_AA * ANGSTROM  # vacuum, cm
 STEP = SPEED_OF_LIGHT * float(np.log(GRID[-1] / GRID[0])) / (len(GRID) - 1)  # cm s-1
 LINES = packaged_lines()
 POSITIONS = line_positions(LINES.wavelength, GRID)
-CONTINUUM_NODES = 12  # Chebyshev nodes: the continuum varies smoothly, its polynomial through them is exact to 1e-5
+CONTINUUM_NODES = (
+    12  # Chebyshev nodes: the continuum varies smoothly, its polynomial through them is exact to 1e-5
+)
 
 
 class Gas(NamedTuple):

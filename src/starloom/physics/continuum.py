@@ -126,7 +126,9 @@ def dissolved_paschen(
     edge = SPEED_OF_LIGHT * RYDBERG_HYDROGEN / 9
     effective = jnp.maximum(1 / 9 - frequency / (9 * edge), 1e-6) ** -0.5
     dissolved = 1 - occupation_probability(effective, temperature[:, None], state.electrons[:, None])
-    gaunt = edge_gaunt = float(np.interp(8200.0, _TABLE["h_bf_gaunt_03_wavelength_aa"], _TABLE["h_bf_gaunt_03_value"]))
+    gaunt = edge_gaunt = float(
+        np.interp(8200.0, _TABLE["h_bf_gaunt_03_wavelength_aa"], _TABLE["h_bf_gaunt_03_value"])
+    )
     if tapered:
         gaunt = 1 + (edge_gaunt - 1) * jnp.clip((frequency / edge - 0.95) / 0.05, 0, 1)
     cross_section = KRAMERS * gaunt / (3.0**5 * frequency**3)
@@ -145,7 +147,9 @@ def hydrogen_free_free(wavelength: Wavelength, temperature: Layer, state: State)
 def h2_plus(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
     """Bound-free and free-free absorption of H2+, table after Mihalas (1965); 1.4 % of the opacity in the Sun."""
     factor = 1e-40 * state.atoms[0, 0] * state.atoms[0, 1]
-    return factor[:, None] * _tabulated("h2_plus", wavelength, temperature) * stimulated(wavelength, temperature)
+    return (
+        factor[:, None] * _tabulated("h2_plus", wavelength, temperature) * stimulated(wavelength, temperature)
+    )
 
 
 def h2_minus_free_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
@@ -160,7 +164,9 @@ def helium(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
     bound_free = _tabulated("he_bf", wavelength, temperature) * stimulated(wavelength, temperature)
     bound_free = (neutral * jnp.exp(-state.log_partition[1, 0]))[:, None] * bound_free
     electron_pressure = state.electrons * BOLTZMANN * temperature
-    free_free = (1e-26 * electron_pressure * neutral)[:, None] * _tabulated("he_minus_ff", wavelength, temperature)
+    free_free = (1e-26 * electron_pressure * neutral)[:, None] * _tabulated(
+        "he_minus_ff", wavelength, temperature
+    )
     return bound_free + free_free
 
 

@@ -14,7 +14,9 @@ from starloom.constants import BOLTZMANN, PLANCK, SPEED_OF_LIGHT
 ANGLES = 4
 
 
-def planck(wavelength: Float[Array, "wavelength"], temperature: Float[Array, "layer"]) -> Float[Array, "layer wavelength"]:
+def planck(
+    wavelength: Float[Array, "wavelength"], temperature: Float[Array, "layer"]
+) -> Float[Array, "layer wavelength"]:
     r"""Planck function :math:`B_\lambda(T)` [erg s-1 cm-2 cm-1 sr-1].
 
     .. math:: B_\lambda = \frac{2hc^2}{\lambda^5} \frac{1}{e^{hc/\lambda kT} - 1}
@@ -79,7 +81,9 @@ def emergent_intensities(
     return intensity + transmitted * (last + (last - source[-2]) / delta)
 
 
-def emergent_flux(opacity, source, mass_per_density, log_mass, angles: int = ANGLES) -> Float[Array, "wavelength"]:
+def emergent_flux(
+    opacity, source, mass_per_density, log_mass, angles: int = ANGLES
+) -> Float[Array, "wavelength"]:
     r"""Flux leaving the surface, :math:`2\pi\int I \mu d\mu`, in the source function's unit times sr.
 
     Arguments as of ``emergent_intensities``.
