@@ -12,7 +12,7 @@ TREMBLAY = tables.load("hydrogen_profiles_tremblay")
 
 @pytest.mark.parametrize("table", [LEMKE, TREMBLAY], ids=["Lemke", "Tremblay"])
 def test_profiles_integrate_to_one(table):
-    """Twice the integral of S over alpha > 0, by a cubic spline in log alpha; constant within the first point."""
+    """Twice the integral of S over alpha > 0: cubic spline in log alpha, constant within the first point."""
     integral = np.empty(table["log_profile"].shape[:3])
     for i, log_alpha in enumerate(table["log_alpha"]):
         fine = np.linspace(log_alpha[0], log_alpha[-1], 1000)
