@@ -183,15 +183,6 @@ def choose_windows(profile: Profile, continuum: Float[np.ndarray, "layer line"],
     return _windows([narrow, core, winged, *sizes])
 
 
-def all_windows(strength: Float[np.ndarray, "line"]) -> Windows:
-    """Windows for every line from its greatest strength in any star, for where the atmosphere is a traced array."""
-    winged = strength > 0.03
-    whole = strength > 30
-    far = winged & ~whole
-    none = np.zeros_like(winged)
-    return _windows([none, ~winged, winged, none, far, none, whole])
-
-
 def _windows(chosen: list[np.ndarray]) -> Windows:
     lines = len(chosen[0])
     index = [np.pad(np.flatnonzero(mask), (0, lines - mask.sum())).astype(np.int32) for mask in chosen]

@@ -3,6 +3,7 @@ r"""The formal solution of radiative transfer in a plane-parallel atmosphere.
 .. math:: I(\mu) = \int_0^\infty S\, e^{-\tau/\mu}\, d\tau/\mu, \qquad F = 2\pi \int_0^1 I(\mu)\, \mu\, d\mu
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -12,6 +13,7 @@ from starloom.constants import BOLTZMANN, PLANCK, SPEED_OF_LIGHT
 
 # Gauss's quadrature for the weight mu on (0, 1), i.e. Gauss-Jacobi (0, 1): flux good to 1e-4 with four angles
 ANGLES = 4
+SCATTERINGS = 12  # iterations on the scattered light
 
 
 def planck(
@@ -91,3 +93,49 @@ def emergent_flux(
     mu, weights = flux_quadrature(angles)
     intensity = emergent_intensities(opacity, source, mass_per_density, log_mass, mu)
     return jnp.asarray(2 * np.pi * weights, dtype=intensity.dtype) @ intensity
+
+
+def scattered_intensity(
+    absorption: Float[Array, "layer wavelength"],
+    scattering: Float[Array, "layer wavelength"],
+    source: Float[Array, "layer wavelength"],
+    mass_per_density: Float[Array, "layer"],
+    log_mass: Float[Array, "layer"],
+) -> Float[Array, "layer wavelength"]:
+    r"""Mean intensity J in an atmosphere that absorbs and scatters coherently, in the source function's unit.
+
+    ``source`` is that of true emission, B.  Solves for every mu Feautrier's equation
+
+    .. math:: \mu^2 \frac{d^2 u}{d\tau^2} = u - S, \qquad J = \int_0^1 u\, d\mu, \qquad S = (1 - \rho) B + \rho J
+
+    (Mihalas 1978, eqs. 6-12, 6-29 and 6-30), by iterating on S, which converges like the share rho of scattering in the
+    layers that matter, a tenth at most here.  float64 advised; for the few wavelengths of the continuum.
+    """
+    opacity = (absorption + scattering) * mass_per_density[:, None]
+    step = jnp.maximum(0.5 * jnp.diff(log_mass)[:, None] * (opacity[1:] + opacity[:-1]), 1e-30)
+    share = scattering / (absorption + scattering)
+    nodes, weights = np.polynomial.legendre.leggauss(ANGLES)
+    mu, weights = (nodes + 1) / 2, weights / 2
+    lower, diagonal, upper = (jnp.moveaxis(band, -2, -1) for band in jax.vmap(_feautrier, (None, 0))(step, mu))
+
+    def iterate(_, mean):
+        right = jnp.moveaxis((1 - share) * source + share * mean, 0, -1)
+        right = right.at[..., 0].set(0.0).at[..., -1].set(source[-1])
+        right = jnp.broadcast_to(right, diagonal.shape)[..., None]
+        u = lax.linalg.tridiagonal_solve(lower, diagonal, upper, right)[..., 0]
+        return jnp.moveaxis(jnp.tensordot(weights, u, axes=1), 0, -1)
+
+    return lax.fori_loop(0, SCATTERINGS, iterate, source)
+
+
+def _feautrier(step: Float[Array, "interval wavelength"], mu: float) -> tuple[Array, Array, Array]:
+    """Bands [layer, wavelength] of Feautrier's equation: no light from above, the diffusion limit u = B below."""
+    above, below = step[:-1], step[1:]
+    middle = 0.5 * (above + below)
+    a, c = mu**2 / (middle * above), mu**2 / (middle * below)
+    zero, one = jnp.zeros_like(step[:1]), jnp.ones_like(step[:1])
+    surface = mu / step[:1]  # mu du/dtau = u at the surface, to first order
+    lower = jnp.concatenate([zero, -a, zero])
+    diagonal = jnp.concatenate([1 + surface, 1 + a + c, one])
+    upper = jnp.concatenate([-surface, -c, zero])
+    return lower, diagonal, upper
