@@ -17,7 +17,9 @@ FOLDER = files(__name__)
 
 def names() -> list[str]:
     """Names of the packaged tables, sorted."""
-    return sorted(entry.name.removesuffix(".npz") for entry in FOLDER.iterdir() if entry.name.endswith(".npz"))
+    return sorted(
+        entry.name.removesuffix(".npz") for entry in FOLDER.iterdir() if entry.name.endswith(".npz")
+    )
 
 
 @cache
