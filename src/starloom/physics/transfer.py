@@ -13,7 +13,6 @@ from starloom.constants import BOLTZMANN, PLANCK, SPEED_OF_LIGHT
 
 # Gauss's quadrature for the weight mu on (0, 1), i.e. Gauss-Jacobi (0, 1): flux good to 1e-4 with four angles
 ANGLES = 4
-SCATTERINGS = 12  # iterations on the scattered light
 
 
 def planck(
@@ -104,38 +103,52 @@ def scattered_intensity(
 ) -> Float[Array, "layer wavelength"]:
     r"""Mean intensity J in an atmosphere that absorbs and scatters coherently, in the source function's unit.
 
-    ``source`` is that of true emission, B.  Solves for every mu Feautrier's equation
+    ``source`` is that of true emission, B.  With Feautrier's equation for every mu (Mihalas 1978, eqs. 6-12, 6-29, 6-30),
 
-    .. math:: \mu^2 \frac{d^2 u}{d\tau^2} = u - S, \qquad J = \int_0^1 u\, d\mu, \qquad S = (1 - \rho) B + \rho J
+    .. math:: \mu^2 \frac{d^2 u}{d\tau^2} = u - S, \qquad J = \int_0^1 u\, d\mu = \Lambda S, \qquad
+        S = (1 - \rho) B + \rho J
 
-    (Mihalas 1978, eqs. 6-12, 6-29 and 6-30), by iterating on S, which converges like the share rho of scattering in the
-    layers that matter, a tenth at most here.  float64 advised; for the few wavelengths of the continuum.
+    J is linear in S: the operator Lambda is formed, then J solved for.  For the few wavelengths of the continuum.
     """
     opacity = (absorption + scattering) * mass_per_density[:, None]
     step = jnp.maximum(0.5 * jnp.diff(log_mass)[:, None] * (opacity[1:] + opacity[:-1]), 1e-30)
-    share = scattering / (absorption + scattering)
     nodes, weights = np.polynomial.legendre.leggauss(ANGLES)
-    mu, weights = (nodes + 1) / 2, weights / 2
-    lower, diagonal, upper = (jnp.moveaxis(band, -2, -1) for band in jax.vmap(_feautrier, (None, 0))(step, mu))
-
-    def iterate(_, mean):
-        right = jnp.moveaxis((1 - share) * source + share * mean, 0, -1)
-        right = right.at[..., 0].set(0.0).at[..., -1].set(source[-1])
-        right = jnp.broadcast_to(right, diagonal.shape)[..., None]
-        u = lax.linalg.tridiagonal_solve(lower, diagonal, upper, right)[..., 0]
-        return jnp.moveaxis(jnp.tensordot(weights, u, axes=1), 0, -1)
-
-    return lax.fori_loop(0, SCATTERINGS, iterate, source)
+    solutions = jax.vmap(_feautrier, (None, 0))(step, (nodes + 1) / 2)
+    operator = jnp.tensordot(weights / 2, solutions, axes=1)  # [layer, wavelength, source layer]
+    operator = jnp.moveaxis(operator, 1, 0)
+    share = (scattering / (absorption + scattering)).T[:, None, :]
+    emitted = operator @ ((1 - share) * source.T[:, None, :]).swapaxes(1, 2)
+    return jnp.linalg.solve(jnp.eye(len(log_mass)) - operator * share, emitted)[..., 0].T
 
 
-def _feautrier(step: Float[Array, "interval wavelength"], mu: float) -> tuple[Array, Array, Array]:
-    """Bands [layer, wavelength] of Feautrier's equation: no light from above, the diffusion limit u = B below."""
+def _feautrier(step: Float[Array, "interval wavelength"], mu: float) -> Float[Array, "layer wavelength source"]:
+    """Solutions u of Feautrier's equation for a unit source in each layer in turn, by elimination.
+
+    No light from above, the diffusion limit u = S below.
+    """
     above, below = step[:-1], step[1:]
     middle = 0.5 * (above + below)
-    a, c = mu**2 / (middle * above), mu**2 / (middle * below)
     zero, one = jnp.zeros_like(step[:1]), jnp.ones_like(step[:1])
-    surface = mu / step[:1]  # mu du/dtau = u at the surface, to first order
-    lower = jnp.concatenate([zero, -a, zero])
-    diagonal = jnp.concatenate([1 + surface, 1 + a + c, one])
-    upper = jnp.concatenate([-surface, -c, zero])
-    return lower, diagonal, upper
+    lower = jnp.concatenate([zero, mu**2 / (middle * above), zero])
+    upper = jnp.concatenate([mu / step[:1], mu**2 / (middle * below), zero])  # at the surface mu du/dtau = u
+    own = jnp.concatenate([zero, one.repeat(len(middle), axis=0), one])
+    layers = len(step) + 1
+    unit = own[..., None] * jnp.eye(layers)[:, None, :]
+    diagonal = 1 + lower + upper
+
+    def eliminate(carry, row):
+        ratio, right = carry
+        low, diag, up, unit_source = row
+        pivot = 1 / (diag - low * ratio)
+        ratio, right = up * pivot, (unit_source + low[:, None] * right) * pivot[:, None]
+        return (ratio, right), (ratio, right)
+
+    start = (jnp.zeros_like(step[0]), jnp.zeros_like(unit[0]))
+    _, (ratios, rights) = lax.scan(eliminate, start, (lower, diagonal, upper, unit))
+
+    def substitute(deeper, row):
+        ratio, right = row
+        solution = right + ratio[:, None] * deeper
+        return solution, solution
+
+    return lax.scan(substitute, jnp.zeros_like(unit[0]), (ratios, rights), reverse=True)[1]
