@@ -183,8 +183,8 @@ def scan(axis: int, step: float) -> None:
         layer = np.unravel_index(np.abs(second).argmax(), second.shape)
         worst = max(worst, (np.abs(second).max(), change, *line[layer[0] + 1], log_tau[seen][layer[1]]))
     print(
-        f"{AXES[axis]} in steps of {step}: largest second difference of ln T {worst[0]:.1e} (change from step "
-        f"to step {worst[1]:.1e}) at teff {worst[2]:.0f} logg {worst[3]:.2f} mh {worst[4]:.2f}, "
+        f"{AXES[axis]} in steps of {step}: largest second difference of ln T {worst[0]:.1e} (change from "
+        f"step to step {worst[1]:.1e}) at teff {worst[2]:.0f} logg {worst[3]:.2f} mh {worst[4]:.2f}, "
         f"log tau {worst[5]:.2f}"
     )
 
