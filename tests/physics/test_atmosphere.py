@@ -223,3 +223,19 @@ def test_whole_original_grid():
     assert table["valid"][*nodes].all()
     ours = table["structures"][*nodes]
     np.testing.assert_allclose(ours, np.log10(original["data"][own][:, :68, [1, 2, 0, 3]]), atol=2e-6)
+
+
+# labels.py still holds an earlier corner; the values of data/atmospheres/README.md make this pass
+@pytest.mark.xfail(strict=True, reason="labels.lowest_logg does not hold the corner of this grid yet")
+def test_the_domain_rests_on_models():
+    """On and above lowest_logg every node of the cell around a label has a model."""
+    table = tables.load("atmospheres")
+    places = sample(50000)
+    places[::2, 1] = labels.lowest_logg(places[::2, 0], places[::2, 2])
+    cells = []
+    for x, name in zip(places.T, ("teff", "logg", "mh"), strict=True):
+        nodes = table[name]
+        cells.append(np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, len(nodes) - 2))
+    corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)
+    rests = np.all([table["valid"][*(np.array(cells) + corner[:, None])] for corner in corners], axis=0)
+    assert rests.all(), places[~rests][:3]
