@@ -1,6 +1,8 @@
 """Making a store: chunks of labels go to a synthesiser, its spectra are kept; once killed, it continues."""
 
 import errno
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from starloom import labels
+from starloom import __version__, labels, tables
 from starloom.broadening import KEPT_RESOLUTION, keep
 from starloom.database.recipe import INTRINSIC, Recipe
 from starloom.database.store import HIGHEST_FLUX, Manifest, encode, open_or_create
 from starloom.database.workers import Engine, here
-from starloom.errors import StarloomError, StoreError
+from starloom.errors import ConfigError, StarloomError, StoreError
 
 # teff, logg, mh, vmic (float64[n] each) -> normalised flux[n, 21870] on wavelength.SYNTHESIS_GRID_AA
 Synthesizer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -61,6 +63,19 @@ def check_flux(flux: np.ndarray, intrinsic: np.ndarray, first: int) -> None:
         for row, (teff, logg, mh, vmic) in zip(rows, intrinsic[rows], strict=True)
     ]
     raise StoreError(f"{wrong.sum()} spectra with flux outside [0, {HIGHEST_FLUX:.2f}]: {'; '.join(places)}")
+
+
+def synthesiser() -> tuple[Synthesizer, str]:
+    """The package's own synthesiser, and the version of its physics: that of the package and of its tables.
+
+    Raises ``ConfigError`` where the extra it needs is not installed.
+    """
+    try:
+        from starloom import synthesis  # here, since it needs JAX, which comes with an extra
+    except ImportError as error:
+        raise ConfigError(f"no synthesiser ({error}): pip install 'starloom[database]'") from error
+    tables_digest = hashlib.sha256(json.dumps(tables.expected_digests(), sort_keys=True).encode()).hexdigest()
+    return synthesis.synthesize_labels, f"starloom {__version__}, tables {tables_digest[:12]}"
 
 
 def build(
