@@ -50,8 +50,13 @@ def build(
     if dask and workers != 1:
         raise ConfigError("--workers and --dask exclude each other")
     engine = engines.dask(dask) if dask else engines.processes(workers)
-    synthesize, physics = builder.synthesiser()
-    manifest = builder.build(recipes.load(recipe), store, synthesize, physics=physics, engine=engine)
+    manifest = builder.build(
+        recipes.load(recipe),
+        store,
+        builder.radiative_transfer,
+        physics=builder.physics_version(),
+        engine=engine,
+    )
     print(f"{store}: {manifest.spectra} spectra, {manifest.bytes_on_disk / 1e6:.1f} MB")
 
 

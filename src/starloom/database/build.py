@@ -16,7 +16,7 @@ from starloom.broadening import KEPT_RESOLUTION, keep
 from starloom.database.recipe import INTRINSIC, Recipe
 from starloom.database.store import HIGHEST_FLUX, Manifest, encode, open_or_create
 from starloom.database.workers import Engine, here
-from starloom.errors import ConfigError, StarloomError, StoreError
+from starloom.errors import StarloomError, StoreError
 
 # teff, logg, mh, vmic (float64[n] each) -> normalised flux[n, 21870] on wavelength.SYNTHESIS_GRID_AA
 Synthesizer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -65,17 +65,17 @@ def check_flux(flux: np.ndarray, intrinsic: np.ndarray, first: int) -> None:
     raise StoreError(f"{wrong.sum()} spectra with flux outside [0, {HIGHEST_FLUX:.2f}]: {'; '.join(places)}")
 
 
-def synthesiser() -> tuple[Synthesizer, str]:
-    """The package's own synthesiser, and the version of its physics: that of the package and of its tables.
+def radiative_transfer(teff, logg, mh, vmic) -> np.ndarray:
+    """The package's own ``Synthesizer``."""
+    from starloom.synthesis import synthesize_labels  # here, since it needs JAX, which comes with an extra
 
-    Raises ``ConfigError`` where the extra it needs is not installed.
-    """
-    try:
-        from starloom import synthesis  # here, since it needs JAX, which comes with an extra
-    except ImportError as error:
-        raise ConfigError(f"no synthesiser ({error}): pip install 'starloom[database]'") from error
-    tables_digest = hashlib.sha256(json.dumps(tables.expected_digests(), sort_keys=True).encode()).hexdigest()
-    return synthesis.synthesize_labels, f"starloom {__version__}, tables {tables_digest[:12]}"
+    return np.asarray(synthesize_labels(teff, logg, mh, vmic).normalised)
+
+
+def physics_version() -> str:
+    """What ``radiative_transfer`` depends on: the package's version and the content of its tables."""
+    digests = json.dumps(tables.expected_digests(), sort_keys=True)
+    return f"starloom {__version__}, tables {hashlib.sha256(digests.encode()).hexdigest()[:12]}"
 
 
 def build(
