@@ -49,12 +49,12 @@ def black_body(teff: float):
 
 def draw(spectrum, path: Path) -> None:
     """Draw the lowest log g over Teff and [M/H], and a spectrum."""
-    import matplotlib.pyplot as plt
     import numpy as np
 
+    from starloom.figures import pyplot
     from starloom.labels import DOMAIN, lowest_logg
 
-    figure, (upper, lower) = plt.subplots(2, figsize=(9, 7), layout="constrained")
+    figure, (upper, lower) = pyplot().subplots(2, figsize=(9, 7), layout="constrained")
     teff = np.linspace(DOMAIN.low[0], DOMAIN.high[0], 400)
     mh = np.linspace(DOMAIN.low[3], DOMAIN.high[3], 200)
     image = upper.pcolormesh(teff, mh, lowest_logg(*np.meshgrid(teff, mh)), cmap="cividis")
@@ -63,4 +63,4 @@ def draw(spectrum, path: Path) -> None:
     spectrum.plot(lower)
     lower.set_title("Black body, " + lower.get_title(), fontsize="medium")
     figure.savefig(path, dpi=150)
-    plt.close(figure)
+    pyplot().close(figure)

@@ -10,7 +10,7 @@ from starloom import __version__, tables
 PACKAGES = {
     "numpy": "",
     "astropy": "",
-    "matplotlib": "",
+    "matplotlib": "starloom[plot]",
     "jax": "starloom[synthesis]",
     "equinox": "starloom[synthesis]",
     "optax": "starloom[synthesis]",

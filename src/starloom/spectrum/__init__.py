@@ -12,6 +12,7 @@ import numpy as np
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
+from starloom.figures import pyplot
 from starloom.files import parsing, replacing
 from starloom.labels import LABELS, NAMES, number
 from starloom.units import plain
@@ -186,9 +187,7 @@ class Spectrum:
         ``axes`` are those of a new figure unless given; ``style`` goes to their ``plot``. Returns the axes.
         """
         if axes is None:
-            import matplotlib.pyplot as plt
-
-            axes = plt.subplots(figsize=(10, 4), layout="constrained")[1]
+            axes = pyplot().subplots(figsize=(10, 4), layout="constrained")[1]
         flux = self.flux if self.mask is None else np.where(self.mask, np.nan, self.flux)
         (line,) = axes.plot(self.wavelength, flux, **{"linewidth": 0.8} | style)
         if self.error is not None:
