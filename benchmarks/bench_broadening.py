@@ -53,9 +53,8 @@ def main() -> None:
         return broadening.paper_finish().from_modes(modes[part], vsini[part], resolution[part])
 
     for name, function in (("finish", from_spectra), ("finish from modes", from_modes)):
-        print(
-            f"{name:<18} one spectrum a call, 1 thread(s) {rate(lambda f=function: f(slice(0, 1)), 1):8.0f} /s"
-        )
+        found = rate(lambda f=function: f(slice(0, 1)), 1)
+        print(f"{name:<18} one spectrum a call, 1 thread(s) {found:8.0f} /s")
         for threads in (1, 2):
             with ThreadPoolExecutor(threads) as pool:
                 found = rate(lambda f=function, p=pool: list(p.map(f, parts)), SPECTRA)

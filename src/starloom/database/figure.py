@@ -8,6 +8,7 @@ from starloom import labels
 from starloom.database.batches import Draws, draws, observe
 from starloom.database.recipe import INTRINSIC, SPLITS
 from starloom.database.store import Store
+from starloom.figures import pyplot
 from starloom.wavelength import PAPER_GRID_AA
 
 # the star of the paper's figure 1: teff, logg, vsini, mh, vmic, resolution
@@ -28,15 +29,12 @@ def figure_one(store: Store, path: str | Path, sample: int = 600) -> None:
     The spectrum is the stored one nearest to that of the paper's figure (Teff 9950 K, log g 3.5, [M/H] 0.5,
     vmic 1.3 km/s), seen with its v sin i = 2 km/s and R = 11 500.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
+    plt = pyplot()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
     _colour_map(figure, left, store, sample)
     _example(right, store)
     figure.savefig(path, dpi=150)
+    plt.close(figure)
 
 
 def _colour_map(figure, axes, store: Store, sample: int) -> None:
@@ -63,7 +61,7 @@ def _example(axes, store: Store) -> None:
     axes.plot(PAPER_GRID_AA, flux, color="black", linewidth=0.8)
     for name, places in LINES.items():
         for number, place in enumerate(places):
-            label = name if number == 0 else None
+            label = {"Pa": "H I Paschen"}.get(name, name) if number == 0 else None
             axes.axvline(
                 place, color="C0", linestyle=LINE_STYLES[name], linewidth=0.7, alpha=0.7, label=label
             )
