@@ -19,7 +19,7 @@ from starloom.wavelength import PAPER_GRID_AA
 
 # (kept[n, 7290], vsini[n], resolution[n], native_resolution=[n]) -> flux[n, wavelength]
 Finisher = Callable[..., np.ndarray]
-PORTION = 64  # spectra finished at once: what they need then stays in the processor's cache
+PORTION = 32  # spectra finished at once: what they need then stays in the processor's cache
 FILES = {"flux": "flux.npy", "labels": "labels.npy", "intrinsic": "intrinsic.npy"}
 
 
