@@ -229,7 +229,7 @@ class Finish:
     """The last step from a kept spectrum to an observed one: rotation, resolution, an observer's points.
 
     ``modes(kept)`` gives the Fourier coefficients below the frequency beyond which R <= 14500 passes less
-    than 1e-5 (1291 of 3646), ``from_modes`` the flux; calling the object does both. A model that predicts a
+    than 1e-5 (1287 of 3646), ``from_modes`` the flux; calling the object does both. A model that predicts a
     spectrum as a sum of basis spectra may enter with the same sum over the basis' modes. The flux error of
     leaving out the rest is below 2e-6 for a line of 2 km/s width and full depth. Made by ``finish_onto``.
     NumPy is fastest with 32 to 64 spectra a call.
