@@ -38,17 +38,17 @@ NAMES = tuple(label.name for label in LABELS)
 # K, 0.5 dex, 0.25 dex) fail at log g 2.0 from 14750 K up; from 11000 K where [M/H] >= 1; from 5000 K where
 # [M/H] = 1.5; and at log g 2.5 from 12750 K where [M/H] >= 1.25. A label interpolates between nodes, so the
 # limit lies one node further inside, and it is linear between the values below.
-CORNER_TEFF = (4500.0, 4750.0, 10500.0, 10750.0, 12250.0, 12500.0, 14250.0, 14500.0)  # K
-CORNER_MH = (0.5, 0.75, 1.0, 1.25)  # dex
+CORNER_TEFF = (4500.0, 4750.0, 9000.0, 9250.0, 10500.0, 10750.0, 11500.0, 11750.0)  # K
+CORNER_MH = (0.0, 0.5, 1.0, 1.25)  # dex
 CORNER_LOGG = (  # a row per Teff, a column per [M/H]
     (2.0, 2.0, 2.0, 2.0),
     (2.0, 2.0, 2.0, 2.5),
     (2.0, 2.0, 2.0, 2.5),
     (2.0, 2.5, 2.5, 2.5),
     (2.0, 2.5, 2.5, 2.5),
-    (2.0, 2.5, 3.0, 3.0),
-    (2.0, 2.5, 3.0, 3.0),
-    (2.5, 2.5, 3.0, 3.0),
+    (2.0, 3.0, 3.0, 3.0),
+    (2.0, 3.0, 3.0, 3.0),
+    (2.5, 3.0, 3.0, 3.0),
 )
 
 

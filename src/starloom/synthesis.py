@@ -4,7 +4,6 @@ The recipe is ``gas`` (what the matter is and absorbs, float64) and ``radiate`` 
 """
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import NamedTuple
@@ -32,7 +31,7 @@ from starloom.physics.lines import (
     line_positions,
     line_profiles,
 )
-from starloom.physics.molecules import molecular_opacity
+from starloom.physics.molecules import MolecularTable, molecular_opacity
 from starloom.physics.transfer import (
     emergent_intensities,
     flux_quadrature,
@@ -40,12 +39,14 @@ from starloom.physics.transfer import (
     scattered_intensity,
 )
 from starloom.spectrum import Spectrum
+from starloom.tables import load
 from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum
 
 GRID = SYNTHESIS_GRID_AA * ANGSTROM  # vacuum, cm
 STEP = SPEED_OF_LIGHT * float(np.log(GRID[-1] / GRID[0])) / (len(GRID) - 1)  # cm s-1
 CONTINUUM_NODES = 12  # Chebyshev nodes: the polynomial through them follows the continuum to 1e-5
 LARGEST_VMIC = 20.0  # km/s; the labels' domain ends at 4
+DEEPEST_SEEN = 0.7  # log10 of the Rosseland optical depth; e^-5 of the light from below gets out
 CONSERVED = 1e-6  # relative; what the equation of state must conserve
 
 
@@ -98,15 +99,16 @@ def synthesize(
     elements: Mapping[str, float] | None = None,
     lines: LineList | None = None,
     windows: Windows | None = None,
+    molecules: MolecularTable | None = None,
     mu: float | None = None,
-    tapered: bool = False,
+    synspec: bool = False,
 ) -> SyntheticSpectrum:
     """Spectrum of one atmosphere: its flux, or its intensity towards ``mu``.
 
     ``mh`` [dex] and ``vmic`` [km/s] default to the atmosphere's own; ``elements`` sets [X/H] of single elements by symbol;
-    ``lines`` replaces the packaged line list.  Differentiable by ``jax.jacfwd`` in the atmosphere's arrays, ``mh``, ``vmic``
-    and ``elements``: inside a transformation give ``windows`` (from ``line_windows`` on numbers).  ``tapered`` takes
-    SYNSPEC's Gaunt factor for dissolved levels, for comparisons.
+    ``lines`` and ``molecules`` replace the packaged line list and cross-sections.  Differentiable by ``jax.jacfwd`` in the atmosphere's arrays, ``mh``, ``vmic``
+    and ``elements``: inside a transformation give ``windows`` (from ``line_windows`` on numbers).  ``synspec`` takes
+    SYNSPEC's Gaunt factor of dissolved levels and its interpolation of Stark profiles, for comparisons.
 
     Raises OutOfRangeError for an impossible atmosphere, microturbulence or element, ConvergenceError where the equation of
     state does not converge.
@@ -114,47 +116,62 @@ def synthesize(
     star = _star(atmosphere, mh, vmic, elements)
     lines = packaged_lines() if lines is None else lines
     with jax.enable_x64(True):
-        matter = gas(*star, lines, tapered)
+        matter = gas(*star, lines, synspec)
         if windows is None:
             _check_converged(matter.state, atmosphere.source)
-            windows = _windows(matter, lines)
+            windows = _windows(star[0], matter, lines)
         positions = line_positions(lines.wavelength, GRID)
         angles, weights = flux_quadrature() if mu is None else (np.array([_checked_mu(mu)]), np.ones(1))
-        line, continuum = radiate(star[0], star[2], matter, positions, windows, angles)
+        line, continuum = radiate(
+            star[0], star[2], matter, positions, windows, molecules or molecular_table(), angles, synspec
+        )
         weights = 2 * np.pi * weights if mu is None else weights
         unit = SyntheticSpectrum.unit + ("" if mu is None else " sr-1")
         flux, continuum = (jnp.asarray(weights * ANGSTROM, jnp.float32) @ part for part in (line, continuum))
     return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, _labels(atmosphere, mh, vmic), unit)
 
 
-@partial(jax.jit, static_argnames="tapered")
-def gas(atmosphere: Atmosphere, abundance, microturbulence, lines: LineList, tapered: bool = False) -> Gas:
+@partial(jax.jit, static_argnames="synspec")
+def gas(atmosphere: Atmosphere, abundance, microturbulence, lines: LineList, synspec: bool = False) -> Gas:
     """State of the gas, its continuum and its lines, from the structure and nuclei per hydrogen nucleus."""
     temperature = atmosphere.temperature
     state = equation_of_state(temperature, atmosphere.gas_pressure, abundance)
     nodes, _ = _continuum_interpolation()
-    absorption = continuous_absorption(nodes, temperature, state, tapered=tapered)
+    absorption = continuous_absorption(nodes, temperature, state, tapered=synspec)
     scattering = continuous_scattering(nodes, state)
     path, log_mass = atmosphere.column_mass / state.mass_density, jnp.log(atmosphere.column_mass)
     mean = scattered_intensity(absorption, scattering, planck(nodes, temperature), path, log_mass)
     return Gas(state, absorption, scattering, mean, line_profiles(lines, temperature, state, microturbulence))
 
 
-@jax.jit
-def radiate(atmosphere: Atmosphere, microturbulence, gas: Gas, positions: Positions, windows: Windows, mu):
+@partial(jax.jit, static_argnames="synspec")
+def radiate(
+    atmosphere: Atmosphere,
+    microturbulence: Float[Array, ""],
+    gas: Gas,
+    positions: Positions,
+    windows: Windows,
+    molecules: MolecularTable,
+    mu: Float[Array, "angle"],
+    synspec: bool = False,
+):
     """Intensities [angle, wavelength] with lines, and of the continuum alone, in erg s-1 cm-2 cm-1 sr-1; float32."""
     nodes, to_grid = _continuum_interpolation()
     single = partial(jnp.asarray, dtype=jnp.float32)
     to_grid, temperature = single(to_grid), atmosphere.temperature
-    path, log_mass = single(atmosphere.column_mass / gas.state.mass_density), single(jnp.log(atmosphere.column_mass))
+    path, log_mass = (
+        single(atmosphere.column_mass / gas.state.mass_density),
+        single(jnp.log(atmosphere.column_mass)),
+    )
     planck_nodes = planck(nodes, temperature)
 
     continuum = gas.absorption + gas.scattering
+    molecular = jnp.stack([gas.state.molecule(name) for name in molecules.names])
     total = (
         single(continuum) @ to_grid
         + line_opacity(gas.profile, positions, windows, len(GRID), STEP)
-        + hydrogen_opacity(GRID, temperature, gas.state, microturbulence)
-        + molecular_opacity(gas.state, temperature, microturbulence)
+        + hydrogen_opacity(GRID, temperature, gas.state, microturbulence, refine=not synspec)
+        + molecular_opacity(molecular, temperature, microturbulence / KMS, molecules)
     )
     # coherent scattering of the continuum's light: S = B + (sigma / chi) (J - B)
     scattered = single(gas.scattering * (gas.continuum_mean - planck_nodes))
@@ -162,6 +179,13 @@ def radiate(atmosphere: Atmosphere, microturbulence, gas: Gas, positions: Positi
     source_nodes = single(planck_nodes) + scattered / single(continuum)
     with_lines = emergent_intensities(total, source, path, log_mass, mu)
     return with_lines, emergent_intensities(single(continuum), source_nodes, path, log_mass, mu) @ to_grid
+
+
+@cache
+def molecular_table() -> MolecularTable:
+    """The packaged cross-sections of molecules, unpacked once."""
+    with jax.enable_x64(True):
+        return MolecularTable.from_arrays(load("molecular_opacity"))
 
 
 @cache
@@ -176,49 +200,46 @@ def _continuum_interpolation() -> tuple[np.ndarray, np.ndarray]:
 
 
 def synthesize_labels(
-    teff, logg, mh, vmic, *, elements: Mapping[str, float] | None = None, threads: int = 1
+    teff, logg, mh, vmic, *, elements: Mapping[str, float] | None = None
 ) -> SyntheticSpectrum:
     """Spectra of stars by their labels: numbers or arrays that broadcast; their shape leads the result's.
 
-    Structures are interpolated in the packaged grid; units and errors as of ``labels``.  ``threads`` stars at once.
-    For more stars than memory holds (175 kB each) use ``synthesize_each`` or the database.
+    Structures are interpolated in the packaged grid; units and errors as of ``labels``.  For more stars
+    than memory holds (175 kB each) use ``synthesize_each``, for several processes the database.
     """
     stars = as_array(teff=teff, logg=logg, vsini=0.0, mh=mh, vmic=vmic, resolution=10000.0)
     DOMAIN.check(stars)
     rows = stars.reshape(-1, stars.shape[-1])
     shape = (*stars.shape[:-1], len(GRID))
     flux, continuum = (np.empty((len(rows), len(GRID)), np.float32) for _ in range(2))
-    for i, spectrum in enumerate(synthesize_each(rows[:, [0, 1, 3, 4]], elements=elements, threads=threads)):
+    for i, spectrum in enumerate(synthesize_each(rows[:, [0, 1, 3, 4]], elements=elements)):
         flux[i], continuum[i] = spectrum.flux, spectrum.continuum
-    labels = dict(zip(("teff", "logg", "mh", "vmic"), rows[0, [0, 1, 3, 4]], strict=True)) if len(rows) == 1 else {}
+    labels = (
+        dict(zip(("teff", "logg", "mh", "vmic"), rows[0, [0, 1, 3, 4]], strict=True))
+        if len(rows) == 1
+        else {}
+    )
     return SyntheticSpectrum(flux.reshape(shape), continuum.reshape(shape), SYNTHESIS_GRID_AA, labels)
 
 
 def synthesize_each(
-    stars: Float[np.ndarray, "star label"], *, elements: Mapping[str, float] | None = None, threads: int = 1
+    stars: Float[np.ndarray, "star label"], *, elements: Mapping[str, float] | None = None
 ) -> Iterator[SyntheticSpectrum]:
     """Spectra of stars one after the other; each row is teff [K], logg, mh [dex] and vmic [km/s], inside the domain."""
-
-    def one(star: np.ndarray) -> SyntheticSpectrum:
-        teff, logg, mh, vmic = (float(value) for value in star)
+    for teff, logg, mh, vmic in np.asarray(stars, dtype=float).tolist():
         with jax.enable_x64(True):
             atmosphere = interpolate(teff, logg, mh)
-        return synthesize(atmosphere, mh=mh, vmic=vmic, elements=elements)
-
-    if threads == 1:
-        yield from map(one, stars)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(one, stars)
+        yield synthesize(atmosphere, mh=mh, vmic=vmic, elements=elements)
 
 
 def line_windows(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> Windows:
     """Which lines matter in an atmosphere, and how far: for ``synthesize`` inside a JAX transformation."""
     lines = packaged_lines() if lines is None else lines
     with jax.enable_x64(True):
-        matter = gas(*_star(atmosphere, mh, vmic, elements), lines)
+        star = _star(atmosphere, mh, vmic, elements)
+        matter = gas(*star, lines)
         _check_converged(matter.state, atmosphere.source)
-        return _windows(matter, lines)
+        return _windows(star[0], matter, lines)
 
 
 def line_strengths(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> np.ndarray:
@@ -231,8 +252,11 @@ def line_strengths(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None,
         return np.asarray(matter.profile.peak)[layer] / _continuum_at(matter, lines)[layer]
 
 
-def _windows(matter: Gas, lines: LineList) -> Windows:
-    return choose_windows(matter.profile, _continuum_at(matter, lines), STEP)
+def _windows(atmosphere: Atmosphere, matter: Gas, lines: LineList) -> Windows:
+    """Windows that suffice for the layers light can leave from."""
+    seen = np.asarray(atmosphere.log_tau) < DEEPEST_SEEN
+    profile = jax.tree.map(lambda part: np.asarray(part)[seen], matter.profile)
+    return choose_windows(profile, _continuum_at(matter, lines)[seen], STEP)
 
 
 def _continuum_at(matter: Gas, lines: LineList) -> Float[np.ndarray, "layer line"]:
@@ -247,7 +271,9 @@ def _star(atmosphere: Atmosphere, mh, vmic, elements):
     vmic = atmosphere.vmic if vmic is None else vmic
     for name, value in (("mh", mh), ("vmic", vmic)):
         if value is None:
-            raise OutOfRangeError(f"{name} is not given, and the atmosphere ({atmosphere.source}) does not say it")
+            raise OutOfRangeError(
+                f"{name} is not given, and the atmosphere ({atmosphere.source}) does not say it"
+            )
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((atmosphere, mh, vmic)))
     if not traced:
         atmosphere.check()

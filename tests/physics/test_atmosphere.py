@@ -226,7 +226,6 @@ def test_whole_original_grid():
 
 
 # labels.py still holds an earlier corner; the values of data/atmospheres/README.md make this pass
-@pytest.mark.xfail(strict=True, reason="labels.lowest_logg does not hold the corner of this grid yet")
 def test_the_domain_rests_on_models():
     """On and above lowest_logg every node of the cell around a label has a model."""
     table = tables.load("atmospheres")

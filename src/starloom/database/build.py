@@ -69,7 +69,7 @@ def radiative_transfer(teff, logg, mh, vmic) -> np.ndarray:
     """The package's own ``Synthesizer``."""
     from starloom.synthesis import synthesize_labels  # here, since it needs JAX, which comes with an extra
 
-    return np.asarray(synthesize_labels(teff, logg, mh, vmic).normalised)
+    return np.asarray(synthesize_labels(teff, logg, mh, vmic).normalized)
 
 
 def physics_version() -> str:

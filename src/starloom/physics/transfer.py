@@ -121,7 +121,9 @@ def scattered_intensity(
     return jnp.linalg.solve(jnp.eye(len(log_mass)) - operator * share, emitted)[..., 0].T
 
 
-def _feautrier(step: Float[Array, "interval wavelength"], mu: float) -> Float[Array, "layer wavelength source"]:
+def _feautrier(
+    step: Float[Array, "interval wavelength"], mu: float
+) -> Float[Array, "layer wavelength source"]:
     """Solutions u of Feautrier's equation for a unit source in each layer in turn, by elimination.
 
     No light from above, the diffusion limit u = S below.
