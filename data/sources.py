@@ -1,11 +1,13 @@
-"""What every ``build.py`` needs: a pinned file out of a public PyPI package, a table written the same way."""
+"""What every ``build.py`` needs: a pinned file of a public PyPI package, and a table written reproducibly."""
 
+import argparse
 import hashlib
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ def fetch(package: str, version: str) -> Path:
     folder = CACHE / f"{package}-{version}"
     if not any(folder.glob("[!.]*")):
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         subprocess.run([*command, "--dest", str(folder), f"{package}=={version}"], check=True)
     return next(folder.glob("[!.]*"))
 
@@ -59,3 +61,10 @@ def write_table(name: str, arrays: dict[str, np.ndarray], folder: Path = PACKAGE
     known = dict(reversed(line.split()) for line in sums.read_text().splitlines()) if sums.exists() else {}
     known[name] = tables.digest(arrays)
     sums.write_text("".join(f"{known[key]}  {key}\n" for key in sorted(known)))
+
+
+def main(build: Callable[[Path], None]) -> None:
+    """Command line of a ``build.py``: ``build`` writes its tables into the package, or into ``--folder``."""
+    parser = argparse.ArgumentParser(description="Rebuild packaged tables from their PyPI sources.")
+    parser.add_argument("--folder", type=Path, default=PACKAGED, help="where to write (default: the package)")
+    build(parser.parse_args().folder)

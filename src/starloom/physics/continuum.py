@@ -1,0 +1,213 @@
+"""Continuous opacity: one function an absorber, and their sum.
+
+Every function gives an absorption coefficient [cm-1] of shape (layer, wavelength), stimulated emission included, for vacuum
+wavelengths [cm] from 8000 to 9500 Angstrom, temperatures in K and densities in cm-3.  The tables are those of
+``data/continuum``; beyond their temperatures the end values hold.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from starloom.constants import ANGSTROM, BOLTZMANN, PLANCK, RYDBERG_EV, SPEED_OF_LIGHT, THOMSON
+from starloom.physics.equilibrium import State
+from starloom.physics.species import SYMBOLS
+from starloom.tables import load
+
+_TABLE = load("continuum")
+HYDROGEN_MASS_FACTOR = 1 / (1 + 5.446170214e-4)  # reduced mass of the electron in hydrogen
+RYDBERG_HYDROGEN = 1.0967877174307e5  # cm-1
+IONIZATION_HYDROGEN_EV = RYDBERG_EV * HYDROGEN_MASS_FACTOR
+KRAMERS = 2.815e29  # cm2 s-3: sigma = KRAMERS g / (n^5 nu^3), Mihalas (1978), eq. 4-114
+LEVELS = np.arange(4, 41)  # hydrogen levels whose ionisation edge lies redward of 9500 A
+TABULATED_GAUNT = 15  # the Gaunt factors of higher levels are that of n = 15
+METALS = tuple(
+    (SYMBOLS.index(symbol), charge, f"{symbol.lower()}_{charge}_bf")
+    for symbol in ("C", "N", "O", "Mg", "Al", "Si", "Ca", "Fe")
+    for charge in (0, 1)
+)
+
+Opacity = Float[Array, "layer wavelength"]
+Layer = Float[Array, "layer"]
+Wavelength = Float[Array, "wavelength"]
+
+
+def stimulated(wavelength: Wavelength, temperature: Layer) -> Opacity:
+    r"""Correction for stimulated emission, :math:`1 - e^{-hc/\lambda kT}`; Mihalas (1978), eq. 4-6."""
+    return -jnp.expm1(-PLANCK * SPEED_OF_LIGHT / (BOLTZMANN * wavelength * temperature[:, None]))
+
+
+def _tabulated(name: str, wavelength: Wavelength, temperature: Layer | None = None) -> Array:
+    """A table at these wavelengths (linear) and, where it has them, temperatures or theta = 5040 K / T (linear)."""
+    nodes, value = _TABLE[f"{name}_wavelength_aa"] * ANGSTROM, _TABLE[f"{name}_value"]
+    if value.ndim == 1:
+        return jnp.interp(wavelength, nodes, value)
+    weights = _hat_weights(wavelength, nodes)  # [node, wavelength]
+    if f"{name}_theta" in _TABLE:
+        axis, position = _TABLE[f"{name}_theta"], 5040.0 / temperature
+    else:
+        axis, position = _TABLE[f"{name}_temperature"], temperature
+    # interpolation in the logarithm where the table has no zeros: cross-sections span decades in temperature
+    logarithmic = bool((value > 0).all())
+    by_wavelength = (jnp.log(value) if logarithmic else jnp.asarray(value)) @ weights
+    result = _hat_weights(position, axis).T @ by_wavelength
+    return jnp.exp(result) if logarithmic else result
+
+
+def _hat_weights(position: Array, nodes: np.ndarray) -> Array:
+    """Weights [node, position] of linear interpolation; the end values hold beyond the nodes."""
+    return jnp.stack([jnp.interp(position, nodes, row) for row in np.eye(len(nodes))])
+
+
+def h_minus_bound_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Photodetachment of H-: McLaughlin et al. (2017, J. Phys. B 50, 114001); good to 1-2 %."""
+    cross_section = _tabulated("h_minus_bf", wavelength)
+    return state.h_minus[:, None] * cross_section * stimulated(wavelength, temperature)
+
+
+def h_minus_free_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Free-free absorption of H-: Bell & Berrington (1987, J. Phys. B 20, 801), 2500-10 080 K; 1 %."""
+    electron_pressure = state.electrons * BOLTZMANN * temperature
+    factor = 1e-26 * electron_pressure * state.atoms[0, 0]
+    return factor[:, None] * _tabulated("h_minus_ff", wavelength, temperature)
+
+
+def hydrogen_bound_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Photoionisation of hydrogen from levels 4 to 40 with Karzas & Latter (1961) Gaunt factors; Mihalas, eq. 4-114.
+
+    Levels count with their occupation probability, so that the sum converges.
+    """
+    frequency = SPEED_OF_LIGHT / wavelength
+    gaunt = jnp.stack(
+        [_tabulated(f"h_bf_gaunt_{min(level, TABULATED_GAUNT):02d}", wavelength) for level in LEVELS]
+    )
+    population = jnp.stack([level_population(level, temperature, state) for level in LEVELS])
+    cross_section = KRAMERS * gaunt / (LEVELS[:, None] ** 5.0 * frequency**3)
+    return (population.T @ cross_section) * stimulated(wavelength, temperature)
+
+
+def level_population(level: int, temperature: Layer, state: State) -> Layer:
+    """Hydrogen atoms in a level: Boltzmann times the level's occupation probability."""
+    excitation = IONIZATION_HYDROGEN_EV * (1 - 1 / level**2) * 1.602176634e-12
+    boltzmann = 2 * level**2 * jnp.exp(-excitation / (BOLTZMANN * temperature) - state.log_partition[0, 0])
+    return state.atoms[0, 0] * boltzmann * occupation_probability(level, temperature, state.electrons)
+
+
+def occupation_probability(level: float | Array, temperature: Array, electrons: Array) -> Array:
+    r"""Probability that a hydrogen level survives the electric microfield of the plasma.
+
+    .. math:: w = \frac{f}{1+f}, \quad f = \frac{0.1402\, x \beta^3}{1 + 0.1285\, x \beta^{3/2}}, \quad
+        x = (1+a)^{3.15}, \quad a = 0.09 n_e^{1/6} T^{-1/2}, \quad
+        \beta = 8.59\times 10^{14} \frac{K_n}{n^4} n_e^{-2/3}
+
+    with K_n = 1 to n = 3 and 16 n / (3 (n+1)^2) above.  Hummer & Mihalas (1988, ApJ 331, 794) in the form of Hubeny,
+    Hummer & Lanz (1994, A&A 282, 151), appendix A.
+    """
+    level = jnp.asarray(level, dtype=electrons.dtype)
+    stark = jnp.where(level <= 3, 1.0, 16 * level / (3 * (level + 1) ** 2))
+    beta = 8.59e14 * stark / level**4 * electrons ** (-2 / 3)
+    x = (1 + 0.09 * electrons ** (1 / 6) / jnp.sqrt(temperature)) ** 3.15
+    f = 0.1402 * x * beta**3 / (1 + 0.1285 * x * beta**1.5)
+    return f / (1 + f)
+
+
+def dissolved_paschen(
+    wavelength: Wavelength, temperature: Layer, state: State, *, tapered: bool = False
+) -> Opacity:
+    r"""Pseudo-continuum redward of the Paschen edge: photons that lift n = 3 into a dissolved level.
+
+    .. math:: \sigma = \frac{2.815\times 10^{29}\, g}{3^5 \nu^3} [1 - w(n^*)], \quad
+        n^* = (1/9 - \nu/\nu_R)^{-1/2}
+
+    Daeppen, Anderson & Mihalas (1987, ApJ 319, 195), as in Hubeny, Hummer & Lanz (1994), eq. 3.16; the Gaunt factor is
+    the edge's.  ``tapered`` takes SYNSPEC's instead: 1 below 0.95 of the edge's frequency, running to the edge value.
+    """
+    frequency = SPEED_OF_LIGHT / wavelength
+    edge = SPEED_OF_LIGHT * RYDBERG_HYDROGEN / 9
+    effective = jnp.maximum(1 / 9 - frequency / (9 * edge), 1e-6) ** -0.5
+    dissolved = 1 - occupation_probability(effective, temperature[:, None], state.electrons[:, None])
+    gaunt = edge_gaunt = float(np.interp(8200.0, _TABLE["h_bf_gaunt_03_wavelength_aa"], _TABLE["h_bf_gaunt_03_value"]))
+    if tapered:
+        gaunt = 1 + (edge_gaunt - 1) * jnp.clip((frequency / edge - 0.95) / 0.05, 0, 1)
+    cross_section = KRAMERS * gaunt / (3.0**5 * frequency**3)
+    population = level_population(3, temperature, state)
+    return population[:, None] * cross_section * dissolved * stimulated(wavelength, temperature)
+
+
+def hydrogen_free_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Bremsstrahlung at protons, Gaunt factors of Karzas & Latter (1961); Mihalas (1978), eq. 4-122."""
+    frequency = SPEED_OF_LIGHT / wavelength
+    factor = 3.692e8 * state.electrons * state.atoms[0, 1] / jnp.sqrt(temperature)
+    gaunt = _tabulated("h_ff_gaunt", wavelength, temperature)
+    return factor[:, None] * gaunt / frequency**3 * stimulated(wavelength, temperature)
+
+
+def h2_plus(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Bound-free and free-free absorption of H2+, table after Mihalas (1965); 1.4 % of the opacity in the Sun."""
+    factor = 1e-40 * state.atoms[0, 0] * state.atoms[0, 1]
+    return factor[:, None] * _tabulated("h2_plus", wavelength, temperature) * stimulated(wavelength, temperature)
+
+
+def h2_minus_free_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Free-free absorption of H2-: John (1975, MNRAS 172, 305)."""
+    factor = state.electrons * BOLTZMANN * temperature * state.molecule("H2")
+    return factor[:, None] * _tabulated("h2_minus_ff", wavelength, temperature)
+
+
+def helium(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """He I bound-free (Opacity Project) and He- free-free (John 1994, MNRAS 269, 871)."""
+    neutral = state.atoms[1, 0]
+    bound_free = _tabulated("he_bf", wavelength, temperature) * stimulated(wavelength, temperature)
+    bound_free = (neutral * jnp.exp(-state.log_partition[1, 0]))[:, None] * bound_free
+    electron_pressure = state.electrons * BOLTZMANN * temperature
+    free_free = (1e-26 * electron_pressure * neutral)[:, None] * _tabulated("he_minus_ff", wavelength, temperature)
+    return bound_free + free_free
+
+
+def metals(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Photoionisation of C, N, O, Mg, Al, Si, Ca and Fe, neutral and once ionised (Opacity Project, Prieto 2003)."""
+    total = 0.0
+    for element, charge, name in METALS:
+        density = state.atoms[element, charge] * jnp.exp(-state.log_partition[element, charge])
+        total = total + density[:, None] * _tabulated(name, wavelength, temperature)
+    return total * stimulated(wavelength, temperature)
+
+
+def rayleigh(wavelength: Wavelength, state: State) -> Opacity:
+    """Rayleigh scattering by H (Dalgarno 1962), He (Dalgarno 1962) and H2 (Dalgarno & Williams 1962, ApJ 136, 690).
+
+    Expansions in inverse even powers of the wavelength in Angstrom as in Kurucz (1970), good to 1 % redward of 3000 A.
+    """
+    square = (wavelength / ANGSTROM) ** 2
+    hydrogen = (5.799e-13 + 1.422e-6 / square + 2.784 / square**2) / square**2
+    helium = 5.484e-14 / square**2 * (1 + (2.44e5 + 5.94e10 / (square - 2.90e5)) / square) ** 2
+    molecular = (8.14e-13 + 1.28e-6 / square + 1.61 / square**2) / square**2
+    densities = (state.atoms[0, 0], state.atoms[1, 0], state.molecule("H2"))
+    return sum(n[:, None] * sigma for n, sigma in zip(densities, (hydrogen, helium, molecular), strict=True))
+
+
+def thomson(wavelength: Wavelength, state: State) -> Opacity:
+    """Scattering by free electrons."""
+    return state.electrons[:, None] * THOMSON * jnp.ones_like(wavelength)
+
+
+def continuous_absorption(
+    wavelength: Wavelength, temperature: Layer, state: State, *, tapered: bool = False
+) -> Opacity:
+    """Sum of all true absorption."""
+    return (
+        h_minus_bound_free(wavelength, temperature, state)
+        + h_minus_free_free(wavelength, temperature, state)
+        + hydrogen_bound_free(wavelength, temperature, state)
+        + dissolved_paschen(wavelength, temperature, state, tapered=tapered)
+        + hydrogen_free_free(wavelength, temperature, state)
+        + h2_plus(wavelength, temperature, state)
+        + h2_minus_free_free(wavelength, temperature, state)
+        + helium(wavelength, temperature, state)
+        + metals(wavelength, temperature, state)
+    )
+
+
+def continuous_scattering(wavelength: Wavelength, state: State) -> Opacity:
+    """Sum of all scattering."""
+    return rayleigh(wavelength, state) + thomson(wavelength, state)

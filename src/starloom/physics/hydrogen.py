@@ -1,0 +1,116 @@
+r"""Paschen lines: Stark profiles by Lemke's tables, levels dissolving towards the series limit.
+
+.. math:: \alpha = \frac{\pi e^2}{m_e c}\, f\, n_3 w_n\, \phi_\nu\, (1 - e^{-h\nu/kT}), \qquad
+    \phi_\nu = \frac{\lambda_0^2}{c} \frac{S(\alpha)}{F_0}, \quad \alpha = \frac{\Delta\lambda}{F_0}, \quad
+    F_0 = 1.25\times 10^{-9} n_e^{2/3}
+
+Lemke (1997, A&AS 122, 285); occupation probabilities w of Hummer & Mihalas (1988), see ``continuum``.  The tables hold
+the thermal Doppler width; microturbulence enters as the temperature that gives the same total width.
+"""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from starloom.constants import ANGSTROM, BOLTZMANN, SPEED_OF_LIGHT
+from starloom.physics.continuum import level_population, occupation_probability, stimulated
+from starloom.physics.equilibrium import State
+from starloom.physics.lines import CROSS_SECTION
+from starloom.physics.species import MASSES
+from starloom.tables import load
+
+_TABLE = load("hydrogen_profiles")
+UPPER = np.arange(9, 23)  # those whose wings reach 8388-8812 A and that Lemke tabulates
+_PROFILES = np.searchsorted(_TABLE["upper"], UPPER)
+_LEVELS = np.searchsorted(_TABLE["upper_all"], UPPER)
+WAVELENGTH = _TABLE["vacuum_wavelength_aa"][_LEVELS] * ANGSTROM  # vacuum, cm
+OSCILLATOR_STRENGTH = 10.0 ** _TABLE["log_gf"][_LEVELS] / 18  # absorption, g = 2 n^2 of n = 3
+# detunings [A] at which profiles are evaluated; between them they are interpolated cubically
+DETUNING = np.concatenate([[0.0], 0.04 * np.sinh(0.14 * np.arange(1, 77)) / np.sinh(0.14)])
+COARSE = 4  # every so many pixels of the grid: 2.7 km/s, a quarter of hydrogen's thermal width at 4000 K
+
+
+def stark_profile(
+    temperature: Float[Array, "layer"], electrons: Float[Array, "layer"]
+) -> Float[Array, "line layer detuning"]:
+    """Profiles of the lines ``UPPER`` per Angstrom at the detunings ``DETUNING``, linear in the table's logarithms."""
+    log_t, log_ne = _TABLE["log_temperature"], _TABLE["log_electron_density"]
+    t, t_weight = _bracket(jnp.log10(temperature), log_t)
+    n, n_weight = _bracket(jnp.log10(electrons), log_ne)
+    table = jnp.asarray(_TABLE["log_profile"][_PROFILES])
+    low = table[:, n, t] * (1 - t_weight)[:, None] + table[:, n, t + 1] * t_weight[:, None]
+    high = table[:, n + 1, t] * (1 - t_weight)[:, None] + table[:, n + 1, t + 1] * t_weight[:, None]
+    profile = low * (1 - n_weight)[:, None] + high * n_weight[:, None]
+    field = 1.25e-9 * electrons ** (2 / 3)
+    log_alpha = jnp.log10(np.maximum(DETUNING, 1e-6) / field[:, None])
+    nodes = jnp.asarray(_TABLE["log_alpha"][_PROFILES])
+    by_layer = jax.vmap(jnp.interp, in_axes=(0, None, 0))
+    by_line = jax.vmap(by_layer, in_axes=(None, 0, 0))
+    return 10.0 ** by_line(log_alpha, nodes, profile) / field[:, None]
+
+
+def _bracket(position: Array, nodes: np.ndarray) -> tuple[Array, Array]:
+    """Index of the node below and the weight of the node above, held at the ends of the table."""
+    lower = jnp.clip(jnp.searchsorted(nodes, position, side="right") - 1, 0, len(nodes) - 2)
+    nodes = jnp.asarray(nodes)
+    weight = jnp.clip((position - nodes[lower]) / (nodes[lower + 1] - nodes[lower]), 0, 1)
+    return lower, weight
+
+
+def cubic_weights(position: Float[np.ndarray, "point"], nodes: Float[np.ndarray, "node"]) -> np.ndarray:
+    """Weights [node, point] of local cubic (four-point Lagrange) interpolation."""
+    first = np.clip(np.searchsorted(nodes, position, side="right") - 2, 0, len(nodes) - 4)
+    weights = np.zeros((len(nodes), len(position)))
+    for i in range(4):
+        product = np.ones_like(position)
+        for j in range(4):
+            if j != i:
+                product = product * (position - nodes[first + j]) / (nodes[first + i] - nodes[first + j])
+        weights[first + i, np.arange(len(position))] = product
+    return weights
+
+
+@lru_cache
+def _interpolation(first: float, step: float, pixels: int) -> np.ndarray:
+    """Weights [line, detuning, coarse wavelength] from profiles to a grid of every ``COARSE``-th pixel."""
+    coarse = first * np.exp(step * (COARSE * np.arange(-(-pixels // COARSE) + 3) - COARSE))
+    # equal frequency offsets: a detuning d nu is d lambda = lambda_0^2 d nu / c in the tables' sense
+    detuning = np.abs(coarse - WAVELENGTH[:, None]) * WAVELENGTH[:, None] / coarse / ANGSTROM
+    detuning = np.minimum(detuning, DETUNING[-1])
+    return np.stack([cubic_weights(row, DETUNING) for row in detuning]).astype(np.float32)
+
+
+@lru_cache
+def _refinement() -> np.ndarray:
+    """Weights [4, COARSE] of cubic interpolation from four coarse points to the pixels after the second."""
+    return cubic_weights(1 + np.arange(COARSE) / COARSE, np.arange(4.0)).astype(np.float32)
+
+
+def hydrogen_opacity(
+    grid: Float[np.ndarray, "wavelength"],
+    temperature: Float[Array, "layer"],
+    state: State,
+    microturbulence: Float[Array, ""],
+) -> Float[Array, "layer wavelength"]:
+    """Absorption coefficient [cm-1] of Paschen 9 to 22 on a log-uniform grid of vacuum wavelengths [cm]; float32.
+
+    Lines of higher levels are dissolved or add nothing here.  Outside log n_e = 10-18 and T = 2500-160 000 K the
+    tables' end values hold, where the gas has too little excited hydrogen to matter.
+    """
+    turbulent = temperature + MASSES[0] * microturbulence**2 / (2 * BOLTZMANN)
+    profile = stark_profile(turbulent, state.electrons) / ANGSTROM * WAVELENGTH[:, None, None] ** 2 / SPEED_OF_LIGHT
+    survive = jnp.stack([occupation_probability(level, temperature, state.electrons) for level in UPPER])
+    factor = CROSS_SECTION * OSCILLATOR_STRENGTH[:, None] * survive * level_population(3, temperature, state)
+    factor = factor * stimulated(WAVELENGTH, temperature).T
+    step = float(np.log(grid[-1] / grid[0])) / (len(grid) - 1)
+    weights = _interpolation(float(grid[0]), step, len(grid))
+    strength = (profile * factor[..., None]).astype(jnp.float32)
+    coarse = jnp.tensordot(jnp.moveaxis(strength, 1, 0), jnp.asarray(weights), axes=2)
+    blocks = coarse.shape[1] - 3
+    fine = sum(
+        coarse[:, i : i + blocks, None] * weight for i, weight in enumerate(_refinement())
+    )
+    return fine.reshape(fine.shape[0], -1)[:, : len(grid)]

@@ -1,0 +1,52 @@
+"""The atomic lines of the range, as arrays."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from starloom.constants import ANGSTROM
+from starloom.tables import load
+from starloom.wavelength import vacuum_from_air
+
+UNSOLD_EXPONENT = 0.3  # of the temperature in the width by Unsold's approximation: the mean speed to the power 3/5
+
+
+class LineList(NamedTuple):
+    """Atomic lines, sorted by wavelength; widths are full widths at half maximum in angular frequency."""
+
+    wavelength: Float[Array, "line"]  # vacuum, cm
+    element: Int[Array, "line"]  # atomic number - 1
+    charge: Int[Array, "line"]
+    log_gf: Float[Array, "line"]  # log10, isotope fraction included
+    energy_low: Float[Array, "line"]  # eV
+    gamma_radiative: Float[Array, "line"]  # s-1
+    log_gamma_stark: Float[Array, "line"]  # log10 s-1 per electron cm-3
+    log_gamma_waals: Float[Array, "line"]  # log10 s-1 per hydrogen atom cm-3 at 10 000 K
+    waals_exponent: Float[Array, "line"]  # of the temperature
+
+    def take(self, index: Int[Array, "chosen"]) -> "LineList":
+        """The lines of these indices."""
+        return jax.tree.map(lambda column: column[index], self)
+
+
+def packaged_lines() -> LineList:
+    """The packaged list: Gaia-ESO (Heiter et al. 2021, A&A 645, A106) with He I and Ne I; see ``data/atomic_lines``.
+
+    Van der Waals widths follow Anstee, Barklem & O'Mara where known, growing as T^((1 - alpha)/2) (Barklem & O'Mara 1997,
+    MNRAS 290, 102, eq. 3), and else as T^0.3 (Unsold 1955).
+    """
+    table = load("atomic_lines")
+    abo = np.isfinite(table["abo_alpha"])
+    return LineList(
+        wavelength=vacuum_from_air(table["wavelength_aa"]) * ANGSTROM,
+        element=table["atomic_number"].astype(int) - 1,
+        charge=table["charge"].astype(int),
+        log_gf=table["log_gf"].astype(float),
+        energy_low=table["energy_low_ev"],
+        gamma_radiative=table["gamma_radiative"].astype(float),
+        log_gamma_stark=table["log_gamma_stark"].astype(float),
+        log_gamma_waals=table["log_gamma_waals"].astype(float),
+        waals_exponent=np.where(abo, (1 - table["abo_alpha"]) / 2, UNSOLD_EXPONENT),
+    )
