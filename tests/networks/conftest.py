@@ -12,7 +12,7 @@ EXCITATION = np.linspace(-2.0, 2.5, LINES_AA.size)
 
 
 def spectra(labels: np.ndarray) -> np.ndarray:
-    """Flux float32[spectrum, 7290]: Gaussian lines whose depth and width vary with teff, logg, mh and vmic."""
+    """Flux float32[spectrum, 7290]: Gaussian lines; depth and width vary with teff, logg, mh, vmic."""
     teff, logg, mh, vmic = labels[:, [0, 1, 3, 4]].T[..., None]
     hotness = np.log(teff / 7000.0)
     depth = 0.7 / (1 + np.exp(-(EXCITATION * hotness + 0.5 * mh - 0.5)))

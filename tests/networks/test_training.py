@@ -257,7 +257,7 @@ def test_history_file_errors(tmp_path):
     assert np.isnan(read.validation_loss)
     assert replace(read, validation_loss=0.0) == replace(row, validation_loss=0.0)
     (tmp_path / "h.csv").write_text("epoch,colour\n0,red\n")
-    with pytest.raises(ParseError, match="h.csv: "):
+    with pytest.raises(ParseError, match=r"h\.csv: "):
         read_history(tmp_path / "h.csv")
 
 

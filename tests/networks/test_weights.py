@@ -87,10 +87,10 @@ def test_every_altered_byte_is_noticed(path):
 def test_missing_file_and_foreign_files(tmp_path):
     from safetensors.numpy import save_file
 
-    with pytest.raises(ParseError, match="none.safetensors: No such file"):
+    with pytest.raises(ParseError, match=r"none\.safetensors: No such file"):
         weights.load(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("these are no weights")
-    with pytest.raises(ParseError, match="text.safetensors: "):
+    with pytest.raises(ParseError, match=r"text\.safetensors: "):
         weights.load(tmp_path / "text.safetensors")
     save_file({"a": np.zeros(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(ParseError, match="no entry 'starloom'"):

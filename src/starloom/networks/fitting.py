@@ -31,10 +31,20 @@ PAPER_PLANS = {
 
 
 def fit_autoencoder(
-    design: Autoencoder, training: Batches, validation: Batches, plan: Plan, **options: Any
+    design: Autoencoder,
+    training: Batches,
+    validation: Batches,
+    plan: Plan,
+    mean: np.ndarray | None = None,
+    spread: float = 1.0,
+    **options: Any,
 ) -> Training:
-    """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000]; loss: mean squared flux error."""
-    return train(design.initial(plan.seed), reconstruction_error, training, validation, plan, **options)
+    """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000]; loss: mean squared flux error.
+
+    ``mean[point]`` and ``spread`` (one number) of the training spectra are where the network starts.
+    """
+    network = design.initial(plan.seed, mean, spread)
+    return train(network, reconstruction_error, training, validation, plan, **options)
 
 
 def fit_label_network(

@@ -31,11 +31,19 @@ class Autoencoder:
     latent_activation: str = "relu"
     initialiser: str = "glorot_uniform"
 
-    def initial(self, seed: int) -> Network:
-        """The untrained network; encoder and decoder are its first and second half."""
+    def initial(self, seed: int, mean: np.ndarray | None = None, spread: float = 1.0) -> Network:
+        """The untrained network; encoder and decoder are its first and second half.
+
+        ``mean[point]`` and ``spread`` of the training spectra are taken off on the way in and put back on the
+        way out. That could be folded into the outer layers' weights, so the network is still that of table 2,
+        but it starts at the mean spectrum.
+        """
         down = dense_layers((self.points, *self.hidden, self.latent), self.activation, self.latent_activation)
         up = dense_layers((self.latent, *reversed(self.hidden), self.points), self.activation)
-        return Network.initial(down + up, seed, self.initialiser)
+        mean = np.zeros(self.points) if mean is None else mean
+        middle = Network.initial(down + up, seed, self.initialiser)
+        scaled = affine(mean, np.full(self.points, 1 / spread)).then(middle)
+        return scaled.then(unscaling(mean, np.full(self.points, spread)))
 
 
 def encoder(autoencoder: Network) -> Network:
