@@ -9,7 +9,7 @@ smooth in the labels and written for NumPy and JAX arrays alike: JAX differentia
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from math import ceil, pi
 from os import cpu_count
 from typing import Any
@@ -41,7 +41,7 @@ FAMILY = "emulator"
 INTRINSIC_NAMES = ("teff", "logg", "mh", "vmic")
 INTRINSIC = [NAMES.index(name) for name in INTRINSIC_NAMES]
 VSINI, RESOLUTION = NAMES.index("vsini"), NAMES.index("resolution")
-PORTION = 32  # spectra worked on at once: they stay in the processor's cache
+PORTION = 40  # spectra worked on at once: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,14 @@ class RotationTable:
         """The transform at float32 ``x``, from 0 to the table's end (not checked)."""
         xp = array_library(x)
         place = x * np.float32(1 / self.step)
-        interval = place.astype(np.int32)
-        t = place - interval.astype(np.float32)
-        value = 0.0
-        for coefficient in reversed(self.coefficients):
-            # clipping is faster than the default, which looks for indices out of range
-            value = value * t + xp.take(xp.asarray(coefficient), interval, mode="clip")
-        return value
+        whole = xp.floor(place)
+        interval, t = whole.astype(int), place - whole
+        # clipping is faster than the default, which looks for indices out of range
+        zeroth, first, second, third = (
+            partial(xp.take, xp.asarray(c), mode="clip") for c in self.coefficients
+        )
+        value = third(interval) * t + second(interval)
+        return (value * t + first(interval)) * t + zeroth(interval)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,12 +152,13 @@ class Emulator:
             flux[part] = self.spectrum(rows[part], velocity[part] if moving else None)
 
         starts = range(0, len(rows), PORTION)
-        if len(starts) == 1:
-            work(0)
-        else:
-            # matrix products that start threads of their own would only wait for each other
-            with _linear_algebra().limit(limits=1), ThreadPoolExecutor(threads or cpu_count()) as pool:
-                list(pool.map(work, starts))
+        # matrix products that start threads of their own would only wait for each other
+        with _linear_algebra().limit(limits=1):
+            if len(starts) == 1:
+                work(0)
+            else:
+                with ThreadPoolExecutor(threads or cpu_count()) as pool:
+                    list(pool.map(work, starts))
         return flux.reshape(*labels.shape[:-1], -1)
 
     def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
@@ -168,13 +170,12 @@ class Emulator:
         left = instrument_variance(labels[..., RESOLUTION]) - instrument_variance(self.modes_resolution)
         transfer = self.rotation(vsini[..., None] * frequency)
         transfer = transfer * gaussian_transfer(frequency, left.astype(np.float32)[..., None])
-        transfer = transfer * np.float32(self.finish.points)
-        count = frequency.size
-        modes = _complex(modes[..., :count] * transfer, modes[..., count:] * transfer, xp)
+        # the inverse transform divides by its length
+        modes = _complex(modes, transfer * np.float32(self.finish.points), xp)
         if radial_velocity is not None:
             shift = doppler_shift(radial_velocity).astype(np.float32)[..., None]
             angle = np.float32(2 * pi) * frequency * shift
-            modes = modes * _complex(xp.cos(angle), -xp.sin(angle), xp)
+            modes = modes * xp.exp(-1j * angle)
         return self.finish.sampler(xp.fft.irfft(modes, n=self.finish.points, axis=-1))
 
 
@@ -255,9 +256,12 @@ def _parseval(finish: Finish) -> np.ndarray:
     return factor
 
 
-def _complex(real: Any, imaginary: Any, xp: Any) -> Any:
+def _complex(halves: Any, factor: Any, xp: Any) -> Any:
+    """Complex numbers from real parts followed by imaginary ones on the last axis, times a real factor."""
+    count = halves.shape[-1] // 2
     if xp is not np:
-        return real + 1j * imaginary
-    both = np.empty(real.shape, np.complex64)  # three times faster than the sum
-    both.real, both.imag = real, imaginary
-    return both
+        return (halves[..., :count] + 1j * halves[..., count:]) * factor
+    product = np.empty(factor.shape, np.complex64)  # a third of the time of the expression above
+    np.multiply(halves[..., :count], factor, out=product.real)
+    np.multiply(halves[..., count:], factor, out=product.imag)
+    return product

@@ -5,11 +5,10 @@ dropout) is drawn from ``[seed, epoch, step]``, so a training that was interrupt
 checkpoint ends with the same bits as one that was not.
 """
 
-import csv
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -28,6 +27,7 @@ from starloom.errors import ConfigError, ConvergenceError, StoreError
 from starloom.files import parsing, replacing
 from starloom.networks.batches import Batch, Batches
 from starloom.networks.forward import Network, forward
+from starloom.networks.history import Epoch, write_history
 
 Predict = Callable[[Any], Any]
 Loss = Callable[[Predict, tuple[Any, ...]], Any]
@@ -85,18 +85,6 @@ class Plan:
             return self.learning_rate * (epoch + 1e-3) / (self.warmup + 1e-3)
         done = min(1.0, (epoch - self.warmup) / max(self.epochs - self.warmup, 1e-9))
         return self.learning_rate * SCHEDULES[self.schedule](done, self.final_fraction)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the learning curve; ``rate`` is in samples a second, validation left out."""
-
-    epoch: int
-    training_loss: float
-    validation_loss: float
-    learning_rate: float
-    seconds: float
-    rate: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,21 +160,6 @@ def train(
                 if report is not None:
                     report(state.history[-1])
         return trainer.result(state)
-
-
-def write_history(path: str | Path, history: Sequence[Epoch]) -> None:
-    """Write a learning curve as CSV, one row an epoch."""
-    with replacing(path) as temporary, open(temporary, "w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(Epoch.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in history)
-
-
-def read_history(path: str | Path) -> tuple[Epoch, ...]:
-    """The learning curve in a file that ``write_history`` wrote; ``ParseError`` where it is none."""
-    with parsing(path, KeyError, TypeError, ValueError), open(path, newline="") as stream:
-        rows = [{**row, "epoch": int(row["epoch"])} for row in csv.DictReader(stream)]
-        return tuple(Epoch(**{k: v if k == "epoch" else float(v) for k, v in row.items()}) for row in rows)
 
 
 @dataclass(frozen=True, eq=False)
