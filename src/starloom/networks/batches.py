@@ -68,8 +68,8 @@ def array_batches(
 class FreshBatches:
     """Batches that are made anew in every epoch, such as spectra with fresh v sin i and resolution.
 
-    ``start(epoch)`` gives the epoch's batches, the same ones each time it is asked for the same epoch; ``count``
-    is their number.
+    ``start(epoch)`` gives the epoch's batches, the same ones each time it is asked for the same epoch;
+    ``count`` is their number.
     """
 
     start: Callable[[int], Iterable[Batch]]
