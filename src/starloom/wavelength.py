@@ -4,6 +4,8 @@ import numpy as np
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
 
+AIR_RANGE_AA = (2300.0, 16900.0)  # where Ciddor (1996) gives the refractive index of air
+
 
 def refractive_index(vacuum_aa):
     r"""Refractive index of standard air at the vacuum wavelength ``vacuum_aa`` [Angstrom], any shape.
@@ -11,7 +13,7 @@ def refractive_index(vacuum_aa):
     .. math:: 10^8 (n - 1) = \frac{5792105}{238.0185 - \sigma^2} + \frac{167917}{57.362 - \sigma^2}
 
     with :math:`\sigma = 1/\lambda_{vac}` in 1/micrometre; dry air at 15 C, 101325 Pa and 450 ppm CO2. Ciddor
-    (1996), Applied Optics 35, 1566, eq. 1. Valid from 2300 to 16900 A. Its standard error is 2e-8 to 5e-8 (15
+    (1996), Applied Optics 35, 1566, eq. 1. Valid in AIR_RANGE_AA. Its standard error is 2e-8 to 5e-8 (15
     m/s); Birch & Downs (1994), as given by Morton (2000), differs by 3e-9 (1 m/s) in 8390-8810 A.
     """
     squared = (1e4 / vacuum_aa) ** 2

@@ -179,6 +179,17 @@ def test_kept_spectra_finish_as_if_broadened_at_once():
     assert np.max(np.abs(single - expected)) < 4e-6
 
 
+def test_a_finer_instrument_needs_its_own_plan():
+    flux, target = forest(), np.linspace(8420.0, 8780.0, 3000)
+    plan = broadening.finish_onto(target, finest_resolution=30000.0)
+    seen = broadening.broaden(flux, STEP_KMS, vsini=4.0, resolution=30000.0)
+    expected = broadening.point_sampler(SYNTHESIS_GRID_AA, target)(seen)
+    # at R = 30000 the kept grid's own Nyquist frequency, where R = 40000 passes 6e-6, is what limits
+    assert np.max(np.abs(plan(broadening.keep(flux), 4.0, 30000.0) - expected)) < 1e-5
+    with pytest.raises(OutOfRangeError, match="resolution = 50000 is outside"):
+        broadening.finish_onto(target, 50000.0)
+
+
 def test_a_sum_of_modes_finishes_as_the_sum_of_spectra():
     kept = broadening.keep(np.stack([forest(seed=seed) for seed in range(3)]))
     plan, share = broadening.paper_finish(), np.array([0.2, 0.5, 0.3])

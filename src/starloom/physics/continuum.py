@@ -38,25 +38,30 @@ def stimulated(wavelength: Wavelength, temperature: Layer) -> Opacity:
 
 
 def _tabulated(name: str, wavelength: Wavelength, temperature: Layer | None = None) -> Array:
-    """A table at these wavelengths (linear) and, where it has them, temperatures or theta = 5040 K / T (linear)."""
+    """A table at these wavelengths and, where it has them, temperatures or theta = 5040 K / T.
+
+    Linear; in the logarithm of the value where a two-dimensional table has no zeros: cross-sections of excited levels
+    span decades in temperature.
+    """
     nodes, value = _TABLE[f"{name}_wavelength_aa"] * ANGSTROM, _TABLE[f"{name}_value"]
     if value.ndim == 1:
-        return jnp.interp(wavelength, nodes, value)
-    weights = _hat_weights(wavelength, nodes)  # [node, wavelength]
+        return np.interp(wavelength, nodes, value)
+    logarithmic = bool((value > 0).all())
+    table = np.log(value) if logarithmic else value
+    by_wavelength = np.stack([np.interp(wavelength, nodes, row) for row in table])
     if f"{name}_theta" in _TABLE:
         axis, position = _TABLE[f"{name}_theta"], 5040.0 / temperature
     else:
         axis, position = _TABLE[f"{name}_temperature"], temperature
-    # interpolation in the logarithm where the table has no zeros: cross-sections span decades in temperature
-    logarithmic = bool((value > 0).all())
-    by_wavelength = (jnp.log(value) if logarithmic else jnp.asarray(value)) @ weights
-    result = _hat_weights(position, axis).T @ by_wavelength
+    result = _hat_weights(position, axis) @ by_wavelength
     return jnp.exp(result) if logarithmic else result
 
 
-def _hat_weights(position: Array, nodes: np.ndarray) -> Array:
-    """Weights [node, position] of linear interpolation; the end values hold beyond the nodes."""
-    return jnp.stack([jnp.interp(position, nodes, row) for row in np.eye(len(nodes))])
+def _hat_weights(position: Layer, nodes: Float[np.ndarray, "node"]) -> Float[Array, "layer node"]:
+    """Weights of linear interpolation; the end values hold beyond the nodes."""
+    rising = jnp.clip((position[:, None] - nodes[:-1]) / np.diff(nodes), 0, 1)
+    one, zero = jnp.ones_like(position)[:, None], jnp.zeros_like(position)[:, None]
+    return jnp.concatenate([one, rising], axis=1) - jnp.concatenate([rising, zero], axis=1)
 
 
 def h_minus_bound_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
@@ -78,7 +83,7 @@ def hydrogen_bound_free(wavelength: Wavelength, temperature: Layer, state: State
     Levels count with their occupation probability, so that the sum converges.
     """
     frequency = SPEED_OF_LIGHT / wavelength
-    gaunt = jnp.stack(
+    gaunt = np.stack(
         [_tabulated(f"h_bf_gaunt_{min(level, TABULATED_GAUNT):02d}", wavelength) for level in LEVELS]
     )
     population = jnp.stack([level_population(level, temperature, state) for level in LEVELS])
@@ -126,7 +131,9 @@ def dissolved_paschen(
     edge = SPEED_OF_LIGHT * RYDBERG_HYDROGEN / 9
     effective = jnp.maximum(1 / 9 - frequency / (9 * edge), 1e-6) ** -0.5
     dissolved = 1 - occupation_probability(effective, temperature[:, None], state.electrons[:, None])
-    gaunt = edge_gaunt = float(np.interp(8200.0, _TABLE["h_bf_gaunt_03_wavelength_aa"], _TABLE["h_bf_gaunt_03_value"]))
+    gaunt = edge_gaunt = float(
+        np.interp(8200.0, _TABLE["h_bf_gaunt_03_wavelength_aa"], _TABLE["h_bf_gaunt_03_value"])
+    )
     if tapered:
         gaunt = 1 + (edge_gaunt - 1) * jnp.clip((frequency / edge - 0.95) / 0.05, 0, 1)
     cross_section = KRAMERS * gaunt / (3.0**5 * frequency**3)
@@ -145,7 +152,9 @@ def hydrogen_free_free(wavelength: Wavelength, temperature: Layer, state: State)
 def h2_plus(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
     """Bound-free and free-free absorption of H2+, table after Mihalas (1965); 1.4 % of the opacity in the Sun."""
     factor = 1e-40 * state.atoms[0, 0] * state.atoms[0, 1]
-    return factor[:, None] * _tabulated("h2_plus", wavelength, temperature) * stimulated(wavelength, temperature)
+    return (
+        factor[:, None] * _tabulated("h2_plus", wavelength, temperature) * stimulated(wavelength, temperature)
+    )
 
 
 def h2_minus_free_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
@@ -160,7 +169,9 @@ def helium(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
     bound_free = _tabulated("he_bf", wavelength, temperature) * stimulated(wavelength, temperature)
     bound_free = (neutral * jnp.exp(-state.log_partition[1, 0]))[:, None] * bound_free
     electron_pressure = state.electrons * BOLTZMANN * temperature
-    free_free = (1e-26 * electron_pressure * neutral)[:, None] * _tabulated("he_minus_ff", wavelength, temperature)
+    free_free = (1e-26 * electron_pressure * neutral)[:, None] * _tabulated(
+        "he_minus_ff", wavelength, temperature
+    )
     return bound_free + free_free
 
 

@@ -27,14 +27,17 @@ from starloom.tables import load
 
 IONIZATION_EV = np.nan_to_num(load("ionization_energies")["energy_ev"])  # [element, charge]
 H_MINUS_AFFINITY_EV = 0.754204  # Lykke, Murray & Lineberger (1991), Phys. Rev. A 43, 6104
-_MOLECULES = load("equilibrium_constants")
-MOLECULES: tuple[str, ...] = tuple(str(name) for name in _MOLECULES["name"])
-MOLECULE_INDEX = {name: index for index, name in enumerate(MOLECULES)}
-COMPOSITION = _MOLECULES["composition"].astype(float)  # [molecule, element]
-CHARGE = _MOLECULES["charge"].astype(float)  # [molecule]
 # elements that bind to each other; any other forms molecules with these alone, one atom in each
 CORE = np.array([HYDROGEN, 5, 6, 7, 15])  # H, C, N, O, S
 LONE = np.setdiff1d(np.arange(ELEMENTS), CORE)
+_TABLE = load("equilibrium_constants")
+# molecules of two other elements (NaCl, CaF, Al2O ...) hold less than 1e-4 of these above 2500 K and are left out
+_KEPT = _TABLE["composition"][:, LONE].sum(axis=1) <= 1
+MOLECULES: tuple[str, ...] = tuple(str(name) for name in _TABLE["name"][_KEPT])
+MOLECULE_INDEX = {name: index for index, name in enumerate(MOLECULES)}
+COMPOSITION = _TABLE["composition"][_KEPT].astype(float)  # [molecule, element]
+CHARGE = _TABLE["charge"][_KEPT].astype(float)  # [molecule]
+LOG_KP = _TABLE["coefficients"][_KEPT]  # log10, polynomials in 5040 K / T
 HAS_LONE = COMPOSITION[:, LONE].any(axis=1)
 LONE_OF = LONE[COMPOSITION[:, LONE].argmax(axis=1)]  # the one other element of a molecule, where it has one
 CHARGES = 4  # stages 0..3
@@ -81,7 +84,7 @@ def _constants(temperature, gas_pressure, per_hydrogen, log_q) -> _Constants:
     log_saha = jnp.concatenate([jnp.zeros_like(step[:, :1]), jnp.cumsum(step, axis=1)], axis=1)
     theta = 5040.0 / temperature
     powers = theta[:, None] ** np.arange(5)
-    log_kp = jnp.log(10.0) * (powers @ jnp.asarray(_MOLECULES["coefficients"]).T)
+    log_kp = jnp.log(10.0) * (powers @ LOG_KP.T)
     log_kt = jnp.log(BOLTZMANN * temperature)
     # a molecular ion of charge +1 has lost an electron: its partial pressure is divided by the electrons'
     members = COMPOSITION.sum(axis=1) - CHARGE
@@ -174,7 +177,9 @@ def equation_of_state(
     log_q = log_partition(temperature)
     constants = _constants(temperature, gas_pressure, per_hydrogen, log_q)
     unknowns, residual = _solve(constants)
-    atoms, molecules, h_minus = jax.vmap(_densities, in_axes=(0, _Constants(0, 0, 0, None, 0)))(unknowns, constants)
+    atoms, molecules, h_minus = jax.vmap(_densities, in_axes=(0, _Constants(0, 0, 0, None, 0)))(
+        unknowns, constants
+    )
     nuclei = jnp.exp(unknowns[:, -1])
     mass = (jnp.exp(constants.log_abundance) * MASSES).sum()
     return State(
@@ -186,4 +191,3 @@ def equation_of_state(
         mass_density=nuclei * mass,
         residual=residual,
     )
-

@@ -101,7 +101,9 @@ def hydrogen_opacity(
     tables' end values hold, where the gas has too little excited hydrogen to matter.
     """
     turbulent = temperature + MASSES[0] * microturbulence**2 / (2 * BOLTZMANN)
-    profile = stark_profile(turbulent, state.electrons) / ANGSTROM * WAVELENGTH[:, None, None] ** 2 / SPEED_OF_LIGHT
+    profile = (
+        stark_profile(turbulent, state.electrons) / ANGSTROM * WAVELENGTH[:, None, None] ** 2 / SPEED_OF_LIGHT
+    )
     survive = jnp.stack([occupation_probability(level, temperature, state.electrons) for level in UPPER])
     factor = CROSS_SECTION * OSCILLATOR_STRENGTH[:, None] * survive * level_population(3, temperature, state)
     factor = factor * stimulated(WAVELENGTH, temperature).T
@@ -110,7 +112,5 @@ def hydrogen_opacity(
     strength = (profile * factor[..., None]).astype(jnp.float32)
     coarse = jnp.tensordot(jnp.moveaxis(strength, 1, 0), jnp.asarray(weights), axes=2)
     blocks = coarse.shape[1] - 3
-    fine = sum(
-        coarse[:, i : i + blocks, None] * weight for i, weight in enumerate(_refinement())
-    )
+    fine = sum(coarse[:, i : i + blocks, None] * weight for i, weight in enumerate(_refinement()))
     return fine.reshape(fine.shape[0], -1)[:, : len(grid)]

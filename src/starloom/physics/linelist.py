@@ -10,7 +10,10 @@ from starloom.constants import ANGSTROM
 from starloom.tables import load
 from starloom.wavelength import vacuum_from_air
 
-UNSOLD_EXPONENT = 0.3  # of the temperature in the width by Unsold's approximation: the mean speed to the power 3/5
+NEGLIGIBLE_STRENGTH = 1e-6  # of the continuum at solar abundance; 3e-5 at [M/H] = +1.5
+UNSOLD_EXPONENT = (
+    0.3  # of the temperature in the width by Unsold's approximation: the mean speed to the power 3/5
+)
 
 
 class LineList(NamedTuple):
@@ -34,10 +37,16 @@ class LineList(NamedTuple):
 def packaged_lines() -> LineList:
     """The packaged list: Gaia-ESO (Heiter et al. 2021, A&A 645, A106) with He I and Ne I; see ``data/atomic_lines``.
 
+    Lines weaker than ``NEGLIGIBLE_STRENGTH`` from 4000 to 14 000 K are left out.
+
     Van der Waals widths follow Anstee, Barklem & O'Mara where known, growing as T^((1 - alpha)/2) (Barklem & O'Mara 1997,
     MNRAS 290, 102, eq. 3), and else as T^0.3 (Unsold 1955).
     """
-    table = load("atomic_lines")
+    packaged = load("atomic_lines")
+    kept = packaged["strength"].max(axis=1) > NEGLIGIBLE_STRENGTH
+    columns = ("wavelength_aa", "atomic_number", "charge", "log_gf", "energy_low_ev", "gamma_radiative")
+    columns += ("log_gamma_stark", "log_gamma_waals", "abo_alpha")
+    table = {key: packaged[key][kept] for key in columns}
     abo = np.isfinite(table["abo_alpha"])
     return LineList(
         wavelength=vacuum_from_air(table["wavelength_aa"]) * ANGSTROM,

@@ -8,7 +8,9 @@ Mihalas (1978), eqs. 4-33, 9-34.  A line is added pixel by pixel in two parts: f
 over thousands of pixels, and a core of the full Voigt function less those wings.
 """
 
-from functools import lru_cache
+import itertools
+import math
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -29,9 +31,13 @@ from starloom.physics.equilibrium import State
 from starloom.physics.linelist import LineList
 from starloom.physics.species import MASSES
 
-ROOT_PI = float(np.sqrt(np.pi))  # a Python float, which leaves float32 arrays float32
-CROSS_SECTION = np.pi * ELECTRON_CHARGE**2 / (ELECTRON_MASS * SPEED_OF_LIGHT)  # cm2 s-1
-PERTURBERS = (1.0, 0.42, 0.85)  # H I, He I and H2, weighted by polarisability and speed as SYNSPEC and Turbospectrum do
+ROOT_PI = math.sqrt(math.pi)  # a Python float, which leaves float32 arrays float32
+CROSS_SECTION = math.pi * ELECTRON_CHARGE**2 / (ELECTRON_MASS * SPEED_OF_LIGHT)  # cm2 s-1
+PERTURBERS = (
+    1.0,
+    0.42,
+    0.85,
+)  # H I, He I and H2, weighted by polarisability and speed as SYNSPEC and Turbospectrum do
 
 
 class Profile(NamedTuple):
@@ -102,28 +108,34 @@ def line_profiles(
     lines: LineList, temperature: Float[Array, "layer"], state: State, microturbulence: Float[Array, ""]
 ) -> Profile:
     """Strength, damping and Doppler width [cm s-1] of each line in each layer; ``microturbulence`` in cm s-1."""
-    column = temperature[:, None]
-    doppler = jnp.sqrt(2 * BOLTZMANN * column / MASSES[lines.element] + microturbulence**2)
-    density = state.atoms[lines.element, lines.charge].T
-    log_q = state.log_partition[lines.element, lines.charge].T
-    photon = PLANCK * SPEED_OF_LIGHT / (BOLTZMANN * lines.wavelength * column)
-    boltzmann = jnp.exp(-lines.energy_low / (BOLTZMANN_EV * column) - log_q) * -jnp.expm1(-photon)
-    strength = CROSS_SECTION * 10.0**lines.log_gf * density * boltzmann
+    single = partial(jnp.asarray, dtype=jnp.float32)
+    lines = jax.tree.map(lambda part: part if part.dtype.kind == "i" else part.astype(np.float32), lines)
+    column = single(temperature)[:, None]
+    doppler = jnp.sqrt(single(2 * BOLTZMANN / MASSES)[lines.element] * column + single(microturbulence) ** 2)
+    # the density per statistical weight, in float64 since Q and n span more decades than float32 has
+    per_weight = single(state.atoms * jnp.exp(-state.log_partition))[lines.element, lines.charge].T
+    boltzmann = jnp.exp(-lines.energy_low / (BOLTZMANN_EV * column))
+    stimulated = -jnp.expm1(-PLANCK * SPEED_OF_LIGHT / BOLTZMANN / (lines.wavelength * column))
+    strength = CROSS_SECTION * 10.0**lines.log_gf * per_weight * boltzmann * stimulated
     gamma = line_width(lines, temperature, state)
     return Profile(
         peak=strength * lines.wavelength / (ROOT_PI * doppler),
-        damping=gamma * lines.wavelength / (4 * np.pi * doppler),
+        damping=gamma * lines.wavelength / (4 * math.pi * doppler),
         doppler=doppler,
     )
 
 
-def line_width(lines: LineList, temperature: Float[Array, "layer"], state: State) -> Float[Array, "layer line"]:
+def line_width(
+    lines: LineList, temperature: Float[Array, "layer"], state: State
+) -> Float[Array, "layer line"]:
     """Full width at half maximum [rad s-1]: radiative, electron and neutral collisions (perturbers H I, He I, H2)."""
     hydrogen, helium, molecular = PERTURBERS
     neutrals = hydrogen * state.atoms[0, 0] + helium * state.atoms[1, 0] + molecular * state.molecule("H2")
-    waals = 10.0**lines.log_gamma_waals * (temperature[:, None] / 1e4) ** lines.waals_exponent
+    log_temperature = jnp.log10(temperature / 1e4).astype(jnp.float32)
+    waals = 10.0 ** (lines.log_gamma_waals + lines.waals_exponent * log_temperature[:, None])
     stark = 10.0**lines.log_gamma_stark
-    return lines.gamma_radiative + state.electrons[:, None] * stark + neutrals[:, None] * waals
+    electrons, neutrals = state.electrons.astype(jnp.float32), neutrals.astype(jnp.float32)
+    return lines.gamma_radiative + electrons[:, None] * stark + neutrals[:, None] * waals
 
 
 class Windows(NamedTuple):
@@ -138,12 +150,15 @@ class Windows(NamedTuple):
     winged: Int[Array, "line"]  # Voigt function less wings over CORE pixels
     near: Int[Array, "line"]  # wings over NEAR pixels
     far: Int[Array, "line"]  # wings over FAR pixels
+    broad: Int[Array, "line"]  # wings over BROAD pixels
     whole: Int[Array, "line"]  # wings over the whole grid
-    counts: Int[Array, "6"]
+    counts: Int[Array, "7"]
 
 
-NARROW, CORE, NEAR, FAR = 32, 64, 256, 1024  # half widths [pixels]
-NEGLIGIBLE = 3e-5  # of the continuous opacity: weaker lines are left out; together they depress the Sun by < 5e-5
+NARROW, CORE, NEAR, FAR, BROAD = 32, 64, 256, 1024, 4096  # half widths [pixels]
+NEGLIGIBLE = (
+    3e-5  # of the continuous opacity: weaker lines are left out; together they depress the Sun by < 5e-5
+)
 CUT = 1e-5  # of the continuous opacity: where wings are cut off
 
 
@@ -163,22 +178,18 @@ def choose_windows(profile: Profile, continuum: Float[np.ndarray, "layer line"],
     narrow = kept & (reach < NARROW) & (gaussian < NARROW)
     core = kept & ~narrow & (reach < CORE)
     winged = kept & ~narrow & ~core
-    sizes = [winged & (reach < NEAR), winged & (reach >= NEAR) & (reach < FAR), winged & (reach >= FAR)]
+    edges = [0, NEAR, FAR, BROAD, np.inf]
+    sizes = [winged & (reach >= low) & (reach < high) for low, high in itertools.pairwise(edges)]
     return _windows([narrow, core, winged, *sizes])
-
-
-def all_windows(strength: Float[np.ndarray, "line"]) -> Windows:
-    """Windows for every line from its greatest strength in any star, for where the atmosphere is a traced array."""
-    winged = strength > 0.03
-    whole = strength > 30
-    far = winged & ~whole & (strength > 1)
-    return _windows([np.zeros_like(winged), ~winged, winged, winged & ~whole & ~far, far, whole])
 
 
 def _windows(chosen: list[np.ndarray]) -> Windows:
     lines = len(chosen[0])
     index = [np.pad(np.flatnonzero(mask), (0, lines - mask.sum())).astype(np.int32) for mask in chosen]
     return Windows(*index, counts=np.array([mask.sum() for mask in chosen], dtype=np.int32))
+
+
+PAD = BROAD + FAR  # pixels added either side of the grid, so that no window leaves it
 
 
 class Positions(NamedTuple):
@@ -192,7 +203,7 @@ def line_positions(wavelength: Float[np.ndarray, "line"], grid: Float[np.ndarray
     """Positions of vacuum wavelengths on a log-uniform grid of vacuum wavelengths, in float64."""
     step = np.log(grid[-1] / grid[0]) / (len(grid) - 1)
     position = np.log(wavelength / grid[0]) / step
-    pixel = np.clip(np.rint(position), -FAR, len(grid) - 1 + FAR)
+    pixel = np.clip(np.rint(position), -FAR, len(grid) - 1 + FAR)  # lines further out are at this edge
     return Positions(pixel.astype(np.int32), (position - pixel).astype(np.float32))
 
 
@@ -214,7 +225,7 @@ def line_opacity(
         def body(i, total):
             line = chosen[i]
             x = (offsets - positions.offset[line]) * inverse[line]
-            corner = (jnp.int32(0), positions.pixel[line] + 2 * FAR - half)
+            corner = (jnp.int32(0), positions.pixel[line] + PAD - half)
             window = lax.dynamic_slice(total, corner, (total.shape[0], len(offsets)))
             return lax.dynamic_update_slice(total, window + peak[line] * shape(damping[line], x), corner)
 
@@ -222,19 +233,20 @@ def line_opacity(
 
     def whole(i, total):
         line = windows.whole[i]
-        offsets = jnp.arange(-2 * FAR, pixels + 2 * FAR, dtype=jnp.float32)
+        offsets = jnp.arange(-PAD, pixels + PAD, dtype=jnp.float32)
         x = (offsets - (positions.pixel[line] + positions.offset[line])) * inverse[line]
         return total + peak[line] * wings(damping[line], x)
 
     counts = windows.counts
-    total = jnp.zeros((peak.shape[1], pixels + 4 * FAR), dtype=jnp.float32)
+    total = jnp.zeros((peak.shape[1], pixels + 2 * PAD), dtype=jnp.float32)
     total = add(total, windows.narrow, counts[0], NARROW, _voigt_fast)
     total = add(total, windows.core, counts[1], CORE, _voigt_fast)
     total = add(total, windows.winged, counts[2], CORE, lambda a, x: _voigt_fast(a, x) - wings(a, x))
     total = add(total, windows.near, counts[3], NEAR, wings)
     total = add(total, windows.far, counts[4], FAR, wings)
-    total = lax.fori_loop(0, counts[5], whole, total)
-    return total[:, 2 * FAR : 2 * FAR + pixels]
+    total = add(total, windows.broad, counts[5], BROAD, wings)
+    total = lax.fori_loop(0, counts[6], whole, total)
+    return total[:, PAD : PAD + pixels]
 
 
 def _voigt_fast(damping: Array, x: Array) -> Array:

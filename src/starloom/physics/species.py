@@ -16,7 +16,9 @@ def atomic_number(symbol: str) -> int:
     try:
         return ATOMIC_NUMBER[symbol]
     except KeyError:
-        raise OutOfRangeError(f"element = {symbol!r} is not one of H, He, ... U (Z = 1 to {ELEMENTS})") from None
+        raise OutOfRangeError(
+            f"element = {symbol!r} is not one of H, He, ... U (Z = 1 to {ELEMENTS})"
+        ) from None
 
 
 def ion_name(number: int, charge: int) -> str:

@@ -3,6 +3,7 @@ r"""The formal solution of radiative transfer in a plane-parallel atmosphere.
 .. math:: I(\mu) = \int_0^\infty S\, e^{-\tau/\mu}\, d\tau/\mu, \qquad F = 2\pi \int_0^1 I(\mu)\, \mu\, d\mu
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -14,7 +15,9 @@ from starloom.constants import BOLTZMANN, PLANCK, SPEED_OF_LIGHT
 ANGLES = 4
 
 
-def planck(wavelength: Float[Array, "wavelength"], temperature: Float[Array, "layer"]) -> Float[Array, "layer wavelength"]:
+def planck(
+    wavelength: Float[Array, "wavelength"], temperature: Float[Array, "layer"]
+) -> Float[Array, "layer wavelength"]:
     r"""Planck function :math:`B_\lambda(T)` [erg s-1 cm-2 cm-1 sr-1].
 
     .. math:: B_\lambda = \frac{2hc^2}{\lambda^5} \frac{1}{e^{hc/\lambda kT} - 1}
@@ -79,7 +82,9 @@ def emergent_intensities(
     return intensity + transmitted * (last + (last - source[-2]) / delta)
 
 
-def emergent_flux(opacity, source, mass_per_density, log_mass, angles: int = ANGLES) -> Float[Array, "wavelength"]:
+def emergent_flux(
+    opacity, source, mass_per_density, log_mass, angles: int = ANGLES
+) -> Float[Array, "wavelength"]:
     r"""Flux leaving the surface, :math:`2\pi\int I \mu d\mu`, in the source function's unit times sr.
 
     Arguments as of ``emergent_intensities``.
@@ -87,3 +92,63 @@ def emergent_flux(opacity, source, mass_per_density, log_mass, angles: int = ANG
     mu, weights = flux_quadrature(angles)
     intensity = emergent_intensities(opacity, source, mass_per_density, log_mass, mu)
     return jnp.asarray(2 * np.pi * weights, dtype=intensity.dtype) @ intensity
+
+
+def scattered_intensity(
+    absorption: Float[Array, "layer wavelength"],
+    scattering: Float[Array, "layer wavelength"],
+    source: Float[Array, "layer wavelength"],
+    mass_per_density: Float[Array, "layer"],
+    log_mass: Float[Array, "layer"],
+) -> Float[Array, "layer wavelength"]:
+    r"""Mean intensity J in an atmosphere that absorbs and scatters coherently, in the source function's unit.
+
+    ``source`` is that of true emission, B.  With Feautrier's equation for every mu (Mihalas 1978, eqs. 6-12, 6-29, 6-30),
+
+    .. math:: \mu^2 \frac{d^2 u}{d\tau^2} = u - S, \qquad J = \int_0^1 u\, d\mu = \Lambda S, \qquad
+        S = (1 - \rho) B + \rho J
+
+    J is linear in S: the operator Lambda is formed, then J solved for.  For the few wavelengths of the continuum.
+    """
+    opacity = (absorption + scattering) * mass_per_density[:, None]
+    step = jnp.maximum(0.5 * jnp.diff(log_mass)[:, None] * (opacity[1:] + opacity[:-1]), 1e-30)
+    nodes, weights = np.polynomial.legendre.leggauss(ANGLES)
+    solutions = jax.vmap(_feautrier, (None, 0))(step, (nodes + 1) / 2)
+    operator = jnp.tensordot(weights / 2, solutions, axes=1)  # [layer, wavelength, source layer]
+    operator = jnp.moveaxis(operator, 1, 0)
+    share = (scattering / (absorption + scattering)).T[:, None, :]
+    emitted = operator @ ((1 - share) * source.T[:, None, :]).swapaxes(1, 2)
+    return jnp.linalg.solve(jnp.eye(len(log_mass)) - operator * share, emitted)[..., 0].T
+
+
+def _feautrier(step: Float[Array, "interval wavelength"], mu: float) -> Float[Array, "layer wavelength source"]:
+    """Solutions u of Feautrier's equation for a unit source in each layer in turn, by elimination.
+
+    No light from above, the diffusion limit u = S below.
+    """
+    above, below = step[:-1], step[1:]
+    middle = 0.5 * (above + below)
+    zero, one = jnp.zeros_like(step[:1]), jnp.ones_like(step[:1])
+    lower = jnp.concatenate([zero, mu**2 / (middle * above), zero])
+    upper = jnp.concatenate([mu / step[:1], mu**2 / (middle * below), zero])  # at the surface mu du/dtau = u
+    own = jnp.concatenate([zero, one.repeat(len(middle), axis=0), one])
+    layers = len(step) + 1
+    unit = own[..., None] * jnp.eye(layers)[:, None, :]
+    diagonal = 1 + lower + upper
+
+    def eliminate(carry, row):
+        ratio, right = carry
+        low, diag, up, unit_source = row
+        pivot = 1 / (diag - low * ratio)
+        ratio, right = up * pivot, (unit_source + low[:, None] * right) * pivot[:, None]
+        return (ratio, right), (ratio, right)
+
+    start = (jnp.zeros_like(step[0]), jnp.zeros_like(unit[0]))
+    _, (ratios, rights) = lax.scan(eliminate, start, (lower, diagonal, upper, unit))
+
+    def substitute(deeper, row):
+        ratio, right = row
+        solution = right + ratio[:, None] * deeper
+        return solution, solution
+
+    return lax.scan(substitute, jnp.zeros_like(unit[0]), (ratios, rights), reverse=True)[1]

@@ -1,0 +1,40 @@
+# Two commands do everything on a machine with Python >= 3.11 and make: `make demo` and `make test`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml src/starloom/__init__.py
+# the first of these that is new enough; choose another with `make PYTHON=/path/to/python demo`
+CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
+NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in $(CANDIDATES); do \
+	"$$name" -c "$(NEW_ENOUGH)" 2>/dev/null && { echo "$$name"; break; }; done)
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/starloom demo demo
+
+test: $(VENV)/test.stamp lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+clean:
+	rm -rf $(VENV) demo
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "starloom needs Python 3.11 or newer with venv and pip; looked for: $(CANDIDATES)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# stamps: installing again only when what is installed has changed
+$(VENV)/demo.stamp: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[plot]'
+	@touch $@
+
+$(VENV)/test.stamp: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[development]'
+	@touch $@ $(VENV)/demo.stamp

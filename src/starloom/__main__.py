@@ -1,0 +1,5 @@
+"""``python -m starloom``."""
+
+from starloom.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The command ``starloom``: one module per group of commands, each a thin reader of the layers below.
+
+A module here imports what its commands need inside them, so that ``starloom --version`` answers at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from starloom import __version__
+from starloom.cli import database, demo, domain, installation
+from starloom.errors import StarloomError
+
+app = typer.Typer(
+    name="starloom",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"starloom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def starloom(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Stellar spectra from stellar labels, in the range of the Gaia RVS (8400-8800 A)."""
+
+
+app.command("labels")(domain.labels)
+app.command("info")(installation.info)
+app.command("demo")(demo.demo)
+app.add_typer(database.app, name="database")
+
+
+def main() -> None:
+    """Run the command line: an error of ours, or of the file system, is one line and exit code 2."""
+    try:
+        app()
+    except StarloomError as error:
+        sys.exit(_refuse(str(error)))
+    except OSError as error:
+        if error.filename is None:  # nothing a user did
+            raise
+        sys.exit(_refuse(f"{error.filename}: {error.strerror}"))
+
+
+def _refuse(reason: str) -> int:
+    print(f"starloom: {reason}", file=sys.stderr)
+    return 2

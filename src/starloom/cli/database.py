@@ -1,0 +1,199 @@
+"""``starloom database``: stores of spectra, made, checked, looked at, exported and imported."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Make, check, look at, export and import stores of spectra.")
+
+StoreFolder = Annotated[Path, typer.Argument(help="Folder of the store.", metavar="STORE")]
+Output = Annotated[Path, typer.Argument(help="What to write; must not exist.")]
+
+
+class Medium(StrEnum):
+    """What wavelengths are measured in."""
+
+    AIR = "air"
+    VACUUM = "vacuum"
+
+
+class Normalisation(StrEnum):
+    """How flux is divided by its continuum."""
+
+    NONE = "none"
+    CONTINUUM = "continuum"
+    ENVELOPE = "envelope"
+
+
+class Number(StrEnum):
+    """How observed flux is stored."""
+
+    FLOAT32 = "float32"
+    UINT16 = "uint16"
+
+
+@app.command()
+def build(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or one of: paper, standard, tiny.")],
+    store: StoreFolder,
+    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    dask: Annotated[str, typer.Option(help="Address of a dask scheduler, to use its cluster.")] = "",
+) -> None:
+    """Make a store, or continue one; what is there and undamaged stays."""
+    from starloom.database import build as builder
+    from starloom.database import recipe as recipes
+    from starloom.database import workers as engines
+    from starloom.errors import ConfigError
+
+    if dask and workers != 1:
+        raise ConfigError("--workers and --dask exclude each other")
+    engine = engines.dask(dask) if dask else engines.processes(workers)
+    manifest = builder.build(
+        recipes.load(recipe),
+        store,
+        builder.radiative_transfer,
+        physics=builder.physics_version(),
+        engine=engine,
+    )
+    print(f"{store}: {manifest.spectra} spectra, {manifest.bytes_on_disk / 1e6:.1f} MB")
+
+
+@app.command()
+def status(store: StoreFolder) -> None:
+    """Say what a store is made of and how far it is."""
+    from starloom.database.store import read_manifest
+
+    manifest = read_manifest(store)
+    recipe = manifest.recipe
+    print(f"recipe    {recipe.name} {recipe.digest[:12]}: {recipe.sampling}, seed {recipe.seed}")
+    print(f"physics   {manifest.physics}")
+    print(f"identity  {manifest.identity[:12]}")
+    print(f"spectra   {manifest.spectra} of {recipe.intrinsic}, each seen {recipe.broadenings} times")
+    print(f"chunks    {len(manifest.digests)} of {recipe.chunks}")
+    print(f"on disk   {manifest.bytes_on_disk / 1e6:.1f} MB of {manifest.dtype}")
+    print(f"splits    {', '.join(f'{name} {len(part)}' for name, part in recipe.splits().items())}")
+
+
+@app.command()
+def verify(store: StoreFolder) -> None:
+    """Compare every file with its digest; the build command makes damaged ones again."""
+    from starloom.database.store import read_manifest
+    from starloom.errors import StoreError
+
+    manifest = read_manifest(store)
+    damage = manifest.damage()
+    for reason in damage.values():
+        print(reason)
+    if damage:
+        raise StoreError(
+            f"{store}: {len(damage)} of {len(manifest.digests)} chunks are damaged: build it again"
+        )
+    missing = f", {len(manifest.missing)} are not made yet" if manifest.missing else ""
+    print(f"{store}: {len(manifest.digests)} chunks are undamaged{missing}")
+
+
+@app.command()
+def export(
+    store: StoreFolder,
+    output: Output,
+    observed: Annotated[
+        bool, typer.Option("--observed", help="The recipe's fixed set at 4000 points.")
+    ] = False,
+) -> None:
+    """Write a store to one HDF5 file."""
+    from starloom.database.exchange import export_hdf5
+    from starloom.database.store import open_store
+
+    export_hdf5(open_store(store), output, observed)
+    print(f"wrote {output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command(name="fixed-set")
+def fixed_set(
+    store: StoreFolder,
+    output: Output,
+    dtype: Annotated[
+        Number, typer.Option(help="uint16 has half the size, rounded to 1e-5.")
+    ] = Number.FLOAT32,
+) -> None:
+    """Write the fixed set of observed spectra at the paper's 4000 points, for training to read."""
+    from starloom.database.batches import export_fixed_set
+    from starloom.database.store import open_store
+
+    fixed = export_fixed_set(open_store(store), output, dtype.value)
+    print(f"wrote {output}: {len(fixed.labels)} spectra, {fixed.stored.nbytes / 1e6:.1f} MB")
+
+
+@app.command()
+def show(
+    store: StoreFolder,
+    plot: Annotated[Path, typer.Option(help="The PNG to draw.")] = Path("store.png"),
+    sample: Annotated[int, typer.Option(help="Spectra in the colour map.", min=1)] = 600,
+) -> None:
+    """Draw the paper's figure 1 from a store, and print how its spectra are spread."""
+    from starloom.database.figure import figure_one, statistics
+    from starloom.database.store import open_store
+
+    opened = open_store(store)
+    print(statistics(opened))
+    figure_one(opened, plot, sample)
+    print(f"drew {plot}")
+
+
+@app.command(name="import")
+def import_(
+    files: Annotated[Path, typer.Argument(help="Folder of the spectra.")],
+    table: Annotated[Path, typer.Argument(help="CSV, ECSV or FITS table: column file, and the labels.")],
+    store: StoreFolder,
+    layout: Annotated[
+        str, typer.Option(help="pollux, ambre, phoenix, synspec, ascii, fits-table or fits-image.")
+    ],
+    medium: Annotated[
+        Medium | None, typer.Option(help="Of the wavelengths, where the layout leaves it open.")
+    ] = None,
+    normalise: Annotated[Normalisation | None, typer.Option(help="Instead of the layout's own way.")] = None,
+    columns: Annotated[str, typer.Option(help="wavelength,flux[,continuum]: numbers from 1, or names.")] = "",
+    resolution: Annotated[float, typer.Option(help="Of the files' spectra.")] = float("inf"),
+    given: Annotated[
+        list[str] | None, typer.Option("--set", help="A label the table lacks, as vmic=2.")
+    ] = None,
+    fill_margin: Annotated[
+        bool, typer.Option("--fill-margin", help="Continue 8400-8800 A to 8388-8812 A with the end values.")
+    ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad files out.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the splits and broadenings.")] = 1,
+) -> None:
+    """Make a store from spectra of another grid, or observed ones, and a table of their labels."""
+    from starloom.database import importing, layouts
+
+    how = importing.Import(
+        layouts.layout(layout),
+        columns=_columns(columns),
+        medium=medium and medium.value,
+        normalise=normalise and normalise.value,
+        resolution=resolution,
+        given=dict(_assignment(text) for text in given or []),
+        fill_margin=fill_margin,
+        skip_bad=skip_bad,
+    )
+    done = importing.import_grid(files, table, store, how, name=layout, seed=seed)
+    for reason in done.skipped:
+        print(f"skipped {reason}")
+    print(f"{store}: {done.manifest.spectra} spectra, {len(done.skipped)} files skipped")
+
+
+def _columns(text: str) -> tuple:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return tuple(int(word) if word.isdigit() else word for word in words)
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    from starloom.errors import ConfigError
+
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError as error:
+        raise ConfigError(f"--set {text}: expected LABEL=NUMBER") from error

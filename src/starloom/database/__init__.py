@@ -1,0 +1,1 @@
+"""Stores of spectra: made by the synthesiser or imported, and read in batches by networks."""

@@ -1,0 +1,196 @@
+"""What networks are fed with: batches of observed spectra out of a store, or a fixed set as the paper has."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from starloom.broadening import finish
+from starloom.database.recipe import BROADENING, SHUFFLE_STREAM
+from starloom.database.store import Store, decode, encode, file_digest
+from starloom.errors import ConfigError, ParseError, StoreError
+from starloom.wavelength import PAPER_GRID_AA
+
+# (kept[n, 7290], vsini[n], resolution[n], native_resolution=[n]) -> flux[n, wavelength]
+Finisher = Callable[..., np.ndarray]
+PORTION = 32  # spectra finished at once: what they need then stays in the processor's cache
+FILES = {"flux": "flux.npy", "labels": "labels.npy", "intrinsic": "intrinsic.npy"}
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Observed spectra: flux float32[n, wavelength], labels float64[n, 6], intrinsic spectra int[n]."""
+
+    flux: np.ndarray
+    labels: np.ndarray
+    intrinsic: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Which spectra an epoch shows and how they are broadened: intrinsic int[n], labels float64[n, 6]."""
+
+    intrinsic: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.intrinsic)
+
+
+def draws(store: Store, split: str, epoch: int, copies: int = 1, shuffle: bool = True) -> Draws:
+    """The broadenings of one epoch: ``copies`` of every intrinsic spectrum of a split, in shuffled order.
+
+    They depend on the recipe's seed, the epoch and the spectrum alone; epoch 0 with the recipe's own number
+    of copies is the fixed set. A spectrum stored at a resolution below 40000 is shown at its own resolution
+    and rotation.
+    """
+    if split not in store.splits:
+        raise ConfigError(f"split = {split!r} is none of {', '.join(store.splits)}")
+    if epoch < 0 or copies < 1:
+        raise ConfigError(f"epoch = {epoch}, copies = {copies}: below 0 or 1")
+    ordered = _draws_of(store, store.splits[split], epoch, copies)
+    if not shuffle:
+        return ordered
+    order = np.random.default_rng([store.recipe.seed, epoch, SHUFFLE_STREAM]).permutation(len(ordered))
+    return Draws(ordered.intrinsic[order], ordered.labels[order])
+
+
+def _draws_of(store: Store, indices: np.ndarray, epoch: int, copies: int) -> Draws:
+    intrinsic = np.repeat(indices, copies)
+    chosen = store.labels[intrinsic]
+    drawn = store.recipe.broadening_labels(epoch, copies)[indices].reshape(-1, 2)
+    chosen[:, BROADENING] = np.where(store.broadened[intrinsic, None], chosen[:, BROADENING], drawn)
+    return Draws(intrinsic, chosen)
+
+
+def batches(
+    store: Store,
+    split: str,
+    *,
+    epoch: int,
+    size: int = 512,
+    copies: int = 1,
+    shuffle: bool = True,
+    finisher: Finisher = finish,
+    threads: int = 1,
+    ahead: int = 3,
+) -> Iterator[Batch]:
+    """Batches of ``size`` (the last one smaller) with fresh v sin i and resolution in every ``epoch``.
+
+    They are made by ``threads`` in the background, ``ahead`` of their use. See ``draws`` for what they
+    contain; ``finisher`` gives them other wavelengths than the paper's, e.g. ``broadening.finish_onto(...)``.
+    """
+    epoch_draws = draws(store, split, epoch, copies, shuffle)
+    parts = (slice(first, first + size) for first in range(0, len(epoch_draws), size))
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = deque(
+            pool.submit(observe, store, epoch_draws, part, finisher) for part in islice(parts, ahead)
+        )
+        while waiting:
+            batch = waiting.popleft().result()
+            waiting.extend(
+                pool.submit(observe, store, epoch_draws, part, finisher) for part in islice(parts, 1)
+            )
+            yield batch
+
+
+def observe(store: Store, epoch_draws: Draws, part: slice, finisher: Finisher = finish) -> Batch:
+    """The observed spectra of one part of an epoch."""
+    intrinsic, chosen = epoch_draws.intrinsic[part], epoch_draws.labels[part]
+    vsini, resolution = chosen[:, BROADENING].T.astype(np.float32)
+    native = store.labels[intrinsic, BROADENING[1]].astype(np.float32)
+    # what is stored with its rotation gets no second one
+    vsini = np.where(store.broadened[intrinsic], 0, vsini)
+    pieces = []
+    for first in range(0, len(intrinsic), PORTION):
+        piece = slice(first, first + PORTION)
+        kept = store.flux(intrinsic[piece])
+        pieces.append(finisher(kept, vsini[piece], resolution[piece], native_resolution=native[piece]))
+    return Batch(np.concatenate(pieces), chosen, intrinsic)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedSet:
+    """Observed spectra at the paper's 4000 points, made once and memory-mapped. Made by ``open_fixed_set``.
+
+    Spectrum j is copy ``j % broadenings`` of intrinsic spectrum ``intrinsic[j] = j // broadenings``.
+    """
+
+    folder: Path
+    splits: dict[str, np.ndarray]  # indices of observed spectra
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Labels of all spectra: float64[n, 6]."""
+        return np.load(self.folder / FILES["labels"])
+
+    @cached_property
+    def intrinsic(self) -> np.ndarray:
+        """Intrinsic spectrum of each: int64[n]."""
+        return np.load(self.folder / FILES["intrinsic"])
+
+    @cached_property
+    def stored(self) -> np.ndarray:
+        """The flux as it is on disk, memory-mapped: float32[n, 4000], or uint16 in units of 2e-5."""
+        return np.load(self.folder / FILES["flux"], mmap_mode="r")
+
+    def flux(self, indices) -> np.ndarray:
+        """Flux float32[n, 4000] of the spectra at ``indices`` (an array or a slice)."""
+        return decode(np.asarray(self.stored[indices]))
+
+
+def export_fixed_set(store: Store, folder: str | Path, dtype: str = "float32") -> FixedSet:
+    """Write all spectra of the recipe (``intrinsic`` times ``broadenings``) with fixed broadenings.
+
+    ``dtype`` is "float32" or "uint16" (half the size, rounded to 1e-5). The folder must be new; it appears
+    under its name when it is complete.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise StoreError(f"{folder}: exists already")
+    if dtype not in ("float32", "uint16"):
+        raise ConfigError(f"dtype = {dtype!r} is none of float32, uint16")
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    everything = _draws_of(store, np.arange(store.recipe.intrinsic), 0, store.recipe.broadenings)
+    shape = (len(everything), PAPER_GRID_AA.size)
+    flux = np.lib.format.open_memmap(partial / FILES["flux"], mode="w+", dtype=dtype, shape=shape)
+    for first in range(0, len(everything), 512):
+        part = slice(first, first + 512)
+        flux[part] = encode(observe(store, everything, part).flux, dtype)
+    flux.flush()
+    np.save(partial / FILES["labels"], everything.labels)
+    np.save(partial / FILES["intrinsic"], everything.intrinsic)
+    digests = {kind: file_digest(partial / name) for kind, name in FILES.items()}
+    content = {"store": store.manifest.identity, "splits": _splits(store, everything), "digests": digests}
+    (partial / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    partial.rename(folder)
+    return open_fixed_set(folder)
+
+
+def open_fixed_set(folder: str | Path, verify: bool = False) -> FixedSet:
+    """A fixed set on disk; with ``verify``, ``StoreError`` where a file's digest is not what was written."""
+    folder = Path(folder)
+    try:
+        content = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        splits = {name: np.array(indices, dtype=int) for name, indices in content["splits"].items()}
+        digests = {FILES[kind]: digest for kind, digest in content["digests"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ParseError(f"{folder}: no fixed set ({type(error).__name__}: {error})") from error
+    for name, digest in digests.items() if verify else ():
+        if not (folder / name).exists() or file_digest(folder / name) != digest:
+            raise StoreError(f"{folder / name}: missing or damaged: export it again")
+    return FixedSet(folder, splits)
+
+
+def _splits(store: Store, everything: Draws) -> dict[str, list[int]]:
+    return {
+        name: np.flatnonzero(np.isin(everything.intrinsic, indices)).tolist()
+        for name, indices in store.splits.items()
+    }

@@ -1,0 +1,131 @@
+"""Making a store: chunks of labels go to a synthesiser, its spectra are kept; once killed, it continues."""
+
+import errno
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from starloom import __version__, labels, tables
+from starloom.broadening import KEPT_RESOLUTION, keep
+from starloom.database.recipe import INTRINSIC, Recipe
+from starloom.database.store import HIGHEST_FLUX, Manifest, encode, open_or_create
+from starloom.database.workers import Engine, here
+from starloom.errors import StarloomError, StoreError
+
+# teff, logg, mh, vmic (float64[n] each) -> normalised flux[n, 21870] on wavelength.SYNTHESIS_GRID_AA
+Synthesizer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What comes back from making a chunk: arrays as they are stored, or the reason why there are none."""
+
+    number: int
+    flux: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    failure: str = ""
+
+
+def make_chunk(recipe: Recipe, synthesize: Synthesizer, number: int) -> Chunk:
+    """The spectra of chunk ``number``: the function that every worker runs.
+
+    A chunk with a flux that is NaN, negative or above 1.31 comes back as a failure that says which labels did
+    it.
+    """
+    indices = recipe.indices(number)
+    intrinsic = recipe.intrinsic_labels(indices.start, len(indices))
+    try:
+        flux = np.asarray(synthesize(*intrinsic.T))
+        check_flux(flux, intrinsic, indices.start)
+    except StarloomError as error:
+        return Chunk(number, failure=str(error))
+    full = np.zeros((len(indices), len(labels.NAMES)))
+    full[:, INTRINSIC] = intrinsic
+    full[:, labels.NAMES.index("resolution")] = KEPT_RESOLUTION
+    return Chunk(number, encode(keep(flux)), full)
+
+
+def check_flux(flux: np.ndarray, intrinsic: np.ndarray, first: int) -> None:
+    """Raise ``StoreError`` with the labels of the first spectra that are no normalised spectra."""
+    wrong = ~np.all((flux >= 0) & (flux <= HIGHEST_FLUX), axis=-1)
+    if not np.any(wrong):
+        return
+    rows = np.flatnonzero(wrong)[:5]
+    places = [
+        f"spectrum {first + row} (teff = {teff:.2f} K, logg = {logg:.4f}, mh = {mh:.4f}, "
+        f"vmic = {vmic:.4f} km/s): flux {np.min(flux[row]):.3g}..{np.max(flux[row]):.3g}"
+        for row, (teff, logg, mh, vmic) in zip(rows, intrinsic[rows], strict=True)
+    ]
+    raise StoreError(f"{wrong.sum()} spectra with flux outside [0, {HIGHEST_FLUX:.2f}]: {'; '.join(places)}")
+
+
+def radiative_transfer(teff, logg, mh, vmic) -> np.ndarray:
+    """The package's own ``Synthesizer``."""
+    from starloom.synthesis import synthesize_labels  # here, since it needs JAX, which comes with an extra
+
+    return np.asarray(synthesize_labels(teff, logg, mh, vmic).normalised)
+
+
+def physics_version() -> str:
+    """What ``radiative_transfer`` depends on: the package's version and the content of its tables."""
+    digests = json.dumps(tables.expected_digests(), sort_keys=True)
+    return f"starloom {__version__}, tables {hashlib.sha256(digests.encode()).hexdigest()[:12]}"
+
+
+def build(
+    recipe: Recipe,
+    folder: str | Path,
+    synthesize: Synthesizer,
+    *,
+    physics: str,
+    engine: Engine = here,
+    progress: bool = True,
+) -> Manifest:
+    """Make or continue the store of ``recipe`` in ``folder``; what is there and undamaged stays.
+
+    ``physics`` names the version of what ``synthesize`` does, ``engine`` (see ``workers``) who does it. A
+    chunk that fails is reported and the others are made. Raises ``StoreError`` where the folder holds another
+    store, when chunks have failed, or when a file cannot be written (a full disk); run it again to continue.
+    """
+    manifest = open_or_create(folder, recipe, physics)
+    remove_leftovers(manifest)
+    if damage := manifest.damage():
+        manifest = manifest.without(damage)
+    failures = []
+    with tqdm(
+        total=recipe.intrinsic, initial=manifest.spectra, unit=" spectra", disable=not progress, smoothing=0.1
+    ) as bar:
+        for reason in damage.values():
+            bar.write(f"made again: {reason}")
+        for chunk in engine(partial(make_chunk, recipe, synthesize), manifest.missing):
+            if chunk.failure:
+                failures.append(chunk.failure)
+                bar.write(f"chunk {chunk.number} failed: {chunk.failure}")
+                continue
+            manifest = _written(manifest, chunk)
+            bar.update(len(chunk.labels))
+    if failures:
+        done = f"{manifest.spectra} of {recipe.intrinsic} spectra are made"
+        raise StoreError(f"{folder}: {done}; {len(failures)} chunks failed, the first: {failures[0]}")
+    return manifest
+
+
+def remove_leftovers(manifest: Manifest) -> None:
+    """Delete the temporary files of a build that was killed while it wrote."""
+    for path in (*manifest.folder.glob(".*.npy"), *manifest.folder.glob(".*.json")):
+        path.unlink(missing_ok=True)
+
+
+def _written(manifest: Manifest, chunk: Chunk) -> Manifest:
+    try:
+        return manifest.with_chunk(chunk.number, chunk.flux, chunk.labels)
+    except OSError as error:
+        hint = "free space and run the same command again" if error.errno == errno.ENOSPC else error.filename
+        done = f"{manifest.spectra} of {manifest.recipe.intrinsic} spectra are safe"
+        raise StoreError(f"{manifest.folder}: {error.strerror}; {done}; {hint}") from error

@@ -1,0 +1,278 @@
+"""A spectrum: what is made, written, read, plotted and compared."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.errors import ConfigError, OutOfRangeError
+from starloom.figures import pyplot
+from starloom.files import parsing, replacing
+from starloom.labels import LABELS, NAMES, number
+from starloom.units import plain
+from starloom.wavelength import AIR_RANGE_AA, air_from_vacuum, vacuum_from_air
+
+MEDIA = ("air", "vacuum")
+FRAMES = ("rest", "barycentric", "heliocentric", "topocentric")
+FORMATS = (".fits", ".ecsv", ".csv")  # each is read and written by the module of that name
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum:
+    """Flux against wavelength, with what is needed to understand it; immutable.
+
+    ``wavelength`` [Angstrom] must rise; ``flux``, ``error`` (standard deviation) and ``mask`` (True where a
+    pixel must not be used) have its length; flux and error are finite wherever the mask is not set.
+    ``medium`` is one of MEDIA, ``frame`` one of FRAMES. ``flux_unit`` is an astropy unit string, "" for flux
+    divided by the continuum. ``labels`` are the star's, all six or those known, by name. ``provenance`` is
+    anything JSON can hold. Astropy quantities are converted. Raises ConfigError where the parts do not fit
+    together.
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    _: KW_ONLY
+    medium: str
+    error: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    frame: str = "rest"
+    flux_unit: str = ""
+    labels: Mapping[str, float] | np.ndarray | None = None
+    provenance: Mapping = field(default_factory=dict)
+
+    def __post_init__(self):
+        _one_of("medium", self.medium, MEDIA)
+        _one_of("frame", self.frame, FRAMES)
+        unit = _unit_string(self.flux_unit)
+        parts = {
+            "flux_unit": unit,
+            "wavelength": plain("wavelength", self.wavelength, "Angstrom"),
+            "flux": plain("flux", self.flux, unit),
+            "error": None if self.error is None else plain("error", self.error, unit),
+            "mask": None if self.mask is None else np.array(self.mask, dtype=bool),
+            "labels": MappingProxyType(_labels_by_name(self.labels)),
+            "provenance": MappingProxyType(_json_copy(self.provenance)),
+        }
+        for name, value in parts.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise ConfigError where the arrays do not fit together."""
+        size = self.wavelength.size
+        if self.wavelength.ndim != 1 or size == 0:
+            raise ConfigError(f"wavelength has the shape {self.wavelength.shape}, expected (n,) with n > 0")
+        if not (np.isfinite(self.wavelength).all() and self.wavelength[0] > 0):
+            raise ConfigError("wavelengths must be finite and positive")
+        if (fall := np.diff(self.wavelength) <= 0).any():
+            where = number(self.wavelength[1:][fall][0])
+            raise ConfigError(f"wavelengths do not rise at {where} A ({fall.sum()} of {size})")
+        for name in ("flux", "error", "mask"):
+            array = getattr(self, name)
+            if array is not None and array.shape != (size,):
+                raise ConfigError(f"{name} has the shape {array.shape}, the wavelengths ({size},)")
+        self._check_values("flux", np.isfinite(self.flux), "not finite")
+        if self.error is not None:
+            self._check_values("error", np.isfinite(self.error) & (self.error >= 0), "negative or not finite")
+
+    def _check_values(self, name: str, good: np.ndarray, fault: str) -> None:
+        bad = ~good if self.mask is None else ~good & ~self.mask
+        if bad.any():
+            where = number(self.wavelength[bad][0])
+            raise ConfigError(f"{name} is {fault} at {where} A ({bad.sum()} unmasked pixels of {bad.size})")
+
+    def __repr__(self) -> str:
+        ends = f"{number(self.wavelength[0])} to {number(self.wavelength[-1])} A in {self.medium}"
+        return f"Spectrum({self.wavelength.size} wavelengths, {ends}, {self.frame} frame)"
+
+    def __reduce__(self):
+        # a read-only mapping cannot be pickled; the constructor makes it again
+        return _rebuild, (self._parts(),)
+
+    def _parts(self) -> dict:
+        """What the constructor takes."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        return parts | {"labels": dict(self.labels), "provenance": dict(self.provenance)}
+
+    @property
+    def wavelength_quantity(self):
+        """Wavelengths as an astropy Quantity."""
+        return _quantity(self.wavelength, "Angstrom")
+
+    @property
+    def flux_quantity(self):
+        """Flux as an astropy Quantity."""
+        return _quantity(self.flux, self.flux_unit)
+
+    @property
+    def error_quantity(self):
+        """Error as an astropy Quantity, or None."""
+        return None if self.error is None else _quantity(self.error, self.flux_unit)
+
+    def to_air(self) -> "Spectrum":
+        """The same spectrum at wavelengths in air; OutOfRangeError where the index of air is not known."""
+        if self.medium == "air":
+            return self
+        return replace(self, wavelength=_in_air_range(air_from_vacuum(self.wavelength)), medium="air")
+
+    def to_vacuum(self) -> "Spectrum":
+        """The same spectrum at wavelengths in vacuum; OutOfRangeError where the index of air is not known."""
+        if self.medium == "vacuum":
+            return self
+        return replace(self, wavelength=vacuum_from_air(_in_air_range(self.wavelength)), medium="vacuum")
+
+    def shift(self, velocity_kms, frame: str = "barycentric") -> "Spectrum":
+        r"""The spectrum of a source that recedes with ``velocity_kms`` (negative: approaches), in ``frame``.
+
+        .. math:: \lambda' = \lambda \sqrt{(1 + v/c) / (1 - v/c)}
+
+        in vacuum (Einstein 1905). Back to the star: ``shift(-velocity_kms, frame="rest")``. The flux is not
+        rescaled, nor resampled. Raises OutOfRangeError unless -c < v < c.
+        """
+        velocity = plain("velocity", velocity_kms, "km/s")
+        if velocity.ndim or not abs(velocity) < SPEED_OF_LIGHT_KMS:
+            raise OutOfRangeError(f"velocity = {velocity} km/s is not one number inside (-c, c)")
+        beta = velocity / SPEED_OF_LIGHT_KMS
+        vacuum = self.to_vacuum()
+        wavelength = vacuum.wavelength * np.sqrt((1 + beta) / (1 - beta))
+        shifted = replace(vacuum, wavelength=wavelength, frame=frame)
+        return shifted.to_air() if self.medium == "air" else shifted
+
+    @classmethod
+    def read(cls, path: str | PathLike) -> "Spectrum":
+        """The spectrum in a file that ``write`` made: FITS, ECSV or CSV, told by the name's end.
+
+        Raises ParseError with the path and the reason.
+        """
+        reader = _format(path)
+        with parsing(path, ConfigError):
+            return cls(**reader.read(Path(path)))
+
+    def write(self, path: str | PathLike, overwrite: bool = False) -> None:
+        """Write a file from which ``read`` returns the same bits: FITS, ECSV or CSV, told by the name's end.
+
+        The file appears whole or not at all. Raises ConfigError for another format, or where ``path`` exists
+        and ``overwrite`` is not set; OSError where it cannot be written.
+        """
+        writer = _format(path)
+        if Path(path).exists() and not overwrite:
+            raise ConfigError(f"{path} exists; overwrite it with overwrite=True")
+        with replacing(path) as temporary:
+            writer.write(temporary, self._parts())
+
+    def to_specutils(self):
+        """The same as a ``specutils.Spectrum`` (extra ``starloom[specutils]``), the rest in its meta."""
+        return import_module("starloom.spectrum.specutils").to_specutils(self._parts())
+
+    @classmethod
+    def from_specutils(cls, spectrum, medium: str | None = None, frame: str | None = None) -> "Spectrum":
+        """From a one-dimensional ``specutils.Spectrum``.
+
+        ``medium`` and ``frame`` are needed where its meta does not tell them. Raises ConfigError.
+        """
+        exchange = import_module("starloom.spectrum.specutils")
+        return cls(**exchange.from_specutils(spectrum, medium, frame))
+
+    def plot(self, axes=None, **style):
+        """Draw flux against wavelength with matplotlib, the error as a band, without masked pixels.
+
+        ``axes`` are those of a new figure unless given; ``style`` goes to their ``plot``. Returns the axes.
+        """
+        if axes is None:
+            axes = pyplot().subplots(figsize=(10, 4), layout="constrained")[1]
+        flux = self.flux if self.mask is None else np.where(self.mask, np.nan, self.flux)
+        (line,) = axes.plot(self.wavelength, flux, **{"linewidth": 0.8} | style)
+        if self.error is not None:
+            band = (flux - self.error, flux + self.error)
+            axes.fill_between(self.wavelength, *band, color=line.get_color(), alpha=0.3, linewidth=0)
+        axes.set_xlabel(f"Wavelength in {self.medium} [Å], {self.frame} frame")
+        axes.set_ylabel(f"Flux [{self.flux_unit}]" if self.flux_unit else "Flux / continuum")
+        axes.set_title(self.title, fontsize="medium")
+        return axes
+
+    @property
+    def title(self) -> str:
+        """The labels in words: ``Teff = 5772 K, log g = 4.438 dex``."""
+        known = [label for label in LABELS if label.name in self.labels]
+        texts = [f"{label.symbol} = {self.labels[label.name]:.6g} {label.unit}".rstrip() for label in known]
+        return ", ".join(texts)
+
+
+def _rebuild(parts: dict) -> Spectrum:
+    return Spectrum(**parts)
+
+
+def _format(path: str | PathLike):
+    """The module that reads and writes the format of ``path``."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ConfigError(f"{path}: the name must end with one of {', '.join(FORMATS)}")
+    return import_module(f"starloom.spectrum.{suffix[1:]}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} = {value!r} is not one of {', '.join(allowed)}")
+
+
+def _in_air_range(wavelength_aa: np.ndarray) -> np.ndarray:
+    low, high = AIR_RANGE_AA
+    for end in wavelength_aa[[0, -1]]:
+        if not low <= end <= high:
+            raise OutOfRangeError(
+                f"wavelength = {number(end)} A is outside [{number(low)}, {number(high)}] A, "
+                "where the refractive index of air is known"
+            )
+    return wavelength_aa
+
+
+def _unit_string(unit) -> str:
+    """Astropy's generic spelling of a unit, the same however it was spelled."""
+    if unit == "":  # no need to load astropy
+        return ""
+    from astropy import units
+
+    try:
+        return units.Unit(unit).to_string()
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"flux_unit = {unit!r} is no unit that astropy knows") from error
+
+
+def _quantity(values: np.ndarray, unit: str):
+    from astropy import units
+
+    return units.Quantity(values, unit)
+
+
+def _labels_by_name(labels) -> dict[str, float]:
+    """Labels as {name: float} in the order of NAMES, from a mapping or from an array of all six."""
+    if labels is None:
+        return {}
+    if not isinstance(labels, Mapping):
+        values = plain("labels", labels, "")
+        if values.shape != (len(NAMES),):
+            raise ConfigError(f"labels have the shape {values.shape}, expected ({len(NAMES)},)")
+        labels = dict(zip(NAMES, values, strict=True))
+    if unknown := [name for name in labels if name not in NAMES]:
+        raise ConfigError(f"label {unknown[0]!r} is not one of {', '.join(NAMES)}")
+    values = {label.name: label.plain(labels[label.name]) for label in LABELS if label.name in labels}
+    for name, value in values.items():
+        if value.ndim or not np.isfinite(value):
+            raise ConfigError(f"label {name} = {value} is not one finite number")
+    return {name: float(value) for name, value in values.items()}
+
+
+def _json_copy(provenance: Mapping) -> dict:
+    """A deep copy as JSON would give it back, so that every file format can hold it."""
+    try:
+        return json.loads(json.dumps(dict(provenance), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"provenance cannot be written as JSON: {error}") from error

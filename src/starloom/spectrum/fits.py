@@ -1,0 +1,93 @@
+"""A spectrum as FITS: the binary tables SPECTRUM and LABELS, both with units and checksums."""
+
+import json
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from starloom import __version__
+from starloom.errors import ConfigError
+from starloom.files import parsing
+from starloom.labels import LABELS
+
+# FITS standard 4.0, table 27: names of the spectral reference frames
+SPECSYS = {
+    "rest": "SOURCE",
+    "barycentric": "BARYCENT",
+    "heliocentric": "HELIOCEN",
+    "topocentric": "TOPOCENT",
+}
+DAMAGE = (ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError, AstropyWarning)
+
+
+def write(path: Path, parts: dict) -> None:
+    """Write the parts of a Spectrum."""
+    unit = _fits_unit(parts["flux_unit"])
+    columns = [
+        fits.Column("wavelength", "D", unit="Angstrom", array=parts["wavelength"]),
+        fits.Column("flux", "D", unit=unit, array=parts["flux"]),
+    ]
+    if parts["error"] is not None:
+        columns.append(fits.Column("error", "D", unit=unit, array=parts["error"]))
+    if parts["mask"] is not None:
+        columns.append(fits.Column("mask", "L", array=parts["mask"]))
+    table = fits.BinTableHDU.from_columns(columns, name="SPECTRUM")
+    table.header["MEDIUM"] = (parts["medium"], "wavelengths are in air or in vacuum")
+    table.header["SPECSYS"] = (SPECSYS[parts["frame"]], "frame of the wavelengths")
+    table.header["CREATOR"] = (f"starloom {__version__}", "program that wrote this file")
+    table.header["NLABELS"] = (len(parts["labels"]), "columns of the table LABELS")
+    table.header["PROVENAN"] = json.dumps(parts["provenance"])
+    tables = [fits.PrimaryHDU(), table]
+    if parts["labels"]:
+        tables.append(_labels_table(parts["labels"]))
+    fits.HDUList(tables).writeto(path, overwrite=True, checksum=True)
+
+
+def _labels_table(labels) -> fits.BinTableHDU:
+    """One row, a column per label: a header's floating-point number would lose digits."""
+    known = [label for label in LABELS if label.name in labels]
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(label.name, "D", array=np.array([labels[label.name]])) for label in known], name="LABELS"
+    )
+    for number, label in enumerate(known, start=1):
+        table.header.comments[f"TTYPE{number}"] = label.description[:45]
+        if label.unit not in ("", "dex"):  # the FITS standard has no dex
+            table.columns[label.name].unit = label.unit
+    return table
+
+
+def _fits_unit(unit: str) -> str | None:
+    if not unit:
+        return None
+    try:
+        return units.Unit(unit).to_string("fits")
+    except ValueError as error:
+        raise ConfigError(f"the flux unit {unit} cannot be written to FITS: {error}") from error
+
+
+def read(path: Path) -> dict:
+    """Parts of the Spectrum in ``path``; ParseError where it is damaged (a checksum fails) or lacks one."""
+    with parsing(path, *DAMAGE), warnings.catch_warnings():
+        warnings.simplefilter("error", AstropyWarning)  # truncation and wrong checksums are only warnings
+        with fits.open(BytesIO(path.read_bytes()), checksum=True) as tables:
+            return _parts(tables)
+
+
+def _parts(tables: fits.HDUList) -> dict:
+    table = tables["SPECTRUM"]
+    names = [name for name in ("wavelength", "flux", "error", "mask") if name in table.columns.names]
+    unit = table.columns["flux"].unit
+    frames = {standard: frame for frame, standard in SPECSYS.items()}
+    labels = tables["LABELS"] if table.header["NLABELS"] else None
+    return {name: table.data[name] for name in names} | {
+        "flux_unit": units.Unit(unit, format="fits").to_string() if unit else "",
+        "medium": table.header["MEDIUM"],
+        "frame": frames.get(table.header["SPECSYS"], table.header["SPECSYS"]),
+        "labels": {name: labels.data[name][0] for name in labels.columns.names} if labels else None,
+        "provenance": json.loads(table.header["PROVENAN"]),
+    }

@@ -1,0 +1,68 @@
+"""Exchange with specutils, and its own conversion between air and vacuum."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+
+from starloom.errors import ConfigError
+from starloom.spectrum import Spectrum
+from starloom.wavelength import SYNTHESIS_GRID_AA, refractive_index
+
+specutils = pytest.importorskip("specutils")
+
+
+def example(**change) -> Spectrum:
+    parts = {
+        "wavelength": SYNTHESIS_GRID_AA[:100],
+        "flux": np.linspace(0.5, 1, 100),
+        "medium": "vacuum",
+        "error": np.full(100, 0.01),
+        "mask": np.arange(100) % 7 == 0,
+        "flux_unit": "Jy",
+        "labels": {"teff": 5772.0},
+        "provenance": {"code": "test"},
+    }
+    return Spectrum(**parts | change)
+
+
+@pytest.mark.parametrize("change", [{}, {"error": None, "mask": None, "flux_unit": "", "labels": None}])
+def test_there_and_back(change):
+    spectrum = example(**change)
+    theirs = spectrum.to_specutils()
+    assert isinstance(theirs, specutils.Spectrum)
+    assert theirs.spectral_axis.unit == u.AA
+    back = Spectrum.from_specutils(theirs)
+    for name in ("wavelength", "flux", "error", "mask"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(spectrum, name))
+    for name in ("medium", "frame", "flux_unit", "labels", "provenance"):
+        assert getattr(back, name) == getattr(spectrum, name)
+
+
+def test_frequencies_become_rising_wavelengths():
+    frequency = np.linspace(3.5e14, 3.6e14, 5) * u.Hz
+    theirs = specutils.Spectrum(spectral_axis=frequency, flux=np.arange(5.0) * u.Jy)
+    spectrum = Spectrum.from_specutils(theirs, medium="vacuum", frame="barycentric")
+    np.testing.assert_allclose(spectrum.wavelength, frequency[::-1].to_value(u.AA, u.spectral()), rtol=1e-15)
+    assert spectrum.flux.tolist() == [4, 3, 2, 1, 0]
+    assert spectrum.flux_unit == "Jy"
+
+
+def test_what_is_not_told_must_be_given():
+    theirs = specutils.Spectrum(spectral_axis=[8400, 8500] * u.AA, flux=[1, 1] * u.one)
+    with pytest.raises(ConfigError, match="does not tell its medium: give medium="):
+        Spectrum.from_specutils(theirs)
+    with pytest.raises(ConfigError, match="does not tell its frame: give frame="):
+        Spectrum.from_specutils(theirs, medium="air")
+
+
+@pytest.mark.parametrize(
+    ("method", "tolerance"), [("Ciddor1996", 1e-15), ("Morton2000", 3e-9), ("PeckReeder1972", 2e-8)]
+)
+def test_refractive_index_agrees(method, tolerance):
+    """The same formula to rounding; others within Ciddor's error of 2e-8 (6 m/s)."""
+    from specutils.utils.wcs_utils import refraction_index
+
+    theirs = refraction_index(SYNTHESIS_GRID_AA * u.AA, method=method)
+    np.testing.assert_allclose(
+        refractive_index(SYNTHESIS_GRID_AA), np.asarray(theirs), atol=tolerance, rtol=0
+    )

@@ -1,0 +1,181 @@
+"""A spectrum is immutable, whole and convertible, or it is refused."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from astropy import units as u
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.errors import ConfigError, OutOfRangeError
+from starloom.labels import NAMES
+from starloom.spectrum import Spectrum
+from starloom.wavelength import PAPER_GRID_AA, air_from_vacuum
+
+SUN = {"teff": 5772.0, "logg": 4.438, "vsini": 1.6, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
+
+
+@pytest.fixture
+def spectrum() -> Spectrum:
+    flux = 1 - 0.5 * np.exp(-(((PAPER_GRID_AA - 8542.09) / 2) ** 2))
+    return Spectrum(PAPER_GRID_AA, flux, medium="air", error=0.01 * flux, labels=SUN, provenance={"seed": 1})
+
+
+def test_repr_says_what_it_is(spectrum):
+    assert repr(spectrum).startswith("Spectrum(4000 wavelengths, 8400 to 8799.9")
+    assert repr(spectrum).endswith("A in air, rest frame)")
+
+
+def test_nothing_can_be_changed(spectrum):
+    for array in (spectrum.wavelength, spectrum.flux, spectrum.error):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    with pytest.raises(AttributeError):
+        spectrum.flux = spectrum.error
+    with pytest.raises(TypeError):
+        spectrum.labels["teff"] = 0.0
+    with pytest.raises(TypeError):
+        spectrum.provenance["seed"] = 2
+
+
+def test_input_arrays_are_copied():
+    flux = np.ones(3)
+    spectrum = Spectrum([1.0, 2.0, 3.0], flux, medium="vacuum")
+    flux[0] = 7
+    assert spectrum.flux[0] == 1
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
+def test_copies_keep_everything(spectrum, duplicate):
+    twin = duplicate(spectrum)
+    assert twin.flux.tobytes() == spectrum.flux.tobytes()
+    assert (twin.labels, twin.provenance, twin.medium) == (spectrum.labels, spectrum.provenance, "air")
+    assert twin.mask is None
+    assert not twin.flux.flags.writeable
+
+
+GOOD = {"wavelength": [8400.0, 8500.0, 8600.0], "flux": [1.0, 0.5, 1.0], "medium": "air"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"medium": "water"}, "medium = 'water' is not one of air, vacuum"),
+        ({"frame": "galactic"}, "frame = 'galactic' is not one of rest, barycentric"),
+        ({"wavelength": [], "flux": []}, r"wavelength has the shape \(0,\)"),
+        ({"wavelength": np.ones((3, 1))}, r"wavelength has the shape \(3, 1\)"),
+        ({"wavelength": [8400.0, np.nan, 8600.0]}, "wavelengths must be finite and positive"),
+        ({"wavelength": [-1.0, 8500.0, 8600.0]}, "wavelengths must be finite and positive"),
+        ({"wavelength": [8400.0, 8400.0, 8600.0]}, r"wavelengths do not rise at 8400 A \(1 of 3\)"),
+        ({"flux": [1.0, 1.0]}, r"flux has the shape \(2,\), the wavelengths \(3,\)"),
+        ({"error": [1.0]}, r"error has the shape \(1,\)"),
+        ({"mask": [True]}, r"mask has the shape \(1,\)"),
+        ({"flux": [1.0, np.nan, np.inf]}, r"flux is not finite at 8500 A \(2 unmasked pixels of 3\)"),
+        ({"error": [0.1, -0.1, 0.1]}, r"error is negative or not finite at 8500 A \(1 unmasked"),
+        ({"flux": [1, 2, 3] * u.Jy}, "flux has the unit Jy, expected none"),
+        ({"flux_unit": "parrots"}, "flux_unit = 'parrots' is no unit"),
+        ({"labels": {"colour": 1.0}}, "label 'colour' is not one of teff, logg"),
+        ({"labels": {"teff": np.nan}}, "label teff = nan is not one finite number"),
+        ({"labels": {"teff": 3 * u.km}}, "teff has the unit km, expected K"),
+        ({"labels": [1.0, 2.0]}, r"labels have the shape \(2,\), expected \(6,\)"),
+        ({"provenance": {"code": object()}}, "provenance cannot be written as JSON"),
+        ({"provenance": {"code": np.nan}}, "provenance cannot be written as JSON"),
+        ({"provenance": 3}, "provenance cannot be written as JSON"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        Spectrum(**GOOD | change)
+
+
+def test_bad_pixels_may_be_masked():
+    spectrum = Spectrum(**GOOD | {"flux": [1.0, np.nan, 1.0], "error": [0.1, np.inf, 0.1], "mask": [0, 1, 0]})
+    assert spectrum.mask.tolist() == [False, True, False]
+
+
+def test_medium_must_be_said():
+    with pytest.raises(TypeError, match="medium"):
+        Spectrum(GOOD["wavelength"], GOOD["flux"])
+
+
+def test_labels_from_an_array_or_from_quantities():
+    from_array = Spectrum(**GOOD, labels=list(SUN.values()))
+    assert dict(from_array.labels) == SUN
+    assert tuple(from_array.labels) == NAMES
+    partial = Spectrum(**GOOD, labels={"vsini": 1600 * u.m / u.s, "teff": 5772 * u.K})
+    assert dict(partial.labels) == {"teff": 5772.0, "vsini": 1.6}
+    assert partial.title == "Teff = 5772 K, v sin i = 1.6 km/s"
+
+
+def test_quantities_in_and_out():
+    flux = [1.0, 2.0, 3.0] * u.Unit("W / (m2 nm)")
+    spectrum = Spectrum([840, 850, 860] * u.nm, flux, medium="air", error=flux, flux_unit="W m-2 nm-1")
+    np.testing.assert_allclose(spectrum.wavelength, [8400, 8500, 8600], rtol=1e-15)
+    assert spectrum.wavelength_quantity.unit == u.AA
+    assert (spectrum.flux_quantity == flux).all()
+    assert (spectrum.error_quantity == flux).all()
+    converted = Spectrum([840, 850, 860] * u.nm, flux, medium="air", flux_unit="erg / (s cm2 Angstrom)")
+    np.testing.assert_allclose(converted.flux, flux.to_value("erg / (s cm2 Angstrom)"), rtol=1e-15)
+    assert Spectrum(**GOOD).error_quantity is None
+
+
+def test_air_and_vacuum(spectrum):
+    assert spectrum.to_air() is spectrum
+    vacuum = spectrum.to_vacuum()
+    assert vacuum.medium == "vacuum"
+    assert vacuum.to_vacuum() is vacuum
+    np.testing.assert_allclose(air_from_vacuum(vacuum.wavelength), spectrum.wavelength, rtol=1e-15)
+    np.testing.assert_allclose(vacuum.to_air().wavelength, spectrum.wavelength, rtol=1e-15)
+    assert (vacuum.flux == spectrum.flux).all()
+
+
+def test_no_conversion_where_air_is_not_known():
+    lyman_alpha = Spectrum([1215.0, 1216.0], [1.0, 1.0], medium="vacuum")
+    with pytest.raises(OutOfRangeError, match=r"wavelength = 1\d+\.\d+ A is outside \[2300, 16900\] A"):
+        lyman_alpha.to_air()
+    assert lyman_alpha.shift(100.0).medium == "vacuum"
+
+
+@given(st.floats(-1000, 1000), st.sampled_from(["air", "vacuum"]))
+def test_shift_there_and_back(velocity, medium):
+    spectrum = Spectrum(PAPER_GRID_AA, np.ones(4000), medium=medium)
+    there = spectrum.shift(velocity)
+    assert (there.frame, there.medium) == ("barycentric", medium)
+    back = there.shift(-velocity, frame="rest")
+    assert back.frame == "rest"
+    np.testing.assert_allclose(back.wavelength, spectrum.wavelength, rtol=1e-15)
+
+
+def test_shift_is_the_relativistic_one():
+    spectrum = Spectrum([6562.8, 6563.0], [1.0, 1.0], medium="vacuum")
+    factor = spectrum.shift(0.6 * SPEED_OF_LIGHT_KMS).wavelength / spectrum.wavelength
+    np.testing.assert_allclose(factor, 2, rtol=1e-14)  # sqrt(1.6 / 0.4)
+    slow = spectrum.shift(30 * u.km / u.s).wavelength / spectrum.wavelength - 1
+    np.testing.assert_allclose(slow, 30 / SPEED_OF_LIGHT_KMS, rtol=1e-4)  # v / 2c
+
+
+@pytest.mark.parametrize("velocity", [3e5, -3e5, np.nan, [1.0, 2.0]])
+def test_no_shift_beyond_light(spectrum, velocity):
+    with pytest.raises(OutOfRangeError, match=r"is not one number inside \(-c, c\)"):
+        spectrum.shift(velocity)
+
+
+def test_plot_shows_flux_error_mask_and_names_its_axes(spectrum):
+    mask = np.zeros(4000, bool)
+    mask[10:20] = True
+    masked = Spectrum(PAPER_GRID_AA, spectrum.flux, medium="air", error=spectrum.error, mask=mask, labels=SUN)
+    axes = masked.plot(color="black")
+    drawn = axes.lines[0].get_ydata()
+    np.testing.assert_array_equal(np.isnan(drawn), mask)
+    np.testing.assert_array_equal(drawn[~mask], spectrum.flux[~mask])
+    assert axes.get_xlabel() == "Wavelength in air [Å], rest frame"
+    assert axes.get_ylabel() == "Flux / continuum"
+    assert axes.get_title().startswith("Teff = 5772 K, log g = 4.438 dex")
+    assert len(axes.collections) == 1
+    again = Spectrum(**GOOD, flux_unit="Jy").plot(axes)
+    assert again is axes
+    assert axes.get_ylabel() == "Flux [Jy]"
+    axes.figure.clear()

@@ -1,0 +1,74 @@
+"""Opacity of molecular lines from the packaged table: conservation, limits and where molecules absorb."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from starloom import tables
+from starloom.physics.molecules import MICROTURBULENCE_KMS, MolecularTable, broaden, molecular_opacity
+from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum, velocity_step
+
+
+@pytest.fixture(scope="module")
+def table() -> MolecularTable:
+    return MolecularTable.from_arrays(tables.load("molecular_opacity"))
+
+
+def cross_section(table, name, temperature, microturbulence_kms):
+    """Cross-section [wavelength] of one molecule, through the public function."""
+    amounts = np.zeros((len(table.names), 1))
+    amounts[table.names.index(name)] = 1e10
+    opacity = molecular_opacity(jnp.asarray(amounts), jnp.array([temperature]), microturbulence_kms, table)
+    return np.asarray(opacity[0], dtype=float) / 1e10
+
+
+def test_shapes(table):
+    assert table.names == ("TiO", "CN", "FeH", "C2", "H2O")
+    assert table.cross_section.shape == (
+        len(MICROTURBULENCE_KMS),
+        len(table.names),
+        table.theta.size,
+        SYNTHESIS_GRID_AA.size,
+    )
+
+
+def test_opacity_is_finite_and_not_negative(table):
+    temperature = jnp.array([1000.0, 2000.0, 3300.0, 4700.0, 7000.0, 14000.0])
+    for microturbulence_kms in (0.0, 0.3, 1.7, 4.0):
+        opacity = molecular_opacity(jnp.full((5, 6), 1e8), temperature, microturbulence_kms, table)
+        assert np.all(np.isfinite(opacity))
+        assert opacity.min() >= 0
+
+
+def test_no_molecules_no_opacity(table):
+    assert not np.any(molecular_opacity(jnp.zeros((5, 2)), jnp.array([3000.0, 5000.0]), 2.0, table))
+
+
+@pytest.mark.parametrize("name", ["TiO", "CN", "FeH", "C2", "H2O"])
+def test_microturbulence_conserves_absorption(table, name):
+    # a line's area in velocity does not depend on its width; 0.2 % is the stated error of interpolation
+    areas = [cross_section(table, name, 3500.0, xi).sum() for xi in (0.0, 0.7, 1.5, 2.6, 4.0)]
+    assert areas == pytest.approx([areas[0]] * 5, rel=2e-3)
+
+
+def test_broadening_a_narrow_line_gives_a_gaussian():
+    # a Gaussian of width 1 km/s at the grid's middle, made 3 km/s wider in quadrature
+    velocity = velocity_step(SYNTHESIS_GRID_AA) * (np.arange(SYNTHESIS_GRID_AA.size) - 10935)
+    narrow = np.exp(-(velocity**2))
+    wide = np.exp(-(velocity**2) / 10) / np.sqrt(10)
+    assert broaden(narrow, 3.0) == pytest.approx(wide, abs=2e-4)
+
+
+def test_titanium_oxide_bands(table):
+    # band head at 8432 A, degraded to the red (Kirkpatrick, Henry & McCarthy 1991, table 5)
+    air = air_from_vacuum(SYNTHESIS_GRID_AA)
+    opacity = cross_section(table, "TiO", 3000.0, 2.0)
+    before = opacity[(air > 8424) & (air < 8429)].mean()
+    after = opacity[(air > 8433) & (air < 8443)].mean()
+    assert after > 1.5 * before
+
+
+def test_iron_hydride_weakens_with_temperature(table):
+    # FeH's lower level is its ground state: a molecule absorbs as 1/Q, and Q rises about fivefold
+    ratio = cross_section(table, "FeH", 2500.0, 1.0).sum() / cross_section(table, "FeH", 6000.0, 1.0).sum()
+    assert 3 < ratio < 10

@@ -1,0 +1,366 @@
+"""A store from recipe to batches, killed, damaged and continued; its spectra come from ``stand_in.py``."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from runpy import run_path
+
+import numpy as np
+import pytest
+
+from starloom import labels
+from starloom.broadening import keep
+from starloom.database import batches, build, exchange, figure, recipe, store, workers
+from starloom.errors import ConfigError, ParseError, StoreError
+from starloom.labels import DOMAIN
+
+pytest.importorskip("scipy.stats")
+SCRIPT = Path(__file__).with_name("stand_in.py")
+synthesize = run_path(str(SCRIPT))["synthesize"]
+TINY = recipe.load("tiny")
+
+
+def made(folder, which=TINY, using=synthesize, **options):
+    return build.build(which, folder, using, physics="stand-in 1", progress=False, **options)
+
+
+def content(folder):
+    """Every byte of a store's arrays and manifest, by file name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores") / "tiny"
+    made(folder)
+    return store.open_store(folder)
+
+
+@pytest.fixture
+def copy(tiny, tmp_path):
+    """A store of its own, to be damaged."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name, data in content(tiny.manifest.folder).items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def script(*arguments):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process):
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+def chunks_in(folder):
+    return len(store.read_manifest(folder).digests) if (folder / "manifest.json").exists() else 0
+
+
+class TestRecipe:
+    @pytest.mark.parametrize("name", ["tiny", "standard", "paper"])
+    def test_packaged_recipes_are_read_and_survive_json(self, name):
+        found = recipe.load(name)
+        assert found.name == name
+        assert recipe.from_mapping(json.loads(json.dumps(recipe.to_mapping(found)))) == found
+
+    def test_the_paper_recipe_has_the_papers_size_and_ranges(self):
+        paper = recipe.load("paper")
+        assert paper.intrinsic * paper.broadenings == 205_000
+        assert np.array_equal(np.array(paper.ranges).T, [DOMAIN.low, DOMAIN.high])
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("seed = 1", "seed = -1", "seed = -1 is no whole number from 0 up"),
+            ("seed = 1", "seed = 1\nsed = 2", "recipe: unknown key sed"),
+            ("seed = 1", "", "recipe: missing key seed"),
+            ('"sobol"', '"grid"', "sampling = 'grid' is none of uniform, sobol"),
+            (
+                "[3600, 15000]",
+                "[3600, 25000]",
+                r"teff = \[3600, 25000\] K is no interval within \[3600, 15000\] K",
+            ),
+            ("[2.0, 5.0]", "[5.0, 2.0]", r"logg = \[5, 2\] dex is no interval"),
+            ("[2.0, 5.0]", "4.0", r"logg = 4.0 is no pair"),
+            ("train = 0.8", "train = 1.2", "train = 1.2, validation = 0.1: not shares"),
+            ("train = 0.8", 'train = "most"', "train = 'most' is no number"),
+            ("chunk = 8", "chunk = 0", "chunk = 0 is no whole number from 1 up"),
+        ],
+    )
+    def test_a_wrong_recipe_says_where(self, tmp_path, old, new, message):
+        text = (Path(recipe.__file__).parent / "recipes" / "tiny.toml").read_text()
+        path = tmp_path / "wrong.toml"
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ConfigError, match=f"wrong.toml: .*{message}"):
+            recipe.load(path)
+
+    def test_no_toml_and_no_file(self, tmp_path):
+        (tmp_path / "broken.toml").write_text("seed = ")
+        with pytest.raises(ParseError, match=r"broken.toml: Invalid value"):
+            recipe.load(tmp_path / "broken.toml")
+        with pytest.raises(
+            ConfigError, match=r"absent: no such file, nor a packaged recipe \(paper, standard, tiny\)"
+        ):
+            recipe.load("absent")
+
+    def test_splits_divide_the_intrinsic_spectra(self):
+        splits = recipe.load("standard").splits()
+        assert {name: len(part) for name, part in splits.items()} == {
+            "train": 16000,
+            "validation": 2000,
+            "test": 2000,
+        }
+        assert np.array_equal(np.sort(np.concatenate(list(splits.values()))), np.arange(20000))
+        other = replace(recipe.load("standard"), seed=2).splits()
+        assert not np.array_equal(splits["test"], other["test"])
+
+    def test_broadenings_depend_on_epoch_and_index_alone(self):
+        few, many = replace(TINY, intrinsic=10), replace(TINY, intrinsic=40)
+        assert np.array_equal(few.broadening_labels(3, 2), many.broadening_labels(3, 2)[:10])
+        assert not np.array_equal(few.broadening_labels(3), few.broadening_labels(4))
+
+
+class TestStore:
+    def test_spectra_come_back_within_the_rounding(self, tiny):
+        indices = np.array([40, 3, 3, 47, 0])
+        expected = keep(synthesize(*tiny.labels[indices][:, recipe.INTRINSIC].T))
+        assert np.max(np.abs(tiny.flux(indices) - expected)) < 1.01e-5
+        assert tiny.flux(7).shape == (1, 7290)
+
+    def test_labels_say_what_is_stored(self, tiny):
+        assert np.array_equal(tiny.labels[:, recipe.INTRINSIC], TINY.intrinsic_labels(0, 48))
+        assert np.array_equal(np.unique(tiny.labels[:, recipe.BROADENING], axis=0), [[0.0, 40000.0]])
+
+    def test_two_processes_make_the_same(self, tiny, tmp_path):
+        finished(script("tiny", tmp_path / "two", "--workers", 2))
+        assert content(tmp_path / "two").keys() == content(tiny.manifest.folder).keys()
+        again = store.open_store(tmp_path / "two")
+        assert dict(again.manifest.digests) == dict(tiny.manifest.digests)
+
+    def test_dask_makes_the_same(self, tiny, tmp_path):
+        pytest.importorskip("distributed")
+        finished(script("tiny", tmp_path / "dask", "--dask", 2))
+        again = store.open_store(tmp_path / "dask")
+        assert dict(again.manifest.digests) == dict(tiny.manifest.digests)
+
+    def test_killed_three_times_it_ends_the_same(self, tmp_path):
+        text = (Path(recipe.__file__).parent / "recipes" / "tiny.toml").read_text()
+        path, folder = tmp_path / "small.toml", tmp_path / "killed"
+        path.write_text(text.replace("chunk = 8", "chunk = 4"))
+        for _ in range(3):
+            before = chunks_in(folder)
+            process = script(path, folder, "--workers", 2, "--delay", 0.05)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and chunks_in(folder) == before:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            found = store.read_manifest(folder)
+            assert before < len(found.digests) < found.recipe.chunks
+            assert not found.damage()
+        made(folder, recipe.load(path))
+        made(tmp_path / "uninterrupted", recipe.load(path))
+        assert content(folder) == content(tmp_path / "uninterrupted")
+
+    @pytest.mark.parametrize("kind", ["flux", "labels"])
+    @pytest.mark.parametrize("how", ["flip", "truncate", "remove"])
+    def test_damage_is_found_and_only_that_chunk_made_again(self, tiny, copy, kind, how):
+        path = store.read_manifest(copy).path(kind, 3)
+        data = bytearray(path.read_bytes())
+        if how == "flip":
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+        elif how == "truncate":
+            path.write_bytes(data[:-10])
+        else:
+            path.unlink()
+        damage = store.read_manifest(copy).damage()
+        assert list(damage) == [3]
+        assert path.name in damage[3]
+        asked = []
+
+        def counted(*columns):
+            asked.append(len(columns[0]))
+            return synthesize(*columns)
+
+        made(copy, using=counted)
+        assert asked == [TINY.chunk]
+        assert content(copy) == content(tiny.manifest.folder)
+
+    def test_another_recipe_or_physics_is_refused(self, copy):
+        other = replace(TINY, seed=7)
+        with pytest.raises(StoreError, match=f"{TINY.digest[:12]}.*{other.digest[:12]}"):
+            made(copy, other)
+        with pytest.raises(
+            StoreError, match=r"made with stand-in 1 in uint16, this would be .* with stand-in 2"
+        ):
+            build.build(TINY, copy, synthesize, physics="stand-in 2", progress=False)
+        (copy.parent / "other").mkdir()
+        (copy.parent / "other" / "letter.txt").write_text("mine")
+        with pytest.raises(StoreError, match="not empty, and no store"):
+            made(copy.parent / "other")
+
+    def test_a_full_disk_stops_cleanly_and_continues(self, tiny, tmp_path, monkeypatch):
+        folder, write, written = tmp_path / "full", Path.write_bytes, []
+
+        def limited(path, data):
+            if len(written) == 5:
+                write(path, data[: len(data) // 2])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written.append(path)
+            return write(path, data)
+
+        monkeypatch.setattr(Path, "write_bytes", limited)
+        with pytest.raises(
+            StoreError, match="No space left on device; 16 of 48 spectra are safe; free space"
+        ):
+            made(folder)
+        monkeypatch.undo()
+        assert len(store.read_manifest(folder).digests) == 2
+        assert not store.read_manifest(folder).damage()
+        with pytest.raises(StoreError, match="16 of 48 spectra are there"):
+            store.open_store(folder)
+        made(folder)
+        assert content(folder) == content(tiny.manifest.folder)
+
+    @pytest.mark.parametrize("value", [np.nan, -1e-3, 2.0])
+    def test_no_spectrum_stops_its_chunk_with_its_labels(self, tmp_path, value):
+        wrong = TINY.intrinsic_labels(10, 1)[0]
+
+        def faulty(teff, *others):
+            flux = synthesize(teff, *others)
+            flux[teff == wrong[0], 50] = value
+            return flux
+
+        with pytest.raises(
+            StoreError, match=f"40 of 48 .* 1 chunks failed.*spectrum 10 .teff = {wrong[0]:.2f} K"
+        ):
+            made(tmp_path / "faulty", using=faulty)
+        assert store.read_manifest(tmp_path / "faulty").missing == [1]
+
+    def test_manifests_that_are_none(self, copy):
+        path = copy / "manifest.json"
+        good = path.read_text()
+        for text, message in (
+            (good[:100], "no manifest"),
+            (good.replace('"format": 1', '"format": 9'), "format 9, this version reads format 1"),
+            (good.replace('"seed": 1', '"seed": 2'), "its content has"),
+            (good.replace('"physics"', '"metaphysics"'), "no manifest .KeyError"),
+        ):
+            path.write_text(text)
+            with pytest.raises((ParseError, StoreError), match=message):
+                store.read_manifest(copy)
+        with pytest.raises(StoreError, match="no store there"):
+            store.read_manifest(copy / "nowhere")
+
+    def test_too_few_workers(self):
+        with pytest.raises(ConfigError, match="workers = 0 is below 1"):
+            workers.processes(0)
+
+
+class TestBatches:
+    def test_an_epoch_shows_every_spectrum_of_its_split_once(self, tiny):
+        seen = list(batches.batches(tiny, "train", epoch=1, size=10))
+        assert [len(batch.flux) for batch in seen] == [10, 10, 10, 8]
+        assert seen[0].flux.dtype == np.float32
+        assert seen[0].flux.shape == (10, 4000)
+        intrinsic = np.concatenate([batch.intrinsic for batch in seen])
+        assert np.array_equal(np.sort(intrinsic), tiny.splits["train"])
+        assert not np.array_equal(intrinsic, tiny.splits["train"])
+        everything = np.concatenate([batch.labels for batch in seen])
+        assert DOMAIN.contains(everything).all()
+        assert np.array_equal(everything[:, recipe.INTRINSIC], tiny.labels[intrinsic][:, recipe.INTRINSIC])
+
+    def test_epochs_are_fresh_and_repeatable(self, tiny):
+        one, again, other = (next(batches.batches(tiny, "train", epoch=e, copies=3)) for e in (1, 1, 2))
+        assert np.array_equal(one.flux, again.flux)
+        assert np.array_equal(one.labels, again.labels)
+        assert not np.array_equal(np.sort(one.labels[:, 2]), np.sort(other.labels[:, 2]))
+
+    def test_more_threads_change_nothing(self, tiny):
+        one = [b.flux for b in batches.batches(tiny, "train", epoch=1, size=7)]
+        three = [b.flux for b in batches.batches(tiny, "train", epoch=1, size=7, threads=3, ahead=5)]
+        assert all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
+
+    def test_the_flux_is_the_finished_spectrum(self, tiny):
+        from starloom.broadening import finish
+
+        batch = next(batches.batches(tiny, "test", epoch=4))
+        flux = keep(synthesize(*batch.labels[:, recipe.INTRINSIC].T))
+        expected = finish(flux, *batch.labels[:, recipe.BROADENING].T)
+        # rounding in the store, 1e-5, is averaged by the broadening
+        assert np.max(np.abs(batch.flux - expected)) < 1e-5
+
+    def test_an_unknown_split(self, tiny):
+        with pytest.raises(ConfigError, match="split = 'all' is none of train, validation, test"):
+            next(batches.batches(tiny, "all", epoch=1))
+
+    @pytest.mark.parametrize(("dtype", "rounding"), [("float32", 0), ("uint16", 1.1e-5)])
+    def test_the_fixed_set(self, tiny, tmp_path, dtype, rounding):
+        fixed = batches.export_fixed_set(tiny, tmp_path / "fixed", dtype)
+        assert fixed.stored.shape == (48 * 4, 4000)
+        assert fixed.stored.dtype == dtype
+        assert np.array_equal(fixed.intrinsic, np.repeat(np.arange(48), 4))
+        assert DOMAIN.contains(fixed.labels).all()
+        parts = [set(fixed.intrinsic[part]) for part in fixed.splits.values()]
+        assert len(set.union(*parts)) == sum(map(len, parts)) == 48
+        batch = next(batches.batches(tiny, "validation", epoch=0, copies=4, shuffle=False))
+        assert np.array_equal(batch.labels, fixed.labels[fixed.splits["validation"]])
+        assert np.max(np.abs(batch.flux - fixed.flux(fixed.splits["validation"]))) <= rounding
+        with pytest.raises(StoreError, match="exists already"):
+            batches.export_fixed_set(tiny, tmp_path / "fixed")
+
+    def test_a_damaged_fixed_set_is_found(self, tiny, tmp_path):
+        batches.export_fixed_set(tiny, tmp_path / "fixed", "uint16")
+        assert batches.open_fixed_set(tmp_path / "fixed", verify=True).labels.shape == (
+            192,
+            len(labels.NAMES),
+        )
+        path = tmp_path / "fixed" / "flux.npy"
+        data = bytearray(path.read_bytes())
+        data[5000] ^= 4
+        path.write_bytes(data)
+        with pytest.raises(StoreError, match=r"flux.npy: missing or damaged"):
+            batches.open_fixed_set(tmp_path / "fixed", verify=True)
+        with pytest.raises(ParseError, match="no fixed set"):
+            batches.open_fixed_set(tmp_path)
+
+
+class TestExchange:
+    @pytest.mark.parametrize("observed", [False, True])
+    def test_hdf5_holds_the_same(self, tiny, tmp_path, observed):
+        h5py = pytest.importorskip("h5py")
+        exchange.export_hdf5(tiny, tmp_path / "tiny.h5", observed)
+        with h5py.File(tmp_path / "tiny.h5") as file:
+            copies = TINY.broadenings if observed else 1
+            assert file["flux"].shape == (48 * copies, 4000 if observed else 7290)
+            assert list(file["labels"].attrs["names"]) == list(labels.NAMES)
+            assert file["wavelength"].attrs["medium"] == ("air" if observed else "vacuum")
+            train = file["split"][:] == 0
+            assert np.array_equal(np.unique(file["intrinsic"][train]), tiny.splits["train"])
+            flux = file["flux"][5] * file["flux"].attrs["scale"]
+            intrinsic = int(file["intrinsic"][5])
+        if not observed:
+            assert flux == pytest.approx(tiny.flux(intrinsic)[0], abs=1e-6)
+        with pytest.raises(StoreError, match="exists already"):
+            exchange.export_hdf5(tiny, tmp_path / "tiny.h5")
+
+    def test_figure_one_is_drawn(self, tiny, tmp_path):
+        figure.figure_one(tiny, tmp_path / "one.png")
+        assert (tmp_path / "one.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+    def test_statistics_count_every_spectrum(self, tiny):
+        rows = figure.statistics(tiny).splitlines()
+        teff = [row.split() for row in rows if row.startswith("teff")]
+        assert sum(int(count) for row in teff for count in row[2:5]) == 48

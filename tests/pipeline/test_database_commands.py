@@ -1,0 +1,73 @@
+"""``starloom database``, as a user meets it; the synthesiser's place is taken by ``stand_in.py``."""
+
+from pathlib import Path
+from runpy import run_path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from typer.testing import CliRunner
+
+from starloom import cli
+from starloom.database import build, store
+from starloom.errors import ConfigError, StoreError
+
+pytest.importorskip("scipy.stats")
+synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
+
+
+def run(*arguments):
+    result = CliRunner().invoke(cli.app, ["database", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "radiative_transfer", synthesize)
+    monkeypatch.setattr(build, "physics_version", lambda: "stand-in 1")
+    assert "48 spectra" in run("build", "tiny", tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def test_build_status_verify(built):
+    assert "spectra   48 of 48, each seen 4 times" in run("status", built)
+    assert "splits    train 38, validation 5, test 5" in run("status", built)
+    assert "6 chunks are undamaged" in run("verify", built)
+    path = built / "flux-00002.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoreError, match="1 of 6 chunks are damaged: build it again"):
+        run("verify", built)
+    assert "made again" in run("build", "tiny", built)
+    assert "6 chunks are undamaged" in run("verify", built)
+
+
+def test_export_fixed_set_and_show(built, tmp_path):
+    assert "wrote" in run("export", built, tmp_path / "tiny.h5", "--observed")
+    assert "192 spectra" in run("fixed-set", built, tmp_path / "fixed", "--dtype", "uint16")
+    text = run("show", built, "--plot", tmp_path / "one.png", "--sample", 20)
+    assert text.startswith("label")
+    assert (tmp_path / "one.png").exists()
+
+
+def test_import(tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    grid = np.arange(8380.0, 8825.0, 0.05)
+    for name in ("a", "b"):
+        np.savetxt(files / name, np.stack([grid, np.ones_like(grid)]).T)
+    (files / "c").write_text("nothing")
+    Table({"file": ["a", "b", "c"], "teff": [5e3, 6e3, 7e3], "logg": [4.0] * 3, "mh": [0.0] * 3}).write(
+        tmp_path / "labels.csv"
+    )
+    command = ("import", files, tmp_path / "labels.csv", tmp_path / "store", "--layout", "ascii")
+    text = run(*command, "--medium", "vacuum", "--columns", "1,2", "--set", "vmic=2", "--skip-bad")
+    assert "2 spectra, 1 files skipped" in text
+    assert np.all(store.open_store(tmp_path / "store").flux([0, 1]) == pytest.approx(1.0, abs=1e-5))
+    with pytest.raises(ConfigError, match="--set vmic: expected LABEL=NUMBER"):
+        run(*command, "--set", "vmic")
+
+
+def test_options_that_exclude_each_other(tmp_path):
+    with pytest.raises(ConfigError, match="--workers and --dask exclude each other"):
+        run("build", "tiny", tmp_path / "x", "--workers", 2, "--dask", "tcp://localhost:1")
