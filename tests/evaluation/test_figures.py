@@ -1,6 +1,9 @@
+import sys
+
 import numpy as np
 import pytest
 
+from starloom.errors import ConfigError
 from starloom.evaluation import figures
 from starloom.evaluation.errors import FluxErrors
 from starloom.labels import DOMAIN
@@ -32,7 +35,6 @@ def errors():
 
 UNIT = np.array([100, 0.03, 5, 0.1, 0.2, 300])
 FIGURES = {
-    "figure_1": lambda: figures.figure_1(PAPER_GRID_AA, FLUX, LABELS, FLUX[0], LABELS[0]),
     "figure_3": lambda: figures.learning_curve(HISTORY, 24),
     "figure_4": lambda: figures.figure_4(PAPER_GRID_AA, FLUX[0], GENERATED[0], LABELS[0]),
     "figure_8": lambda: figures.figure_8(PAPER_GRID_AA, FLUX[:5], GENERATED[:5], LABELS[:5]),
@@ -55,9 +57,10 @@ def test_figure_is_written_with_labelled_axes(name, tmp_path):
     assert all(axes.get_ylabel() or shared for axes in visible)
 
 
-def test_figure_1_orders_rows_by_teff():
-    image = FIGURES["figure_1"]().axes[0].images[0]
-    np.testing.assert_array_equal(image.get_array(), FLUX[np.argsort(LABELS[:, 0])])
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ConfigError, match="starloom"):
+        FIGURES["figure_4"]()
 
 
 def test_learning_curve_without_validation():

@@ -1,21 +1,25 @@
-"""The paper's figures 1, 3, 4, 6, 8 and 9 drawn from our data, and the error by wavelength.
+"""The paper's figures 3, 4, 6, 8 and 9 drawn from our data, and the error by wavelength.
 
-Each function gives a matplotlib ``Figure`` and draws to no screen; ``save`` writes it. Colours are those of
-Okabe & Ito (2008), "Color Universal Design", and the map is cividis (Nunez et al. 2018): both are made for
-colour-blind readers. Wavelengths are in air [Angstrom].
+Figure 1 shows the database and is drawn by ``database.figure``. Each function gives a matplotlib ``Figure``
+and draws to no screen; ``save`` writes it. The colours are those of Okabe & Ito (2008), "Color Universal
+Design", made for colour-blind readers. Wavelengths are in air [Angstrom].
 """
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from starloom.evaluation.errors import Distribution
+from starloom.figures import pyplot
 from starloom.files import replacing
 from starloom.labels import LABELS, NAMES
 from starloom.networks.history import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BLACK, ORANGE, BLUE, GREEN = "#000000", "#D55E00", "#0072B2", "#009E73"
 WAVELENGTH = r"Wavelength in air [$\mathrm{\AA}$]"
@@ -30,56 +34,26 @@ SYMBOLS = {
 UNITS = {label.name: label.unit.replace("km/s", r"km s$^{-1}$") for label in LABELS}
 
 
-def save(figure: Figure, path: str | os.PathLike, dpi: int = 200) -> Path:
+def save(figure: "Figure", path: str | os.PathLike, dpi: int = 200) -> Path:
     """Write a figure to ``path`` (PNG, PDF or SVG by its suffix), whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=dpi)
     return Path(path)
 
 
-def describe(labels: np.ndarray, lines: int = 1) -> str:
-    """Six labels as text on one line, or two."""
+def describe(labels: np.ndarray) -> str:
+    """Six labels as one line of text."""
     teff, logg, vsini, mh, vmic, resolution = labels
     star = f"{SYMBOLS['teff']} = {teff:.0f} K, {SYMBOLS['logg']} = {logg:.2f}, [M/H] = {mh:+.2f}"
     speeds = (
         f"{SYMBOLS['vsini']} = {vsini:.0f} {UNITS['vsini']}, {SYMBOLS['vmic']} = {vmic:.1f} {UNITS['vmic']}"
     )
-    return f"{star},{' ' if lines == 1 else chr(10)}{speeds}, $R$ = {resolution:.0f}"
+    return f"{star}, {speeds}, $R$ = {resolution:.0f}"
 
 
-def figure_1(
-    wavelength_aa: np.ndarray, sample: np.ndarray, labels: np.ndarray, example: np.ndarray, example_labels
-) -> Figure:
-    """A sample of the database as a colour map, rows by Teff, and one labelled spectrum.
-
-    ``sample[spectrum, wavelength]`` with ``labels[spectrum, 6]``; ``example[wavelength]`` with its labels.
-    """
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    order = np.argsort(labels[:, 0], kind="stable")
-    image = left.imshow(
-        sample[order],
-        aspect="auto",
-        origin="lower",
-        cmap="cividis",
-        vmin=0,
-        vmax=1,
-        interpolation="nearest",
-        extent=(wavelength_aa[0], wavelength_aa[-1], 0, len(sample)),
-    )
-    ticks = np.linspace(0, len(sample) - 1, 6).astype(int)
-    left.set_yticks(ticks + 0.5, [f"{labels[order[tick], 0]:.0f}" for tick in ticks])
-    left.set(xlabel=WAVELENGTH, ylabel=f"{SYMBOLS['teff']} of the spectrum [K]")
-    figure.colorbar(image, ax=left, label="Normalised flux")
-    right.plot(wavelength_aa, example, color=BLACK, linewidth=0.8)
-    right.set(xlabel=WAVELENGTH, ylabel="Normalised flux", xlim=(wavelength_aa[0], wavelength_aa[-1]))
-    right.set_title(describe(example_labels, lines=2), fontsize=9)
-    return figure
-
-
-def learning_curve(history: Sequence[Epoch], best_epoch: int) -> Figure:
+def learning_curve(history: Sequence[Epoch], best_epoch: int) -> "Figure":
     """Training and validation loss by epoch (figures 3 and 6), with the epoch whose weights are kept."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = _figure(6, 4)
     axes = figure.subplots()
     epochs = [row.epoch + 1 for row in history]
     axes.semilogy(epochs, [row.training_loss for row in history], color=BLUE, label="training")
@@ -92,9 +66,9 @@ def learning_curve(history: Sequence[Epoch], best_epoch: int) -> Figure:
     return figure
 
 
-def figure_4(wavelength_aa: np.ndarray, flux: np.ndarray, reconstructed: np.ndarray, labels) -> Figure:
+def figure_4(wavelength_aa: np.ndarray, flux: np.ndarray, reconstructed: np.ndarray, labels) -> "Figure":
     """One spectrum, its reconstruction by the autoencoder, and their difference."""
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    figure = _figure(9, 4.5)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _pair(top, wavelength_aa, flux, reconstructed, "original", "reconstructed")
     top.set(ylabel="Normalised flux")
@@ -108,7 +82,7 @@ def figure_4(wavelength_aa: np.ndarray, flux: np.ndarray, reconstructed: np.ndar
 
 def figure_8(
     wavelength_aa: np.ndarray, flux: np.ndarray, generated: np.ndarray, labels: np.ndarray
-) -> Figure:
+) -> "Figure":
     """Generated spectra over synthesised ones, a panel for each, with the difference at its true zero.
 
     ``flux`` and ``generated`` are ``[spectrum, wavelength]``, ``labels[spectrum, 6]``.
@@ -116,7 +90,7 @@ def figure_8(
     count = len(flux)
     columns = 2 if count > 1 else 1
     rows = -(-count // columns)
-    figure = Figure(figsize=(5.5 * columns, 2.4 * rows + 0.6), layout="constrained")
+    figure = _figure(5.5 * columns, 2.4 * rows + 0.6)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, ours, theirs, row in zip(panels, generated, flux, labels, strict=False):
         _pair(panel, wavelength_aa, theirs, ours, "synthesised", "generated")
@@ -134,12 +108,12 @@ def figure_8(
     return figure
 
 
-def figure_9(test: np.ndarray, generated: np.ndarray) -> Figure:
+def figure_9(test: np.ndarray, generated: np.ndarray) -> "Figure":
     """Densities of found minus true labels, for synthesised test spectra and for generated ones.
 
     Both are ``differences[spectrum, 6]``; each panel spans the central 99 % of the test spectra's.
     """
-    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    figure = _figure(10, 5.6)
     for axes, name, ours, theirs in zip(
         figure.subplots(2, 3).ravel(), NAMES, generated.T, test.T, strict=True
     ):
@@ -155,9 +129,9 @@ def figure_9(test: np.ndarray, generated: np.ndarray) -> Figure:
     return figure
 
 
-def error_by_wavelength(wavelength_aa: np.ndarray, errors: Distribution) -> Figure:
+def error_by_wavelength(wavelength_aa: np.ndarray, errors: Distribution) -> "Figure":
     """Median, P95 and P99 of the absolute flux error at each wavelength."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = _figure(9, 3.6)
     axes = figure.subplots()
     curves = (("P99", errors.p99, ORANGE), ("P95", errors.p95, BLUE), ("median", errors.p50, BLACK))
     for name, values, colour in curves:
@@ -165,6 +139,14 @@ def error_by_wavelength(wavelength_aa: np.ndarray, errors: Distribution) -> Figu
     axes.set(xlabel=WAVELENGTH, ylabel="Absolute flux error", xlim=(wavelength_aa[0], wavelength_aa[-1]))
     axes.legend(frameon=False, ncols=3)
     return figure
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """An empty figure [inches] that no window or global list holds; ``ConfigError`` without matplotlib."""
+    pyplot()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _pair(axes, wavelength_aa, flux, other, name: str, other_name: str) -> None:
