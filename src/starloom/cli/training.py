@@ -17,13 +17,9 @@ def train() -> None:
 def emulator(
     store: Annotated[Path, typer.Argument(help="Folder of a finished store.")],
     model: Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).")],
-    recipe: Annotated[
-        Path | None, typer.Option(help="TOML file, by default that of 'default'.")
-    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file, by default that of 'default'.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
-    precision: Annotated[
-        str, typer.Option(help="Of the weights: float16 or float32.")
-    ] = "float32",
+    precision: Annotated[str, typer.Option(help="Of the weights: float16 or float32.")] = "float32",
 ) -> None:
     """Train a network for intrinsic spectra, to which rotation and instrument are applied exactly."""
     from starloom.database.store import open_store
@@ -37,9 +33,8 @@ def emulator(
     loss, epochs = training.best_loss**0.5, len(training.history)
     card = (
         f"Emulator of intrinsic spectra trained on the store {content.recipe.name!r} "
-        f"({content.manifest.physics}); rms error {loss:.1e} in flux on its validation spectra, before rotation and at R = 14500."
+        f"({content.manifest.physics}); rms error {loss:.1e} in flux on its validation spectra, before "
+        "rotation and at R = 14500."
     )
     weights.save(model, packed(fitted, content.recipe.digest, card), precision)
-    print(
-        f"{model}: best of {len(training.history)} epochs is {training.best_epoch}, rms flux error {loss:.2e}"
-    )
+    print(f"{model}: rms flux error {loss:.2e} after {training.best_epoch + 1} of {epochs} epochs")
