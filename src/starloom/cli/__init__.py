@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, installation, training
+from starloom.cli import database, demo, domain, generation, installation, training
 from starloom.errors import StarloomError
 
 app = typer.Typer(
@@ -38,6 +38,9 @@ def starloom(
 app.command("labels")(domain.labels)
 app.command("info")(installation.info)
 app.command("demo")(demo.demo)
+app.command("generate")(generation.generate)
+app.command("models")(generation.models)
+app.command("evaluate")(generation.evaluate)
 app.add_typer(database.app, name="database")
 app.add_typer(training.app, name="train")
 
