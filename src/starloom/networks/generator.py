@@ -6,8 +6,8 @@ and wavelengths, moved to the star's frame, in the range that the model knows fo
 
 import os
 import warnings
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class View:
         if not (np.abs(self.radial_velocity) < SPEED_OF_LIGHT_KMS).all():
             raise OutOfRangeError(f"radial_velocity = {self.radial_velocity} km/s is not inside (-c, c)")
 
-    @property
+    @cached_property
     def vacuum_aa(self) -> np.ndarray:
         """The wavelengths in vacuum."""
         return vacuum_from_air(self.wavelength_aa) if self.medium == "air" else self.wavelength_aa
@@ -176,11 +176,16 @@ class Generator:
         velocity = plain("radial_velocity", radial_velocity, "km/s")
         if wavelength_aa is not None:
             return View(plain("wavelength", wavelength_aa, "Angstrom"), medium, velocity)
+        return replace(self._own_views[medium], radial_velocity=velocity)
+
+    @cached_property
+    def _own_views(self) -> dict[str, View]:
+        """The model's own points at rest, by medium."""
         points = self.header.points
-        own = points.wavelength_aa
-        if points.medium != medium:
-            own = vacuum_from_air(own) if medium == "vacuum" else air_from_vacuum(own)
-        return View(own, medium, velocity)
+        convert = {"air": air_from_vacuum, "vacuum": vacuum_from_air}
+        other = "vacuum" if points.medium == "air" else "air"
+        own = {points.medium: points.wavelength_aa, other: convert[other](points.wavelength_aa)}
+        return {medium: View(wavelength, medium, np.zeros(())) for medium, wavelength in own.items()}
 
     def _model_in(self, view: View, labels: np.ndarray) -> Emulator | PixelNetwork:
         """The model at the view's wavelengths; error where it does not know one of them for the labels."""
@@ -190,8 +195,7 @@ class Generator:
             shapes = f"{view.radial_velocity.shape}, the labels {labels.shape[:-1]}"
             raise ConfigError(f"radial_velocity has the shape {shapes}") from error
         self._check_range(view, labels)
-        own = self._view(medium="vacuum").wavelength_aa
-        if own.size == view.wavelength_aa.size and np.allclose(own, view.vacuum_aa, rtol=0, atol=1e-6):
+        if view.wavelength_aa is self._own_views[view.medium].wavelength_aa:
             return self.model
         return _placed(self.model, view.vacuum_aa.tobytes())
 
@@ -200,7 +204,8 @@ class Generator:
             return
         ends = [end.ravel() for end in self.model.known(labels, view.radial_velocity)]
         low, high = ends[0].max(), ends[1].min()
-        first, last = view.vacuum_aa[[0, -1]]
+        ends = view.wavelength_aa[[0, -1]]
+        first, last = vacuum_from_air(ends) if view.medium == "air" else ends
         # to 1e-6 A: rounding of air to vacuum and back
         if low - 1e-6 <= first and last <= high + 1e-6:
             return

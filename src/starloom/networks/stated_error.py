@@ -55,7 +55,8 @@ class StatedError:
         left = np.minimum(place.astype(int), max(by_band.shape[-1] - 2, 0))
         right = np.minimum(left + 1, by_band.shape[-1] - 1)
         fraction = (place - left).astype(np.float32)
-        return np.exp(by_band[..., left] * (1 - fraction) + by_band[..., right] * fraction)
+        from_left = np.take(by_band, left, axis=-1)
+        return np.exp(from_left + (np.take(by_band, right, axis=-1) - from_left) * fraction)
 
     def _cell_weights(self, labels: np.ndarray) -> np.ndarray:
         """Weights float32[..., cell] of multilinear interpolation between the centres of cells."""
