@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, installation
+from starloom.cli import database, demo, domain, installation, synthesis
 from starloom.errors import StarloomError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def starloom(
 
 app.command("labels")(domain.labels)
 app.command("info")(installation.info)
+app.command("synthesize")(synthesis.synthesize)
 app.command("demo")(demo.demo)
 app.add_typer(database.app, name="database")
 
