@@ -64,11 +64,11 @@ def test_report_lists_the_strongest_lines_of_the_window(sun):
     strengths = [float(row[5]) for row in rows if len(row) == 7 and row[0] != "Pa"]
     assert strengths == sorted(strengths, reverse=True)
     assert strengths[0] == float(calcium[5]) > 1e4
-    # Rydberg's formula for hydrogen, R_H = 109677.58 cm-1, and 12.09 eV for n = 3
+    # Rydberg, R_H = 109677.58 cm-1; the fine structure of n = 3 moves the mean line by 0.07 cm-1
     (paschen,) = [row for row in rows if row[0] == "Pa"]
     rydberg = air_from_vacuum(1e8 / (109677.58 * (1 / 9 - 1 / 15**2)))
     assert paschen[1] == "15"
-    assert float(paschen[2]) == pytest.approx(rydberg, abs=0.02)
+    assert float(paschen[2]) == pytest.approx(rydberg, abs=0.06)
     assert float(paschen[4]) == pytest.approx(12.09, abs=0.005)
 
 
