@@ -16,6 +16,7 @@ def demo(
     """Print the labels' domain, and synthesise the Sun: as a FITS file, a figure and its calcium lines."""
     from starloom import Spectrum
 
+    synthesis.require_jax()
     folder.mkdir(parents=True, exist_ok=True)
     domain.labels()
     print("\nThe Sun as the Gaia RVS sees it, by radiative transfer:")

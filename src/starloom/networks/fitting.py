@@ -4,14 +4,22 @@ Losses are taken in the scaled values that a network works with (labels in [-1, 
 variance), or in flux; what the fitted networks give is in the labels' and latents' own units.
 """
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from starloom.database.store import Store
+from starloom.errors import ConfigError
+from starloom.files import parsing
 from starloom.labels import DOMAIN, NAMES
 from starloom.networks.batches import Batches, array_batches
-from starloom.networks.emulator import CoefficientNetwork
+from starloom.networks.configuration import configured
+from starloom.networks.emulator import INTRINSIC, CoefficientNetwork, Emulator, assembled, encode, mode_basis
 from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork, standard
 from starloom.networks.training import (
     Plan,
@@ -21,6 +29,7 @@ from starloom.networks.training import (
     weighted_squared_error,
 )
 
+DEFAULT_RECIPE = Path(__file__).with_name("recipes") / "default.toml"
 Options = Mapping[str, Any]  # folder, device, progress, report: passed on to ``training.train``
 
 PAPER_PLANS = {
@@ -118,3 +127,54 @@ def _fit(network, weight, arrays, training, validation, plan, size, options: Opt
         plan,
         **options,
     )
+
+
+@dataclass(frozen=True)
+class EmulatorRecipe:
+    """How an emulator is made from a store: the size of its basis, its network and how that is trained."""
+
+    coefficients: int
+    network: CoefficientNetwork
+    plan: Plan
+    batch: int = 512
+
+    @classmethod
+    def read(cls, path: str | PathLike) -> "EmulatorRecipe":
+        """The recipe in a TOML file; ``ParseError`` or ``ConfigError`` where it is none."""
+        with parsing(path, tomllib.TOMLDecodeError, UnicodeDecodeError), open(path, "rb") as stream:
+            values = tomllib.load(stream)
+        network = configured(CoefficientNetwork, values.pop("network", {}), "network")
+        plan = configured(Plan, values.pop("plan", {}), "plan")
+        if unknown := sorted(set(values) - {"coefficients", "batch"}):
+            raise ConfigError(f"{path}: unknown {', '.join(unknown)}; known are coefficients, batch")
+        return cls(int(values["coefficients"]), network, plan, int(values.get("batch", 512)))
+
+
+def fit_emulator(store: Store, recipe: EmulatorRecipe, **options: Any) -> tuple[Emulator, Training]:
+    """The emulator of a store's intrinsic spectra: basis and network from its training split.
+
+    Stopping is judged on its validation split; its test split is not touched.  ``options`` go to
+    ``training.train``: a folder for checkpoints, progress.
+    """
+    training, validation = store.splits["train"], store.splits["validation"]
+    basis = mode_basis(_portions(store, training), recipe.coefficients)
+    labels = store.labels[:, INTRINSIC].astype(np.float32)
+    everything = np.arange(len(labels))
+    coefficients = encode(_portions(store, everything), basis).astype(np.float32)
+    fitted = fit_coefficients(
+        recipe.network,
+        labels,
+        coefficients,
+        basis.deviation,
+        training,
+        validation,
+        recipe.plan,
+        recipe.batch,
+        **options,
+    )
+    return assembled(fitted.network, basis), fitted
+
+
+def _portions(store: Store, indices: np.ndarray, size: int = 1000) -> Iterator[np.ndarray]:
+    for start in range(0, len(indices), size):
+        yield store.flux(indices[start : start + size])
