@@ -294,10 +294,10 @@ def log_abo_width(sigma: float, alpha: float, mass: float, temperature: float = 
 def log_unsold_width(line: Line, factor: float) -> float:
     r"""log10 FWHM [rad s-1] per H atom at 1e4 K: ``factor`` times Unsold's.
 
-    gamma = 17 v^(3/5) C6^(2/5) per perturber, Mihalas (1978), eq. 9-51, with C6 = 0.3e-30 (1/E_up^2 - 1/E_low^2), E in
-    eV below the limit (Gray 2005, eq. 11.29).  Gray's eq. 11.30, log gamma = 20 + 0.4 log C6 + log P - 0.7 log T, comes
-    out 2.56 times larger: the factors of line lists, near 2.5 themselves, go with the former, as in Kurucz & Avrett
-    (1981), Turbospectrum and SYNSPEC.
+    gamma = 17 v^(3/5) C6^(2/5) per perturber, Mihalas (1978), eq. 9-51, with
+    C6 = 0.3e-30 (1/E_up^2 - 1/E_low^2), E in eV below the limit (Gray 2005, eq. 11.29).  Gray's eq. 11.30,
+    log gamma = 20 + 0.4 log C6 + log P - 0.7 log T, comes out 2.56 times larger: the factors of line lists,
+    near 2.5 themselves, go with the former, as in Kurucz & Avrett (1981), Turbospectrum and SYNSPEC.
     """
     lower, upper = effective_numbers(line)
     difference = 0.3e-30 / RYDBERG_EV**2 * abs(upper**4 - lower**4) / (line.charge + 1) ** 2

@@ -16,3 +16,4 @@ STEFAN_BOLTZMANN = 5.670374419e-5  # erg s-1 cm-2 K-4
 THOMSON = 6.6524587321e-25  # cm2
 ANGSTROM = 1.0e-8  # cm
 KMS = 1.0e5  # cm s-1
+LINE_CROSS_SECTION = 2.6540085e-2  # cm2 s-1, pi e^2 / (m_e c): absorption of one classical oscillator

@@ -1,6 +1,7 @@
 """From a model atmosphere to an intrinsic spectrum: the recipe, and the faces it shows the user.
 
-The recipe is ``gas`` (what the matter is and absorbs, float64) and ``radiate`` (what leaves the star, float32).
+The recipe is ``gas`` (what the matter is and absorbs, float64) and ``radiate`` (what leaves the star,
+float32).
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,7 +65,8 @@ class Gas(NamedTuple):
 class SyntheticSpectrum:
     """An intrinsic spectrum, or several along the leading axes, on ``SYNTHESIS_GRID_AA`` (vacuum).
 
-    ``flux`` and ``continuum`` leave the star's surface, in erg s-1 cm-2 A-1; of an intensity at one mu, also per sr.
+    ``flux`` and ``continuum`` leave the star's surface, in erg s-1 cm-2 A-1; of an intensity at one mu, also
+    per sr.
     """
 
     flux: Float[Array, "... wavelength"]
@@ -105,13 +107,14 @@ def synthesize(
 ) -> SyntheticSpectrum:
     """Spectrum of one atmosphere: its flux, or its intensity towards ``mu``.
 
-    ``mh`` [dex] and ``vmic`` [km/s] default to the atmosphere's own; ``elements`` sets [X/H] of single elements by symbol;
-    ``lines`` and ``molecules`` replace the packaged line list and cross-sections.  Differentiable by ``jax.jacfwd`` in the atmosphere's arrays, ``mh``, ``vmic``
-    and ``elements``: inside a transformation give ``windows`` (from ``line_windows`` on numbers).  ``synspec`` takes
-    SYNSPEC's Gaunt factor of dissolved levels and its interpolation of Stark profiles, for comparisons.
+    ``mh`` [dex] and ``vmic`` [km/s] default to the atmosphere's own; ``elements`` sets [X/H] of single
+    elements by symbol; ``lines`` and ``molecules`` replace the packaged line list and cross-sections.
+    Differentiable by ``jax.jacfwd`` in the atmosphere's arrays, ``mh``, ``vmic`` and ``elements``: inside a
+    transformation give ``windows`` (from ``line_windows`` on numbers).  ``synspec`` takes SYNSPEC's Gaunt
+    factor of dissolved levels and its interpolation of Stark profiles, for comparisons.
 
-    Raises OutOfRangeError for an impossible atmosphere, microturbulence or element, ConvergenceError where the equation of
-    state does not converge.
+    Raises OutOfRangeError for an impossible atmosphere, microturbulence or element, ConvergenceError where
+    the equation of state does not converge.
     """
     star = _star(atmosphere, mh, vmic, elements)
     lines = packaged_lines() if lines is None else lines
@@ -155,7 +158,8 @@ def radiate(
     mu: Float[Array, "angle"],
     synspec: bool = False,
 ):
-    """Intensities [angle, wavelength] with lines, and of the continuum alone, in erg s-1 cm-2 cm-1 sr-1; float32."""
+    """Intensities [angle, wavelength] with lines, and of the continuum alone, in erg s-1 cm-2 cm-1 sr-1;
+    float32."""
     nodes, to_grid = _continuum_interpolation()
     single = partial(jnp.asarray, dtype=jnp.float32)
     to_grid, temperature = single(to_grid), atmosphere.temperature
@@ -225,7 +229,8 @@ def synthesize_labels(
 def synthesize_each(
     stars: Float[np.ndarray, "star label"], *, elements: Mapping[str, float] | None = None
 ) -> Iterator[SyntheticSpectrum]:
-    """Spectra of stars one after the other; each row is teff [K], logg, mh [dex] and vmic [km/s], inside the domain."""
+    """Spectra of stars one after the other; each row is teff [K], logg, mh [dex] and vmic [km/s], inside the
+    domain."""
     for teff, logg, mh, vmic in np.asarray(stars, dtype=float).tolist():
         with jax.enable_x64(True):
             atmosphere = interpolate(teff, logg, mh)
@@ -243,7 +248,8 @@ def line_windows(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, l
 
 
 def line_strengths(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> np.ndarray:
-    """Absorption of each line at its centre over the continuum's, where the continuum is formed (optical depth 2/3)."""
+    """Absorption of each line at its centre over the continuum's, where the continuum is formed (optical
+    depth 2/3)."""
     lines = packaged_lines() if lines is None else lines
     with jax.enable_x64(True):
         matter = gas(*_star(atmosphere, mh, vmic, elements), lines)
@@ -291,8 +297,8 @@ def _check_converged(state: State, source: str) -> None:
     if not worst < CONSERVED:
         layer = int(np.argmax(np.asarray(state.residual)))
         raise ConvergenceError(
-            f"{source or 'atmosphere'}: the equation of state violates conservation by {worst:.1e} in layer {layer}, "
-            f"allowed {CONSERVED:g}"
+            f"{source or 'atmosphere'}: the equation of state violates conservation by {worst:.1e} in layer "
+            f"{layer}, allowed {CONSERVED:g}"
         )
 
 

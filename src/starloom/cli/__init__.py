@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, installation
+from starloom.cli import database, demo, domain, installation, training
 from starloom.errors import StarloomError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.command("labels")(domain.labels)
 app.command("info")(installation.info)
 app.command("demo")(demo.demo)
 app.add_typer(database.app, name="database")
+app.add_typer(training.app, name="train")
 
 
 def main() -> None:

@@ -1,1 +1,2 @@
-"""The physics of a stellar spectrum, in cgs units and vacuum wavelengths; opens no file and knows no network."""
+"""The physics of a stellar spectrum, in cgs units and vacuum wavelengths; opens no file and knows no
+network."""

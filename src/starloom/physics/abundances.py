@@ -17,9 +17,10 @@ def per_hydrogen(
 ) -> Float[Array, "element"]:
     """Nuclei of each element per hydrogen nucleus.
 
-    All elements heavier than helium are the Sun's times 10^[M/H] (Gebran 2024, section 2.1; solar values of Grevesse
-    & Sauval 1998, Space Sci. Rev. 85, 161, the scale of the ATLAS9 grid too).  ``elements`` gives [X/H] by symbol
-    in dex, instead of [M/H] for that element; for H it has no meaning and is refused with any unknown symbol.
+    All elements heavier than helium are the Sun's times 10^[M/H] (Gebran 2024, section 2.1; solar values of
+    Grevesse & Sauval 1998, Space Sci. Rev. 85, 161, the scale of the ATLAS9 grid too).  ``elements`` gives
+    [X/H] by symbol in dex, instead of [M/H] for that element; for H it has no meaning and is refused with any
+    unknown symbol.
     """
     metal = jnp.arange(ELEMENTS) > HELIUM
     log_abundance = jnp.asarray(SOLAR) + jnp.where(metal, mh, 0.0)

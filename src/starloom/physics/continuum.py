@@ -1,23 +1,21 @@
 """Continuous opacity: one function an absorber, and their sum.
 
-Every function gives an absorption coefficient [cm-1] of shape (layer, wavelength), stimulated emission included, for vacuum
-wavelengths [cm] from 8000 to 9500 Angstrom, temperatures in K and densities in cm-3.  The tables are those of
-``data/continuum``; beyond their temperatures the end values hold.
+Every function gives an absorption coefficient [cm-1] of shape (layer, wavelength), stimulated emission
+included, for vacuum wavelengths [cm] from 8000 to 9500 Angstrom, temperatures in K and densities in cm-3.
+The tables are those of ``data/continuum``; beyond their temperatures the end values hold.
 """
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from starloom.constants import ANGSTROM, BOLTZMANN, PLANCK, RYDBERG_EV, SPEED_OF_LIGHT, THOMSON
-from starloom.physics.equilibrium import State
+from starloom.constants import ANGSTROM, BOLTZMANN, SPEED_OF_LIGHT, THOMSON
+from starloom.physics.equilibrium import State, level_population, occupation_probability, stimulated
 from starloom.physics.species import SYMBOLS
 from starloom.tables import load
 
 _TABLE = load("continuum")
-HYDROGEN_MASS_FACTOR = 1 / (1 + 5.446170214e-4)  # reduced mass of the electron in hydrogen
 RYDBERG_HYDROGEN = 1.0967877174307e5  # cm-1
-IONIZATION_HYDROGEN_EV = RYDBERG_EV * HYDROGEN_MASS_FACTOR
 KRAMERS = 2.815e29  # cm2 s-3: sigma = KRAMERS g / (n^5 nu^3), Mihalas (1978), eq. 4-114
 LEVELS = np.arange(4, 41)  # hydrogen levels whose ionisation edge lies redward of 9500 A
 TABULATED_GAUNT = 15  # the Gaunt factors of higher levels are that of n = 15
@@ -32,16 +30,11 @@ Layer = Float[Array, "layer"]
 Wavelength = Float[Array, "wavelength"]
 
 
-def stimulated(wavelength: Wavelength, temperature: Layer) -> Opacity:
-    r"""Correction for stimulated emission, :math:`1 - e^{-hc/\lambda kT}`; Mihalas (1978), eq. 4-6."""
-    return -jnp.expm1(-PLANCK * SPEED_OF_LIGHT / (BOLTZMANN * wavelength * temperature[:, None]))
-
-
 def _tabulated(name: str, wavelength: Wavelength, temperature: Layer | None = None) -> Array:
     """A table at these wavelengths and, where it has them, temperatures or theta = 5040 K / T.
 
-    Linear; in the logarithm of the value where a two-dimensional table has no zeros: cross-sections of excited levels
-    span decades in temperature.
+    Linear; in the logarithm of the value where a two-dimensional table has no zeros: cross-sections of
+    excited levels span decades in temperature.
     """
     nodes, value = _TABLE[f"{name}_wavelength_aa"] * ANGSTROM, _TABLE[f"{name}_value"]
     if value.ndim == 1:
@@ -78,7 +71,8 @@ def h_minus_free_free(wavelength: Wavelength, temperature: Layer, state: State) 
 
 
 def hydrogen_bound_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
-    """Photoionisation of hydrogen from levels 4 to 40 with Karzas & Latter (1961) Gaunt factors; Mihalas, eq. 4-114.
+    """Photoionisation of hydrogen from levels 4 to 40 with Karzas & Latter (1961) Gaunt factors; Mihalas, eq.
+    4-114.
 
     Levels count with their occupation probability, so that the sum converges.
     """
@@ -91,31 +85,6 @@ def hydrogen_bound_free(wavelength: Wavelength, temperature: Layer, state: State
     return (population.T @ cross_section) * stimulated(wavelength, temperature)
 
 
-def level_population(level: int, temperature: Layer, state: State) -> Layer:
-    """Hydrogen atoms in a level: Boltzmann times the level's occupation probability."""
-    excitation = IONIZATION_HYDROGEN_EV * (1 - 1 / level**2) * 1.602176634e-12
-    boltzmann = 2 * level**2 * jnp.exp(-excitation / (BOLTZMANN * temperature) - state.log_partition[0, 0])
-    return state.atoms[0, 0] * boltzmann * occupation_probability(level, temperature, state.electrons)
-
-
-def occupation_probability(level: float | Array, temperature: Array, electrons: Array) -> Array:
-    r"""Probability that a hydrogen level survives the electric microfield of the plasma.
-
-    .. math:: w = \frac{f}{1+f}, \quad f = \frac{0.1402\, x \beta^3}{1 + 0.1285\, x \beta^{3/2}}, \quad
-        x = (1+a)^{3.15}, \quad a = 0.09 n_e^{1/6} T^{-1/2}, \quad
-        \beta = 8.59\times 10^{14} \frac{K_n}{n^4} n_e^{-2/3}
-
-    with K_n = 1 to n = 3 and 16 n / (3 (n+1)^2) above.  Hummer & Mihalas (1988, ApJ 331, 794) in the form of Hubeny,
-    Hummer & Lanz (1994, A&A 282, 151), appendix A.
-    """
-    level = jnp.asarray(level, dtype=electrons.dtype)
-    stark = jnp.where(level <= 3, 1.0, 16 * level / (3 * (level + 1) ** 2))
-    beta = 8.59e14 * stark / level**4 * electrons ** (-2 / 3)
-    x = (1 + 0.09 * electrons ** (1 / 6) / jnp.sqrt(temperature)) ** 3.15
-    f = 0.1402 * x * beta**3 / (1 + 0.1285 * x * beta**1.5)
-    return f / (1 + f)
-
-
 def dissolved_paschen(
     wavelength: Wavelength, temperature: Layer, state: State, *, tapered: bool = False
 ) -> Opacity:
@@ -124,8 +93,9 @@ def dissolved_paschen(
     .. math:: \sigma = \frac{2.815\times 10^{29}\, g}{3^5 \nu^3} [1 - w(n^*)], \quad
         n^* = (1/9 - \nu/\nu_R)^{-1/2}
 
-    Daeppen, Anderson & Mihalas (1987, ApJ 319, 195), as in Hubeny, Hummer & Lanz (1994), eq. 3.16; the Gaunt factor is
-    the edge's.  ``tapered`` takes SYNSPEC's instead: 1 below 0.95 of the edge's frequency, running to the edge value.
+    Daeppen, Anderson & Mihalas (1987, ApJ 319, 195), as in Hubeny, Hummer & Lanz (1994), eq. 3.16; the Gaunt
+    factor is the edge's.  ``tapered`` takes SYNSPEC's instead: 1 below 0.95 of the edge's frequency, running
+    to the edge value.
     """
     frequency = SPEED_OF_LIGHT / wavelength
     edge = SPEED_OF_LIGHT * RYDBERG_HYDROGEN / 9
@@ -150,7 +120,8 @@ def hydrogen_free_free(wavelength: Wavelength, temperature: Layer, state: State)
 
 
 def h2_plus(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
-    """Bound-free and free-free absorption of H2+, table after Mihalas (1965); 1.4 % of the opacity in the Sun."""
+    """Bound-free and free-free absorption of H2+, table after Mihalas (1965); 1.4 % of the opacity in the
+    Sun."""
     factor = 1e-40 * state.atoms[0, 0] * state.atoms[0, 1]
     return (
         factor[:, None] * _tabulated("h2_plus", wavelength, temperature) * stimulated(wavelength, temperature)
@@ -176,7 +147,8 @@ def helium(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
 
 
 def metals(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
-    """Photoionisation of C, N, O, Mg, Al, Si, Ca and Fe, neutral and once ionised (Opacity Project, Prieto 2003)."""
+    """Photoionisation of C, N, O, Mg, Al, Si, Ca and Fe, neutral and once ionised (Opacity Project, Prieto
+    2003)."""
     total = 0.0
     for element, charge, name in METALS:
         density = state.atoms[element, charge] * jnp.exp(-state.log_partition[element, charge])
@@ -185,9 +157,11 @@ def metals(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
 
 
 def rayleigh(wavelength: Wavelength, state: State) -> Opacity:
-    """Rayleigh scattering by H (Dalgarno 1962), He (Dalgarno 1962) and H2 (Dalgarno & Williams 1962, ApJ 136, 690).
+    """Rayleigh scattering by H (Dalgarno 1962), He (Dalgarno 1962) and H2 (Dalgarno & Williams 1962, ApJ 136,
+    690).
 
-    Expansions in inverse even powers of the wavelength in Angstrom as in Kurucz (1970), good to 1 % redward of 3000 A.
+    Expansions in inverse even powers of the wavelength in Angstrom as in Kurucz (1970), good to 1 % redward
+    of 3000 A.
     """
     square = (wavelength / ANGSTROM) ** 2
     hydrogen = (5.799e-13 + 1.422e-6 / square + 2.784 / square**2) / square**2

@@ -1,14 +1,15 @@
 r"""The equation of state: ionisation and molecules in local thermodynamic equilibrium.
 
-Unknowns of a layer are the neutral-atom densities of H, C, N, O and S, the electron density and the density of all nuclei;
-any other element has at most one atom in a molecule, so its neutral density follows from these.  Ionisation follows Saha, molecules Guldberg & Waage:
+Unknowns of a layer are the neutral-atom densities of H, C, N, O and S, the electron density and the density
+of all nuclei; any other element has at most one atom in a molecule, so its neutral density follows from
+these.  Ionisation follows Saha, molecules Guldberg & Waage:
 
 .. math::
-    \frac{n_{c+1} n_e}{n_c} = 2 \frac{Q_{c+1}}{Q_c} \left(\frac{2\pi m_e k T}{h^2}\right)^{3/2} e^{-\chi_c/kT},
+    \frac{n_{c+1} n_e}{n_c} = 2 \frac{Q_{c+1}}{Q_c} \left(\frac{2\pi m_e kT}{h^2}\right)^{3/2} e^{-\chi_c/kT},
     \qquad n_\mathrm{molecule} = \frac{\prod_i (n_i kT)^{\nu_i}}{K_p(T)\, kT}
 
-The conservation of each element, of charge and of the gas pressure is solved by Newton's method on logarithms, where
-the equations (sums of powers) are nearly linear, so that it converges from a neutral gas.
+The conservation of each element, of charge and of the gas pressure is solved by Newton's method on
+logarithms, where the equations (sums of powers) are nearly linear, so that it converges from a neutral gas.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from starloom.constants import BOLTZMANN, BOLTZMANN_EV, ELECTRON_MASS, PLANCK
+from starloom.constants import BOLTZMANN, BOLTZMANN_EV, ELECTRON_MASS, PLANCK, SPEED_OF_LIGHT
 from starloom.physics.abundances import HYDROGEN
 from starloom.physics.partition import EXISTS, log_partition
 from starloom.physics.species import ELEMENTS, MASSES
@@ -31,7 +32,8 @@ H_MINUS_AFFINITY_EV = 0.754204  # Lykke, Murray & Lineberger (1991), Phys. Rev. 
 CORE = np.array([HYDROGEN, 5, 6, 7, 15])  # H, C, N, O, S
 LONE = np.setdiff1d(np.arange(ELEMENTS), CORE)
 _TABLE = load("equilibrium_constants")
-# molecules of two other elements (NaCl, CaF, Al2O ...) hold less than 1e-4 of these above 2500 K and are left out
+# molecules of two other elements (NaCl, CaF, Al2O ...) hold less than 1e-4 of these above 2500 K and are left
+# out
 _KEPT = _TABLE["composition"][:, LONE].sum(axis=1) <= 1
 MOLECULES: tuple[str, ...] = tuple(str(name) for name in _TABLE["name"][_KEPT])
 MOLECULE_INDEX = {name: index for index, name in enumerate(MOLECULES)}
@@ -98,7 +100,8 @@ def _constants(temperature, gas_pressure, per_hydrogen, log_q) -> _Constants:
 
 
 def _densities(unknowns, constants: _Constants):
-    """Atoms [element, charge], molecules and H- of one layer from the unknowns: ln n_0 of ``CORE``, ln n_e, ln N."""
+    """Atoms [element, charge], molecules and H- of one layer from the unknowns: ln n_0 of ``CORE``, ln n_e,
+    ln N."""
     log_core, log_electrons, log_nuclei = unknowns[:-2], unknowns[-2], unknowns[-1]
     stages = jnp.exp(constants.log_saha - jnp.arange(CHARGES) * log_electrons)  # per neutral atom
     per_lone_atom = jnp.exp(constants.log_molecule + COMPOSITION[:, CORE] @ log_core - CHARGE * log_electrons)
@@ -129,7 +132,8 @@ def _newton_step(unknowns, constants: _Constants):
 
 
 def _first_guess(constants: _Constants):
-    """A gas of atoms, its electrons from hydrogen and from 1e-4 of easily ionised nuclei, whichever are more."""
+    """A gas of atoms, its electrons from hydrogen and from 1e-4 of easily ionised nuclei, whichever are
+    more."""
     log_nuclei = constants.log_pressure - 0.1
     log_from_hydrogen = 0.5 * (constants.log_saha[:, HYDROGEN, 1] + log_nuclei)
     log_electrons = jnp.minimum(jnp.maximum(log_from_hydrogen, log_nuclei - 9.2), log_nuclei - 0.7)
@@ -167,12 +171,13 @@ def equation_of_state(
     gas_pressure: Float[Array, "layer"],
     per_hydrogen: Float[Array, "element"],
 ) -> State:
-    """Number densities of electrons, atoms, ions and molecules at given temperature [K] and gas pressure [dyn cm-2].
+    """Number densities of electrons, atoms, ions and molecules at given temperature [K] and gas pressure [dyn
+    cm-2].
 
-    ``per_hydrogen`` are nuclei per hydrogen nucleus (``abundances.per_hydrogen``).  Must run in float64 (inside
-    ``jax.enable_x64(True)``).  Where Newton's method has not converged ``residual`` says so: the public face checks it.
-    Charge, particles and nuclei are conserved to 1e-9.  Domain 1500-60 000 K; three ions an element, no lowering of
-    the ionisation energies (0.01-0.05 eV here).
+    ``per_hydrogen`` are nuclei per hydrogen nucleus (``abundances.per_hydrogen``).  Must run in float64
+    (inside ``jax.enable_x64(True)``).  Where Newton's method has not converged ``residual`` says so: the
+    public face checks it. Charge, particles and nuclei are conserved to 1e-9.  Domain 1500-60 000 K; three
+    ions an element, no lowering of the ionisation energies (0.01-0.05 eV here).
     """
     log_q = log_partition(temperature)
     constants = _constants(temperature, gas_pressure, per_hydrogen, log_q)
@@ -191,3 +196,35 @@ def equation_of_state(
         mass_density=nuclei * mass,
         residual=residual,
     )
+
+
+def level_population(level: int, temperature: Float[Array, "layer"], state: State) -> Float[Array, "layer"]:
+    """Hydrogen atoms in a level: Boltzmann times the level's occupation probability."""
+    excitation = IONIZATION_EV[HYDROGEN, 0] * (1 - 1 / level**2)
+    boltzmann = 2 * level**2 * jnp.exp(-excitation / (BOLTZMANN_EV * temperature) - state.log_partition[0, 0])
+    return state.atoms[0, 0] * boltzmann * occupation_probability(level, temperature, state.electrons)
+
+
+def occupation_probability(level: float | Array, temperature: Array, electrons: Array) -> Array:
+    r"""Probability that a hydrogen level survives the electric microfield of the plasma.
+
+    .. math:: w = \frac{f}{1+f}, \quad f = \frac{0.1402\, x \beta^3}{1 + 0.1285\, x \beta^{3/2}}, \quad
+        x = (1+a)^{3.15}, \quad a = 0.09 n_e^{1/6} T^{-1/2}, \quad
+        \beta = 8.59\times 10^{14} \frac{K_n}{n^4} n_e^{-2/3}
+
+    with K_n = 1 to n = 3 and 16 n / (3 (n+1)^2) above.  Hummer & Mihalas (1988, ApJ 331, 794) in the form of
+    Hubeny, Hummer & Lanz (1994, A&A 282, 151), appendix A.
+    """
+    level = jnp.asarray(level, dtype=electrons.dtype)
+    stark = jnp.where(level <= 3, 1.0, 16 * level / (3 * (level + 1) ** 2))
+    beta = 8.59e14 * stark / level**4 * electrons ** (-2 / 3)
+    x = (1 + 0.09 * electrons ** (1 / 6) / jnp.sqrt(temperature)) ** 3.15
+    f = 0.1402 * x * beta**3 / (1 + 0.1285 * x * beta**1.5)
+    return f / (1 + f)
+
+
+def stimulated(
+    wavelength: Float[Array, "wavelength"], temperature: Float[Array, "layer"]
+) -> Float[Array, "layer wavelength"]:
+    r"""Correction for stimulated emission, :math:`1 - e^{-hc/\lambda kT}`; Mihalas (1978), eq. 4-6."""
+    return -jnp.expm1(-PLANCK * SPEED_OF_LIGHT / (BOLTZMANN * wavelength * temperature[:, None]))

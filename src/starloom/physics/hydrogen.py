@@ -4,8 +4,9 @@ r"""Paschen lines: Stark profiles by Lemke's tables, levels dissolving towards t
     \phi_\nu = \frac{\lambda_0^2}{c} \frac{S(\alpha)}{F_0}, \quad \alpha = \frac{\Delta\lambda}{F_0}, \quad
     F_0 = 1.25\times 10^{-9} n_e^{2/3}
 
-Lemke (1997, A&AS 122, 285); occupation probabilities w of Hummer & Mihalas (1988), see ``continuum``.  The tables hold
-the thermal Doppler width; microturbulence enters as the temperature that gives the same total width.
+Lemke (1997, A&AS 122, 285); occupation probabilities w of Hummer & Mihalas (1988), see ``continuum``.  The
+tables hold the thermal Doppler width; microturbulence enters as the temperature that gives the same total
+width.
 """
 
 from functools import cache, lru_cache
@@ -17,10 +18,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
 
-from starloom.constants import ANGSTROM, BOLTZMANN, SPEED_OF_LIGHT
-from starloom.physics.continuum import level_population, occupation_probability, stimulated
-from starloom.physics.equilibrium import State
-from starloom.physics.lines import CROSS_SECTION
+from starloom.constants import ANGSTROM, BOLTZMANN, LINE_CROSS_SECTION, SPEED_OF_LIGHT
+from starloom.physics.equilibrium import State, level_population, occupation_probability, stimulated
 from starloom.physics.species import MASSES
 from starloom.tables import load
 
@@ -35,7 +34,8 @@ DETUNING = np.concatenate([[0.0], 0.04 * np.sinh(0.14 * np.arange(1, 77)) / np.s
 COARSE = 4  # every so many pixels of the grid: 2.7 km/s, a quarter of hydrogen's thermal width at 4000 K
 
 
-REFINED = 4  # times as many table points, by cubic splines: linear interpolation alone loses 2 % of a profile's integral
+# times as many table points, by cubic splines: linear interpolation alone loses 2 % of a profile's integral
+REFINED = 4
 
 
 class Profiles(NamedTuple):
@@ -71,7 +71,8 @@ def refined(nodes: Float[np.ndarray, "node"]) -> Float[np.ndarray, "point"]:
 def stark_profile(
     temperature: Float[Array, "layer"], electrons: Float[Array, "layer"], refine: bool = True
 ) -> Float[Array, "line layer detuning"]:
-    """Profiles of the lines ``UPPER`` per Angstrom at the detunings ``DETUNING``; ``temperature`` in K, ``electrons`` in cm-3.
+    """Profiles of the lines ``UPPER`` per Angstrom at the detunings ``DETUNING``; ``temperature`` in K,
+    ``electrons`` in cm-3.
 
     Linear in the logarithms of the refined table, or of the packaged one as SYNSPEC does.
     """
@@ -133,10 +134,11 @@ def hydrogen_opacity(
     microturbulence: Float[Array, ""],
     refine: bool = True,
 ) -> Float[Array, "layer wavelength"]:
-    """Absorption coefficient [cm-1] of Paschen 9 to 22 on a log-uniform grid of vacuum wavelengths [cm]; float32.
+    """Absorption coefficient [cm-1] of Paschen 9 to 22 on a log-uniform grid of vacuum wavelengths [cm];
+    float32.
 
-    Lines of higher levels are dissolved or add nothing here.  Outside log n_e = 10-18 and T = 2500-160 000 K the
-    tables' end values hold, where the gas has too little excited hydrogen to matter.
+    Lines of higher levels are dissolved or add nothing here.  Outside log n_e = 10-18 and T = 2500-160 000 K
+    the tables' end values hold, where the gas has too little excited hydrogen to matter.
     """
     turbulent = temperature + MASSES[0] * microturbulence**2 / (2 * BOLTZMANN)
     profile = (
@@ -146,7 +148,9 @@ def hydrogen_opacity(
         / SPEED_OF_LIGHT
     )
     survive = jnp.stack([occupation_probability(level, temperature, state.electrons) for level in UPPER])
-    factor = CROSS_SECTION * OSCILLATOR_STRENGTH[:, None] * survive * level_population(3, temperature, state)
+    factor = (
+        LINE_CROSS_SECTION * OSCILLATOR_STRENGTH[:, None] * survive * level_population(3, temperature, state)
+    )
     factor = factor * stimulated(WAVELENGTH, temperature).T
     step = float(np.log(grid[-1] / grid[0])) / (len(grid) - 1)
     weights = _interpolation(float(grid[0]), step, len(grid))

@@ -35,12 +35,13 @@ class LineList(NamedTuple):
 
 
 def packaged_lines() -> LineList:
-    """The packaged list: Gaia-ESO (Heiter et al. 2021, A&A 645, A106) with He I and Ne I; see ``data/atomic_lines``.
+    """The packaged list: Gaia-ESO (Heiter et al. 2021, A&A 645, A106) with He I and Ne I; see
+    ``data/atomic_lines``.
 
     Lines weaker than ``NEGLIGIBLE_STRENGTH`` from 4000 to 14 000 K are left out.
 
-    Van der Waals widths follow Anstee, Barklem & O'Mara where known, growing as T^((1 - alpha)/2) (Barklem & O'Mara 1997,
-    MNRAS 290, 102, eq. 3), and else as T^0.3 (Unsold 1955).
+    Van der Waals widths follow Anstee, Barklem & O'Mara where known, growing as T^((1 - alpha)/2) (Barklem &
+    O'Mara 1997, MNRAS 290, 102, eq. 3), and else as T^0.3 (Unsold 1955).
     """
     packaged = load("atomic_lines")
     kept = packaged["strength"].max(axis=1) > NEGLIGIBLE_STRENGTH

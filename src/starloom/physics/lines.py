@@ -4,8 +4,8 @@ r"""Opacity of atomic lines.
     \frac{\lambda_0}{\sqrt\pi\, b} H(a, x), \quad x = \frac{c\,(\lambda - \lambda_0)}{\lambda_0 b},
     \quad a = \frac{\gamma \lambda_0}{4 \pi b}, \quad b^2 = \frac{2kT}{m} + \xi^2
 
-Mihalas (1978), eqs. 4-33, 9-34.  A line is added pixel by pixel in two parts: far wings, a rational function that is cheap
-over thousands of pixels, and a core of the full Voigt function less those wings.
+Mihalas (1978), eqs. 4-33, 9-34.  A line is added pixel by pixel in two parts: far wings, a rational function
+that is cheap over thousands of pixels, and a core of the full Voigt function less those wings.
 """
 
 import itertools
@@ -22,8 +22,7 @@ from jaxtyping import Array, Float, Int
 from starloom.constants import (
     BOLTZMANN,
     BOLTZMANN_EV,
-    ELECTRON_CHARGE,
-    ELECTRON_MASS,
+    LINE_CROSS_SECTION,
     PLANCK,
     SPEED_OF_LIGHT,
 )
@@ -32,7 +31,6 @@ from starloom.physics.linelist import LineList
 from starloom.physics.species import MASSES
 
 ROOT_PI = math.sqrt(math.pi)  # a Python float, which leaves float32 arrays float32
-CROSS_SECTION = math.pi * ELECTRON_CHARGE**2 / (ELECTRON_MASS * SPEED_OF_LIGHT)  # cm2 s-1
 PERTURBERS = (
     1.0,
     0.42,
@@ -62,9 +60,9 @@ def _weideman(terms: int) -> tuple[float, tuple[float, ...]]:
 def voigt(damping: Array, x: Array, terms: int = 32) -> Array:
     r"""Voigt function :math:`H(a, x)`, the real part of :math:`w(x + ia)`, with :math:`H(0, 0) = 1`.
 
-    Weideman (1994, SIAM J. Numer. Anal. 31, 1497, eq. 38-I) within abs(x) < 7, else the continued fraction of Humlicek
-    (1982) to four terms.  With 32 terms in float64 the relative error is below 1e-5 for damping down to 1e-6 (3e-6
-    found); 20 terms in float32 give 1e-6 of the peak, and 1e-5 relative in the wings.
+    Weideman (1994, SIAM J. Numer. Anal. 31, 1497, eq. 38-I) within abs(x) < 7, else the continued fraction of
+    Humlicek (1982) to four terms.  With 32 terms in float64 the relative error is below 1e-5 for damping down
+    to 1e-6 (3e-6 found); 20 terms in float32 give 1e-6 of the peak, and 1e-5 relative in the wings.
     """
     scale, coefficients = _weideman(terms)
     real, imaginary = scale + damping, -x  # L - iz
@@ -107,7 +105,8 @@ def wings(damping: Array, x: Array) -> Array:
 def line_profiles(
     lines: LineList, temperature: Float[Array, "layer"], state: State, microturbulence: Float[Array, ""]
 ) -> Profile:
-    """Strength, damping and Doppler width [cm s-1] of each line in each layer; ``microturbulence`` in cm s-1."""
+    """Strength, damping and Doppler width [cm s-1] of each line in each layer; ``microturbulence`` in cm
+    s-1."""
     single = partial(jnp.asarray, dtype=jnp.float32)
     lines = jax.tree.map(lambda part: part if part.dtype.kind == "i" else part.astype(np.float32), lines)
     column = single(temperature)[:, None]
@@ -116,7 +115,7 @@ def line_profiles(
     per_weight = single(state.atoms * jnp.exp(-state.log_partition))[lines.element, lines.charge].T
     boltzmann = jnp.exp(-lines.energy_low / (BOLTZMANN_EV * column))
     stimulated = -jnp.expm1(-PLANCK * SPEED_OF_LIGHT / BOLTZMANN / (lines.wavelength * column))
-    strength = CROSS_SECTION * 10.0**lines.log_gf * per_weight * boltzmann * stimulated
+    strength = LINE_CROSS_SECTION * 10.0**lines.log_gf * per_weight * boltzmann * stimulated
     gamma = line_width(lines, temperature, state)
     return Profile(
         peak=strength * lines.wavelength / (ROOT_PI * doppler),
@@ -128,7 +127,8 @@ def line_profiles(
 def line_width(
     lines: LineList, temperature: Float[Array, "layer"], state: State
 ) -> Float[Array, "layer line"]:
-    """Full width at half maximum [rad s-1]: radiative, electron and neutral collisions (perturbers H I, He I, H2)."""
+    """Full width at half maximum [rad s-1]: radiative, electron and neutral collisions (perturbers H I, He I,
+    H2)."""
     hydrogen, helium, molecular = PERTURBERS
     neutrals = hydrogen * state.atoms[0, 0] + helium * state.atoms[1, 0] + molecular * state.molecule("H2")
     log_temperature = jnp.log10(temperature / 1e4).astype(jnp.float32)
@@ -141,8 +141,8 @@ def line_width(
 class Windows(NamedTuple):
     """Which lines are added, and over how many pixels either side of their centre.
 
-    Each array lists line indices first and is filled up to the number of all lines; ``counts`` says how many of each
-    count.  The arrays' shapes never change, so that one compiled program serves every star.
+    Each array lists line indices first and is filled up to the number of all lines; ``counts`` says how many
+    of each count.  The arrays' shapes never change, so that one compiled program serves every star.
     """
 
     narrow: Int[Array, "line"]  # Voigt function over NARROW pixels
@@ -165,8 +165,8 @@ CUT = 1e-5  # of the continuous opacity: where wings are cut off
 def choose_windows(profile: Profile, continuum: Float[np.ndarray, "layer line"], step: float) -> Windows:
     """Windows wide enough for each line's opacity at the edge to be below ``CUT`` of the continuum's.
 
-    ``continuum`` is the continuous opacity at the lines [cm-1], ``step`` the grid's step [cm s-1].  Runs on numbers, not
-    on traced arrays.
+    ``continuum`` is the continuous opacity at the lines [cm-1], ``step`` the grid's step [cm s-1].  Runs on
+    numbers, not on traced arrays.
     """
     peak, damping, doppler = (np.asarray(part) for part in profile)
     ratio = peak / continuum
@@ -210,10 +210,11 @@ def line_positions(wavelength: Float[np.ndarray, "line"], grid: Float[np.ndarray
 def line_opacity(
     profile: Profile, positions: Positions, windows: Windows, pixels: int, step: float
 ) -> Float[Array, "layer wavelength"]:
-    """Absorption coefficient of all lines [cm-1] on a log-uniform grid of ``pixels`` points and ``step`` [cm s-1].
+    """Absorption coefficient of all lines [cm-1] on a log-uniform grid of ``pixels`` points and ``step`` [cm
+    s-1].
 
-    float32; detunings are taken in velocity, v = c (ln lambda - ln lambda_0), against c (lambda/lambda_0 - 1) an error of
-    v^2/2c, 5 % of a pixel 150 km/s from a line's centre.
+    float32; detunings are taken in velocity, v = c (ln lambda - ln lambda_0), against c (lambda/lambda_0 - 1)
+    an error of v^2/2c, 5 % of a pixel 150 km/s from a line's centre.
     """
     peak, damping, doppler = (part.T.astype(jnp.float32)[..., None] for part in profile)
     inverse = step / doppler  # pixels to Doppler widths

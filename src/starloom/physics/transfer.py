@@ -30,7 +30,8 @@ def planck(
 
 
 def flux_quadrature(angles: int = ANGLES) -> tuple[np.ndarray, np.ndarray]:
-    r"""Nodes mu and weights of :math:`\int_0^1 f(\mu) \mu d\mu` (Abramowitz & Stegun 1964, eq. 25.4.33, k = 1)."""
+    r"""Nodes mu and weights of :math:`\int_0^1 f(\mu) \mu d\mu` (Abramowitz & Stegun 1964, eq. 25.4.33, k =
+    1)."""
     order = np.arange(1, angles + 1)
     # Golub-Welsch on the recurrence of the Jacobi polynomials (0, 1), shifted to (0, 1)
     diagonal = np.concatenate([[1 / 3], 1 / ((2 * order[1:] - 1) * (2 * order[1:] + 1))])
@@ -48,18 +49,19 @@ def emergent_intensities(
 ) -> Float[Array, "angle wavelength"]:
     r"""Intensity at the surface towards each mu, in the source function's unit.
 
-    ``opacity`` is the total absorption coefficient chi [cm-1], ``mass_per_density`` column mass over density, m/rho [cm],
-    ``log_mass`` the natural logarithm of the column mass.  Layer by layer from the top, the optical depth grows by
+    ``opacity`` is the total absorption coefficient chi [cm-1], ``mass_per_density`` column mass over density,
+    m/rho [cm], ``log_mass`` the natural logarithm of the column mass.  Layer by layer from the top, the
+    optical depth grows by
 
     .. math:: \Delta\tau = \int \chi \frac{m}{\rho}\, d\ln m
 
-    by trapezoids (the integrand varies like a power of m), and an interval :math:`\delta = \Delta\tau / \mu` in which the
-    source is linear in optical depth adds
+    by trapezoids (the integrand varies like a power of m), and an interval :math:`\delta = \Delta\tau / \mu`
+    in which the source is linear in optical depth adds
 
     .. math:: e^{-\tau/\mu} [S_i (1 - p) + S_{i+1} (p - e^{-\delta})], \qquad p = (1 - e^{-\delta}) / \delta
 
-    (Olson & Kunasz 1987, J. Quant. Spectrosc. Radiat. Transfer 38, 325, eq. 7).  Above the first layer opacity per gram and
-    source are constant; below the last the source goes on with its last slope.
+    (Olson & Kunasz 1987, J. Quant. Spectrosc. Radiat. Transfer 38, 325, eq. 7).  Above the first layer
+    opacity per gram and source are constant; below the last the source goes on with its last slope.
     """
     inverse_mu = jnp.asarray(1 / mu, dtype=opacity.dtype)[:, None]
     scale = mass_per_density[:, None]
@@ -103,12 +105,14 @@ def scattered_intensity(
 ) -> Float[Array, "layer wavelength"]:
     r"""Mean intensity J in an atmosphere that absorbs and scatters coherently, in the source function's unit.
 
-    ``source`` is that of true emission, B.  With Feautrier's equation for every mu (Mihalas 1978, eqs. 6-12, 6-29, 6-30),
+    ``source`` is that of true emission, B.  With Feautrier's equation for every mu (Mihalas 1978, eqs. 6-12,
+    6-29, 6-30),
 
     .. math:: \mu^2 \frac{d^2 u}{d\tau^2} = u - S, \qquad J = \int_0^1 u\, d\mu = \Lambda S, \qquad
         S = (1 - \rho) B + \rho J
 
-    J is linear in S: the operator Lambda is formed, then J solved for.  For the few wavelengths of the continuum.
+    J is linear in S: the operator Lambda is formed, then J solved for.  For the few wavelengths of the
+    continuum.
     """
     opacity = (absorption + scattering) * mass_per_density[:, None]
     step = jnp.maximum(0.5 * jnp.diff(log_mass)[:, None] * (opacity[1:] + opacity[:-1]), 1e-30)

@@ -1,0 +1,77 @@
+"""Spectra a second of the generators' forward passes at the paper's 4000 points, and the time for one.
+
+Speed does not depend on what the weights are, so untrained networks of the real sizes are timed.
+``processor`` is the processor time of one spectrum summed over threads: on a busy machine it says more than
+the rate.
+
+    python benchmarks/bench_generate.py [--seconds 1]
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from starloom.broadening import paper_finish
+from starloom.labels import DOMAIN
+from starloom.networks.emulator import CoefficientNetwork, Emulator
+from starloom.networks.forward import linear
+from starloom.networks.paper import Autoencoder, LabelNetwork, generator
+
+BATCHES = (1, 32, 512, 8192)
+
+
+def draw(count: int) -> np.ndarray:
+    labels = DOMAIN.unscale(np.random.default_rng(0).uniform(-1, 1, (count, 6)))
+    labels[:, 1] = np.maximum(labels[:, 1], 3.5)  # above the corner without atmospheres
+    return labels
+
+
+def emulator(hidden: int, layers: int, coefficients: int) -> Callable[[np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(0)
+    finish = paper_finish()
+    modes = 2 * finish.frequency.size
+    network = CoefficientNetwork((hidden,) * layers).initial(coefficients, seed=0)
+    decoder = linear(1e-3 * rng.normal(size=(coefficients, modes)), 1e-3 * rng.normal(size=modes))
+    return Emulator(network.then(decoder), finish).flux
+
+
+def paper() -> Callable[[np.ndarray], np.ndarray]:
+    latents = np.random.default_rng(0).normal(size=(100, 10))
+    return generator(LabelNetwork().initial(latents, 0), Autoencoder().initial(0))
+
+
+def timed(function: Callable[[], object], seconds: float) -> tuple[float, float]:
+    """Shortest wall and processor time [s] of a call, repeated for some seconds."""
+    function()
+    wall = processor = np.inf
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start, start_processor = time.perf_counter(), time.process_time()
+        function()
+        wall = min(wall, time.perf_counter() - start)
+        processor = min(processor, time.process_time() - start_processor)
+    return wall, processor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=1.0, help="time spent on each line")
+    seconds = parser.parse_args().seconds
+    cases = {
+        "emulator 3 x 256, 100 coefficients": emulator(256, 3, 100),
+        "emulator 4 x 512, 200 coefficients": emulator(512, 4, 200),
+        "the paper's networks": paper(),
+    }
+    print(f"{'generator':36} {'batch':>6} {'ms a call':>10} {'spectra/s':>10} {'processor':>12}")
+    for name, generate in cases.items():
+        for count in BATCHES:
+            labels = draw(count)
+            wall, processor = timed(lambda g=generate, rows=labels: g(rows), seconds)
+            rate, each = count / wall, 1e6 * processor / count
+            print(f"{name:36} {count:6} {1e3 * wall:10.3f} {rate:10.0f} {each:9.1f} us")
+
+
+if __name__ == "__main__":
+    main()

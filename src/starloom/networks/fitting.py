@@ -1,0 +1,180 @@
+"""The fits: an untrained network, its loss and its batches, given to the one trainer.
+
+Losses are taken in the scaled values that a network works with (labels in [-1, 1], latents of unit
+variance), or in flux; what the fitted networks give is in the labels' and latents' own units.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from starloom.database.store import Store
+from starloom.errors import ConfigError
+from starloom.files import parsing
+from starloom.labels import DOMAIN, NAMES
+from starloom.networks.batches import Batches, array_batches
+from starloom.networks.configuration import configured
+from starloom.networks.emulator import INTRINSIC, CoefficientNetwork, Emulator, assembled, encode, mode_basis
+from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork, standard
+from starloom.networks.training import (
+    Plan,
+    Training,
+    reconstruction_error,
+    train,
+    weighted_squared_error,
+)
+
+DEFAULT_RECIPE = Path(__file__).with_name("recipes") / "default.toml"
+Options = Mapping[str, Any]  # folder, device, progress, report: passed on to ``training.train``
+
+PAPER_PLANS = {
+    "autoencoder": Plan(epochs=200, patience=15, optimiser="adam"),
+    "labels": Plan(epochs=200, patience=15, optimiser="adamax"),
+    "estimator": Plan(epochs=200, patience=15, optimiser="adamax"),
+}
+
+
+def fit_autoencoder(
+    design: Autoencoder,
+    training: Batches,
+    validation: Batches,
+    plan: Plan,
+    mean: np.ndarray | None = None,
+    spread: float = 1.0,
+    **options: Any,
+) -> Training:
+    """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000]; loss: mean squared flux error.
+
+    ``mean[point]`` and ``spread`` (one number) of the training spectra are where the network starts.
+    """
+    network = design.initial(plan.seed, mean, spread)
+    return train(network, reconstruction_error, training, validation, plan, **options)
+
+
+def fit_label_network(
+    design: LabelNetwork,
+    labels: np.ndarray,
+    latents: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    plan: Plan,
+    size: int = 512,
+    **options: Any,
+) -> Training:
+    """Train table 3 from ``labels[spectrum, 6]`` to ``latents[spectrum, latent]``.
+
+    ``training`` and ``validation`` are the rows to use. Loss: mean squared error of the latents in units of
+    their variance over the training rows.
+    """
+    network = design.initial(latents[training], plan.seed)
+    weight = 1 / standard(latents[training])[1] ** 2 / latents.shape[1]
+    return _fit(network, weight, (labels, latents), training, validation, plan, size, options)
+
+
+def fit_estimator(
+    design: Estimator,
+    label: str,
+    coefficients: np.ndarray,
+    labels: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    plan: Plan,
+    size: int = 512,
+    **options: Any,
+) -> Training:
+    """Train table 4 for one label from standardised PCA ``coefficients[spectrum, 15]``.
+
+    Loss: mean squared error of the label where its range is scaled to [-1, 1].
+    """
+    index = NAMES.index(label)
+    weight = np.array([(2 / (DOMAIN.high[index] - DOMAIN.low[index])) ** 2])
+    arrays = coefficients, labels[:, index : index + 1]
+    network = design.initial(label, plan.seed)
+    return _fit(network, weight, arrays, training, validation, plan, size, options)
+
+
+def fit_coefficients(
+    design: CoefficientNetwork,
+    labels: np.ndarray,
+    coefficients: np.ndarray,
+    deviation: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    plan: Plan,
+    size: int = 512,
+    **options: Any,
+) -> Training:
+    """Train an emulator's network from intrinsic ``labels[spectrum, 4]`` to whitened ``coefficients``.
+
+    ``deviation[coefficient]`` is what one unit of each coefficient is in flux (root mean square over the
+    range), so the loss is the mean squared flux error of the spectrum, before rotation and instrument.
+    """
+    network = design.initial(len(deviation), plan.seed)
+    return _fit(network, deviation**2, (labels, coefficients), training, validation, plan, size, options)
+
+
+def _fit(network, weight, arrays, training, validation, plan, size, options: Options) -> Training:
+    return train(
+        network,
+        weighted_squared_error(np.asarray(weight, np.float32)),
+        array_batches(arrays, training, size, plan.seed),
+        array_batches(arrays, validation, size),
+        plan,
+        **options,
+    )
+
+
+@dataclass(frozen=True)
+class EmulatorRecipe:
+    """How an emulator is made from a store: the size of its basis, its network and how that is trained."""
+
+    coefficients: int
+    network: CoefficientNetwork
+    plan: Plan
+    batch: int = 512
+
+    @classmethod
+    def read(cls, path: str | PathLike) -> "EmulatorRecipe":
+        """The recipe in a TOML file; ``ParseError`` or ``ConfigError`` where it is none."""
+        with parsing(path, tomllib.TOMLDecodeError, UnicodeDecodeError), open(path, "rb") as stream:
+            values = tomllib.load(stream)
+        network = configured(CoefficientNetwork, values.pop("network", {}), "network")
+        plan = configured(Plan, values.pop("plan", {}), "plan")
+        if unknown := sorted(set(values) - {"coefficients", "batch"}):
+            raise ConfigError(f"{path}: unknown {', '.join(unknown)}; known are coefficients, batch")
+        return cls(int(values["coefficients"]), network, plan, int(values.get("batch", 512)))
+
+
+def fit_emulator(store: Store, recipe: EmulatorRecipe, **options: Any) -> tuple[Emulator, Training]:
+    """The emulator of a store's intrinsic spectra: basis and network from its training split.
+
+    Stopping is judged on its validation split; its test split is not touched.  ``options`` go to
+    ``training.train``: a folder for checkpoints, progress.
+    """
+    training, validation = store.splits["train"], store.splits["validation"]
+    basis = mode_basis(_portions(store, training), recipe.coefficients)
+    labels = store.labels[:, INTRINSIC].astype(np.float32)
+    everything = np.arange(len(labels))
+    coefficients = encode(_portions(store, everything), basis).astype(np.float32)
+    fitted = fit_coefficients(
+        recipe.network,
+        labels,
+        coefficients,
+        basis.deviation,
+        training,
+        validation,
+        recipe.plan,
+        recipe.batch,
+        **options,
+    )
+    return assembled(fitted.network, basis), fitted
+
+
+def _portions(store: Store, indices: np.ndarray, size: int = 1000) -> Iterator[np.ndarray]:
+    for start in range(0, len(indices), size):
+        yield store.flux(indices[start : start + size])

@@ -1,0 +1,194 @@
+from dataclasses import replace
+from math import pi
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from starloom import broadening
+from starloom.errors import ConfigError, OutOfRangeError, StoreError
+from starloom.labels import DOMAIN, NAMES
+from starloom.networks import emulator as emulation
+from starloom.networks import weights
+from starloom.networks.batches import split
+from starloom.networks.emulator import CoefficientNetwork, Emulator, RotationTable
+from starloom.networks.fitting import fit_coefficients
+from starloom.networks.forward import Network, dense_layers
+from starloom.networks.training import Plan
+from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+
+COEFFICIENTS = 24
+
+
+@pytest.fixture(scope="module")
+def labels(draw_labels):
+    return draw_labels(300, seed=8)
+
+
+@pytest.fixture(scope="module")
+def kept(stand_in, labels):
+    return stand_in(labels)
+
+
+@pytest.fixture(scope="module")
+def basis(kept):
+    return emulation.mode_basis([kept[:150], kept[150:]], COEFFICIENTS)
+
+
+@pytest.fixture(scope="module")
+def untrained(basis):
+    network = CoefficientNetwork((32, 32), residual=True).initial(COEFFICIENTS, seed=2)
+    return emulation.assembled(network, basis)
+
+
+def test_rotation_table_equals_the_closed_form():
+    table = RotationTable.up_to(200.0, 0.6)
+    x = np.random.default_rng(0).uniform(0, 200, 20000).astype(np.float32)
+    exact = broadening.rotation_transfer(1 / (2 * pi), x.astype(float), 0.6)
+    # 3e-8 of interpolation, 3e-8 of J1, the rest float32
+    np.testing.assert_allclose(table(x), exact, atol=4e-7)
+    assert table(np.zeros(1, np.float32)) == pytest.approx(1, abs=1e-7)
+
+
+def test_rotation_table_has_the_slope_of_the_closed_form():
+    table = RotationTable.up_to(200.0, 0.3)
+    x = np.linspace(0.05, 190, 3000)
+    slope = jax.vmap(jax.grad(table))(jnp.asarray(x, jnp.float32))
+    ahead, behind = (broadening.rotation_transfer(1 / (2 * pi), x + d, 0.3) for d in (5e-3, -5e-3))
+    # differences of the closed form carry its 3e-8 / 1e-2
+    np.testing.assert_allclose(slope, (ahead - behind) / 1e-2, atol=2e-5)
+
+
+class KnownModes:
+    """A network that knows the modes: what is left is the broadening alone."""
+
+    def __init__(self, kept, finish):
+        self.modes = emulation.scaled_modes(kept, finish) / emulation._parseval(finish)
+        self.inputs, self.outputs = 4, self.modes.shape[-1]
+
+    def __call__(self, labels):
+        return self.modes[: len(labels)].astype(np.float32)
+
+
+def test_flux_with_known_modes_equals_the_exact_broadening(labels, kept):
+    finish = broadening.paper_finish()
+    rows = slice(0, emulation.PORTION)
+    flux = Emulator(KnownModes(kept[rows], finish), finish).flux(labels[rows])
+    grid_aa, target_aa = broadening.KEPT_GRID_AA, vacuum_from_air(PAPER_GRID_AA)
+    exact = broadening.broaden(
+        kept[rows].astype(float),
+        broadening.uniform_step(grid_aa),
+        vsini=labels[rows, 2],
+        resolution=labels[rows, 5],
+        native_resolution=broadening.KEPT_RESOLUTION,
+    )
+    exact = broadening.point_sampler(grid_aa, target_aa)(exact)
+    # modes left out: 2e-6; float32 of 4000 points: a few 1e-7
+    np.testing.assert_allclose(flux, exact, atol=4e-6)
+
+
+def test_distance_of_scaled_modes_is_the_flux_difference(kept):
+    modes = emulation.scaled_modes(kept[:2])
+    step = broadening.uniform_step(broadening.KEPT_GRID_AA)
+    left = 1 / np.sqrt(1 / 14500**2 - 1 / 40000**2)
+    seen = broadening.broaden(kept[:2].astype(float), step, resolution=left)
+    # the stand-in is flat at both ends, so padding or period make no difference
+    expected = np.mean((seen[0] - seen[1]) ** 2)
+    assert np.sum((modes[0] - modes[1]) ** 2) == pytest.approx(expected, rel=1e-4)
+
+
+def test_basis_reconstructs_what_it_was_made_from(kept, basis, labels):
+    coefficients = emulation.encode([kept[:100], kept[100:]], basis)
+    np.testing.assert_allclose(coefficients.std(axis=0), 1, rtol=1e-3)
+    modes = emulation.scaled_modes(kept)
+    residual = np.sum((basis.decoder()(coefficients) - modes) ** 2, axis=1).mean()
+    assert residual == pytest.approx(basis.total_variance * basis.unexplained[-1], rel=0.02, abs=1e-12)
+    assert basis.unexplained[-1] < 1e-3
+
+
+def test_emulator_learns_and_stays_within_its_basis(stand_in, draw_labels, basis, labels, kept, tmp_path):
+    coefficients = emulation.encode([kept], basis)
+    training, validation = split(len(labels), 0.2, seed=0)
+    plan = Plan(epochs=150, patience=50, learning_rate=1e-2, schedule="cosine")
+    intrinsic = labels[:, emulation.INTRINSIC]
+    design = CoefficientNetwork((48, 48))
+    fit = fit_coefficients(design, intrinsic, coefficients, basis.deviation, training, validation, plan, 60)
+    emulator = emulation.assembled(fit.network, basis)
+    exact = broadening.finish(kept[validation], *labels[validation][:, [2, 5]].T)
+    error = np.abs(emulator.flux(labels[validation]) - exact).mean()
+    assert error < 5e-3  # 240 spectra and seconds of training; a constant spectrum has 4e-2
+
+    weights.save(tmp_path / "e", emulation.packed(emulator, recipe="abc", card="card"))
+    model = weights.load(tmp_path / "e", family=emulation.FAMILY)
+    assert (model.header.recipe, model.header.card) == ("abc", "card")
+    np.testing.assert_array_equal(emulation.unpacked(model).flux(labels), emulator.flux(labels))
+
+
+def test_shapes_portions_and_threads(untrained, labels):
+    flux = untrained.flux(labels)
+    assert flux.shape == (300, 4000)
+    assert flux.dtype == np.float32
+    # portions of another size sum matrix products in another order
+    np.testing.assert_allclose(untrained.flux(labels[7]), flux[7], atol=3e-6)
+    np.testing.assert_array_equal(untrained.flux(labels.reshape(3, 100, 6), threads=1).reshape(300, -1), flux)
+    assert np.isfinite(flux).all()
+
+
+def test_outside_the_domain_is_an_error(untrained, labels):
+    wrong = labels.copy()
+    wrong[5, 0] = 25000
+    with pytest.raises(OutOfRangeError, match=r"row 5 .*teff = 25000 K is outside \[3600, 15000\] K"):
+        untrained.flux(wrong)
+
+
+def test_radial_velocity_shifts_the_spectrum(untrained, labels):
+    velocity = 40.0
+    shifted = untrained.flux(labels[:3], radial_velocity=velocity)
+    factor = np.sqrt((1 + velocity / 299792.458) / (1 - velocity / 299792.458))
+    inside = vacuum_from_air(PAPER_GRID_AA)[20:-20]
+    there = untrained.on(inside).flux(labels[:3], radial_velocity=np.full(3, velocity))
+    at_rest = untrained.on(inside / factor).flux(labels[:3])
+    np.testing.assert_allclose(there, at_rest, atol=2e-6)  # float32
+    np.testing.assert_allclose(shifted[:, 20:-20], there, atol=2e-6)
+
+
+def test_jax_gives_the_same_flux_and_true_derivatives(untrained, labels):
+    rows = jnp.asarray(labels[:2], jnp.float32)
+    # labels rounded to float32: 15000 K to 1e-3 K
+    np.testing.assert_allclose(jax.jit(untrained.spectrum)(rows), untrained.flux(labels[:2]), atol=5e-6)
+    jacobian = jax.jit(jax.jacfwd(untrained.spectrum))(rows[0])
+    assert jacobian.shape == (4000, 6)
+    step = (DOMAIN.high - DOMAIN.low) * 2e-3
+    for index, name in enumerate(NAMES):
+        ahead, behind = labels[0].copy(), labels[0].copy()
+        ahead[index] += step[index]
+        behind[index] -= step[index]
+        difference = (untrained.flux(ahead) - untrained.flux(behind)).astype(float) / 2
+        # float32 noise of 1e-6 in each flux, and the second order of the difference
+        np.testing.assert_allclose(
+            jacobian[:, index] * step[index],
+            difference,
+            atol=5e-6 + 0.02 * np.abs(difference).max(),
+            err_msg=name,
+        )
+
+
+def test_smooth_in_every_label(untrained, labels):
+    """No step between the table's intervals: second differences fall with the square of the step."""
+    for index in range(6):
+        scan = np.tile(labels[0], (1001, 1))
+        scan[:, index] = np.linspace(DOMAIN.low[index], DOMAIN.high[index], 1001)
+        scan[:, 1] = np.maximum(scan[:, 1], 3.5)
+        curvature = np.abs(np.diff(untrained.flux(scan), 2, axis=0)).max()
+        assert curvature < 1e-4, NAMES[index]
+
+
+def test_what_is_no_emulator_is_refused(untrained):
+    wrong = Network.initial(dense_layers((4, 10), "linear"), seed=0)
+    with pytest.raises(ConfigError, match="a network of 4 inputs and 10 outputs is no emulator"):
+        replace(untrained, network=wrong)
+    model = emulation.packed(untrained)
+    for broken in (replace(model, networks={}), replace(model, header=replace(model.header, settings={}))):
+        with pytest.raises(StoreError, match="is no emulator"):
+            emulation.unpacked(broken)

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+
+from starloom.labels import DOMAIN, NAMES
+from starloom.networks import weights
+from starloom.networks.basis import principal_components
+from starloom.networks.batches import array_batches, mapped, split
+from starloom.networks.fitting import PAPER_PLANS, fit_autoencoder, fit_estimator, fit_label_network
+from starloom.networks.forward import Dense, Dropout
+from starloom.networks.paper import (
+    Autoencoder,
+    Estimator,
+    LabelNetwork,
+    decoder,
+    encoder,
+    estimate,
+    generator,
+    packed_autoencoder,
+    packed_estimators,
+    packed_generator,
+    standard,
+)
+from starloom.networks.training import Plan
+
+
+def sizes(network):
+    dense = [layer for layer in network.layers if isinstance(layer, Dense)]
+    return [dense[0].inputs, *(layer.outputs for layer in dense)], [layer.activation for layer in dense]
+
+
+def test_table_2():
+    network = Autoencoder().initial(seed=0)
+    found, activations = sizes(network)
+    half = [4000, 1024, 512, 256, 64, 32, 10]
+    assert found == half + half[-2::-1]
+    assert activations == ["relu"] * 11 + ["linear"]
+    assert (encoder(network).outputs, decoder(network).inputs) == (10, 10)
+
+
+def test_autoencoder_starts_from_the_mean_spectrum():
+    design, mean = Autoencoder(5, (4,), 2), np.arange(5.0)
+    network = design.initial(seed=0, mean=mean, spread=0.1)
+    # no bias yet, so the middle network maps the mean spectrum to itself
+    np.testing.assert_allclose(network(mean), mean, atol=1e-6)
+    assert (encoder(network).outputs, decoder(network).inputs) == (2, 2)
+
+
+def test_table_3():
+    network = LabelNetwork().initial(np.random.default_rng(0).normal(size=(50, 10)), seed=0)
+    found, activations = sizes(network)
+    assert found == [6, 5000, 2000, 512, 32, 10]
+    assert activations == ["relu"] * 4 + ["linear"]
+    dropouts = [(i, layer.rate) for i, layer in enumerate(network.layers) if isinstance(layer, Dropout)]
+    assert dropouts == [(2, 0.3), (4, 0.3), (6, 0.3)]
+
+
+def test_table_4():
+    network = Estimator().initial("logg", seed=0)
+    found, activations = sizes(network)
+    assert found == [15, 5000, 2000, 1000, 512, 64, 1]
+    assert activations == ["relu"] * 5 + ["linear"]
+    # "Random Normal" of Keras: standard deviation 0.05
+    assert network.parameters[1]["weight"].std() == pytest.approx(0.05, rel=0.01)
+
+
+def test_optimisers_and_stopping_of_the_paper():
+    assert {name: plan.optimiser for name, plan in PAPER_PLANS.items()} == {
+        "autoencoder": "adam",
+        "labels": "adamax",
+        "estimator": "adamax",
+    }
+    assert {plan.patience for plan in PAPER_PLANS.values()} == {15}
+
+
+def test_labels_are_scaled_inside_the_networks():
+    latents = np.random.default_rng(0).normal(3, 2, (100, 4))
+    network = LabelNetwork(hidden=(8, 8)).initial(latents, seed=0)
+    scaled = network.part(0, 1)(np.stack([DOMAIN.low, DOMAIN.high]))
+    np.testing.assert_allclose(scaled, [[-1] * 6, [1] * 6], atol=1e-5)
+    ends = network.part(len(network.layers) - 1)(np.array([[0.0] * 4, [1.0] * 4]))
+    mean, deviation = standard(latents)
+    np.testing.assert_allclose(ends, [mean, mean + deviation], rtol=1e-5)
+    dead = np.zeros((100, 1))
+    assert standard(dead) == (0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def small(stand_in, draw_labels):
+    """Labels and spectra of 500 points with three lines, for the whole chain at a small size."""
+    labels = draw_labels(600, seed=1)
+    labels[:, [2, 5]] = 0, 11500  # the stand-in has neither rotation nor resolution
+    return labels, stand_in(labels)[:, 1840:2840:2].copy()
+
+
+def test_chain_from_labels_to_flux_to_labels(small, tmp_path):
+    labels, flux = small
+    training, validation = split(len(labels), 0.2, seed=0)
+    plan = Plan(epochs=80, patience=80, learning_rate=5e-3, schedule="cosine")
+    mean, spread = flux[training].mean(axis=0), float(flux[training].std(axis=0).mean())
+    design = Autoencoder(500, (64, 16), 6, latent_activation="linear")
+    batches = array_batches((flux,), training, 64, 0), array_batches((flux,), validation)
+    autoencoder = fit_autoencoder(design, *batches, plan, mean, spread).network
+    latents = mapped(encoder(autoencoder), (flux,))
+    fit = fit_label_network(LabelNetwork((64, 64), 0.0), labels, latents, training, validation, plan, 64)
+    whole = generator(fit.network, autoencoder)
+    error = np.std(whole(labels[validation]) - flux[validation])
+    constant = np.std(flux[validation] - flux[training].mean(axis=0))
+    # that the chain is connected rightly; accuracy is for the real store
+    assert error < 0.5 * constant
+
+    weights.save(tmp_path / "g", packed_generator(whole, recipe="r"))
+    weights.save(tmp_path / "a", packed_autoencoder(autoencoder))
+    loaded = weights.load(tmp_path / "g", family="generator").networks["generator"]
+    np.testing.assert_array_equal(loaded(labels), whole(labels))
+    assert weights.load(tmp_path / "a", family="autoencoder").networks["autoencoder"].outputs == 500
+
+
+def test_estimators_give_labels_in_their_own_units(small, tmp_path):
+    labels, flux = small
+    training, validation = split(len(labels), 0.2, seed=0)
+    basis = principal_components([flux[training]], 8)
+    coefficients = basis.encoder()(flux)
+    plan = Plan(epochs=40, learning_rate=5e-3, optimiser="adamax")
+    design = Estimator(8, (32, 32))
+    names = ("teff", "mh")
+    fits = {n: fit_estimator(design, n, coefficients, labels, training, validation, plan, 64) for n in names}
+    path = tmp_path / "estimators"
+    weights.save(path, packed_estimators(basis, {name: fit.network for name, fit in fits.items()}))
+    model = weights.load(path, labels=names, family="estimator")
+    columns = [NAMES.index(name) for name in names]
+    error = estimate(model, flux[validation]) - labels[validation][:, columns]
+    deviation = labels[:, columns].std(axis=0)
+    assert (np.sqrt(np.mean(error**2, axis=0)) < 0.3 * deviation).all()
+    # the loss is the mean squared error with the label's range as [-1, 1]
+    assert fits["teff"].best_loss == pytest.approx(np.mean((error[:, 0] / 5700) ** 2), rel=1e-3)
