@@ -2,7 +2,6 @@
 
 import hashlib
 from enum import StrEnum
-from importlib import import_module
 from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -75,7 +74,6 @@ def synthesize(
     window = _window(line_report) if line_report else None
     view = View(vsini, resolution, velocity, mu, grid == Grid.PAPER, physical)
     elements = dict(_abundance(text) for text in element or [])
-    require_jax()
     labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}
     structure, origin = _structure(labels, view, atmosphere)
 
@@ -97,15 +95,6 @@ def synthesize(
     if plot:
         lines.draw(spectrum, found, view.radial_velocity, plot)
         print(f"drew {plot}")
-
-
-def require_jax() -> None:
-    """Raise ConfigError unless what the extra ``starloom[synthesis]`` brings is installed."""
-    try:
-        for package in ("jax", "jaxtyping", "scipy"):
-            import_module(package)
-    except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'starloom[synthesis]'") from error
 
 
 def check_targets(output: Path | None, plot: Path | None, overwrite: bool) -> None:
