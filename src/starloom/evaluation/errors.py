@@ -51,14 +51,17 @@ class AbsoluteErrors:
         filled = count > 0
         mean = np.where(filled, self.sums / np.maximum(count, 1), np.nan)
         largest = np.where(filled, self.maxima, np.nan)
-        percentiles = [np.minimum(self._percentile(count, share), largest) for share in (0.5, 0.95, 0.99)]
-        return Distribution(count, mean, *percentiles, largest)
+        return Distribution(count, mean, *(self.percentile(share) for share in (0.5, 0.95, 0.99)), largest)
 
-    def _percentile(self, count: np.ndarray, share: float) -> np.ndarray:
-        """The size below which ``share`` of each group lies: the middle, in logarithm, of its bin."""
+    def percentile(self, share: float) -> np.ndarray:
+        """The size below which ``share`` of each group lies: the middle, in logarithm, of its bin.
+
+        At most the largest size; NaN where a group is empty.
+        """
+        count = self.counts.sum(axis=1)
         reached = np.cumsum(self.counts, axis=1) >= np.ceil(share * count)[:, None]
         middle = SMALLEST * 10 ** ((reached.argmax(axis=1) - 0.5) / PER_DECADE)
-        return np.where(count > 0, middle, np.nan)
+        return np.where(count > 0, np.minimum(middle, self.maxima), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +175,10 @@ class ErrorMap:
         """Mean and P99 of |error|, each ``[cell, band]``; NaN where no spectrum fell."""
         distribution = self._errors.result()
         return distribution.mean.reshape(self.shape), distribution.p99.reshape(self.shape)
+
+    def percentile(self, share: float) -> np.ndarray:
+        """The size below which ``share`` of the errors lies: ``[cell, band]``, NaN where no spectrum fell."""
+        return self._errors.percentile(share).reshape(self.shape)
 
 
 def compare(

@@ -19,8 +19,10 @@ from threadpoolctl import ThreadpoolController
 
 from starloom.broadening import (
     FINEST_RESOLUTION,
+    KEPT_GRID_AA,
     KEPT_RESOLUTION,
     LIMB_DARKENING,
+    TAPS,
     Finish,
     doppler_shift,
     finish_onto,
@@ -28,7 +30,9 @@ from starloom.broadening import (
     instrument_variance,
     paper_finish,
     rotation_transfer,
+    uniform_step,
 )
+from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, StoreError
 from starloom.labels import DOMAIN, NAMES
 from starloom.networks.basis import Basis, principal_components
@@ -131,8 +135,23 @@ class Emulator:
         return RotationTable.up_to(float(largest), self.limb_darkening)
 
     def on(self, wavelength_vacuum_aa: np.ndarray) -> "Emulator":
-        """The same emulator at other wavelengths: increasing, in vacuum, within 8400 to 8800 A (air)."""
+        """The same emulator at other wavelengths: increasing, in vacuum, see ``known``."""
         return replace(self, finish=finish_onto(wavelength_vacuum_aa, self.finish.finest_resolution))
+
+    def known(self, labels: np.ndarray, radial_velocity: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """First and last vacuum wavelength [A] at which the flux of ``labels[..., 6]`` is known.
+
+        Rotation and the instrument mix in what lies v sin i + 4 sigma away, beyond which is less than 1e-5 of
+        the flux, and that must come from the kept range; the interpolation needs 16 points on either side.
+        """
+        sigma = np.sqrt(instrument_variance(labels[..., RESOLUTION]))
+        reach = labels[..., VSINI] + 4 * sigma
+        step = uniform_step(KEPT_GRID_AA) * KEPT_GRID_AA.size / self.finish.points
+        margin = np.exp((TAPS / 2 + 1) * step / SPEED_OF_LIGHT_KMS)
+        moved = doppler_shift(radial_velocity)
+        first = KEPT_GRID_AA[0] * np.exp((moved + reach) / SPEED_OF_LIGHT_KMS)
+        last = KEPT_GRID_AA[-1] * np.exp((moved - reach) / SPEED_OF_LIGHT_KMS)
+        return np.maximum(first, KEPT_GRID_AA[0] * margin), np.minimum(last, KEPT_GRID_AA[-1] / margin)
 
     def flux(self, labels: np.ndarray, radial_velocity: Any = 0.0, threads: int | None = None) -> np.ndarray:
         """Normalised flux float32[..., wavelength] of ``labels[..., 6]``, in portions on some threads.

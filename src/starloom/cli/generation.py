@@ -1,0 +1,266 @@
+"""``starloom generate``, ``models`` and ``evaluate``: spectra from trained models, and how good those are."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from starloom.cli.database import Medium
+
+if TYPE_CHECKING:
+    from starloom.networks.generator import Generator
+
+Number = float | None
+ModelName = Annotated[str, typer.Option(help="Name of a packaged model, or a weights file.")]
+
+
+def generate(
+    teff: Annotated[Number, typer.Option(help="Effective temperature [K].")] = None,
+    logg: Annotated[Number, typer.Option(help="Logarithm of the surface gravity [dex, cgs].")] = None,
+    vsini: Annotated[Number, typer.Option(help="Projected rotation velocity [km/s].")] = None,
+    mh: Annotated[Number, typer.Option(help="Metallicity [M/H] [dex].")] = None,
+    vmic: Annotated[Number, typer.Option(help="Microturbulent velocity [km/s].")] = None,
+    resolution: Annotated[Number, typer.Option(help="Resolving power.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--from", help="Table of labels (.csv, .ecsv, .fits, .vot), a row per star."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Spectrum to write (.fits, .ecsv, .csv); for a table a folder, .fits or .hdf5.",
+        ),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
+    model: ModelName = "default",
+    grid: Annotated[str, typer.Option(help="Wavelengths LOW:HIGH:STEP [A] instead of the model's.")] = "",
+    medium: Annotated[Medium, typer.Option(help="Of the wavelengths.")] = Medium.AIR,
+    rv: Annotated[float, typer.Option(help="Radial velocity [km/s], positive away from us.")] = 0.0,
+    clip: Annotated[bool, typer.Option("--clip", help="Clip labels outside the domain into it.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Generate the spectrum of one star, or of every row of a table."""
+    from starloom.errors import ConfigError
+    from starloom.labels import NAMES
+    from starloom.networks.generator import Generator
+
+    values = dict(zip(NAMES, (teff, logg, vsini, mh, vmic, resolution), strict=True))
+    given = {name: value for name, value in values.items() if value is not None}
+    view = {"medium": medium.value, "radial_velocity": rv, "outside": "clip" if clip else "error"}
+    if grid:
+        view["wavelength_aa"] = _wavelengths(grid)
+    if output is None and (table is not None or plot is None):
+        raise ConfigError("nowhere to write to: give -o FILE" + ("" if table else " or --plot FILE"))
+    _check_free(output, plot, overwrite)
+    if table is not None:
+        if plot is not None:
+            raise ConfigError("--plot draws one star: it does not go with --from")
+        _generate_table(Generator.load(model), table, given, output, view)
+        return
+    if missing := [f"--{name}" for name in NAMES if name not in given]:
+        raise ConfigError(f"labels are missing: {', '.join(missing)} (or give a table: --from)")
+    _generate_one(Generator.load(model), values, output, plot, view)
+
+
+def models() -> None:
+    """List the packaged models."""
+    from starloom.networks import weights
+    from starloom.networks.stated_error import stated_in
+
+    if not weights.names():
+        print("no model is packaged")
+    for name in weights.names():
+        path = weights.find(name)
+        model = weights.load(path, labels=None)
+        size = path.stat().st_size / 1e6
+        print(f"{name}: {model.header.family}, {model.size} parameters, {size:.1f} MB")
+        if card := [line.lstrip("# ") for line in model.header.card.splitlines() if line.strip("# ")]:
+            print(f"  {card[0]}")
+        if stated := stated_in(model):
+            sizes = stated.summary
+            print(
+                f"  flux error on {stated.spectra} held-out spectra, mean over cells: {sizes['mean']:.1e}, "
+                f"68 % within {sizes['p68']:.1e}, 99 % within {sizes['p99']:.1e}"
+            )
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name of a packaged model, or a weights file.")],
+    store: Annotated[Path, typer.Argument(help="Folder of a finished store.", metavar="STORE")],
+    split: Annotated[str, typer.Option(help="Spectra of the store: test, validation or train.")] = "test",
+    copies: Annotated[int, typer.Option(help="Broadenings of each spectrum; 0: as the recipe says.")] = 0,
+    attach: Annotated[
+        Path | None, typer.Option(help="Write the model to this file with these errors stated in it.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Of the file: float16 or float32.")] = "float32",
+) -> None:
+    """Compare a model with the spectra of a store at the paper's 4000 points."""
+    from starloom.database.batches import batches
+    from starloom.database.store import open_store
+    from starloom.evaluation import error_map
+    from starloom.evaluation.errors import FluxErrors, compare, label_cells
+    from starloom.networks import stated_error, weights
+    from starloom.networks.generator import Generator
+    from starloom.wavelength import PAPER_GRID_AA
+
+    opened = open_store(store)
+    packed = weights.load(weights.find(model))
+    generator = Generator.of(packed, model)
+
+    def held_out() -> Iterator[tuple]:
+        options = {"copies": copies or opened.recipe.broadenings, "shuffle": False, "size": 256}
+        return ((b.labels, b.flux) for b in batches(opened, split, epoch=0, **options))
+
+    errors, statement = FluxErrors(PAPER_GRID_AA.size, label_cells()), error_map.ErrorStatement()
+    compare(generator.flux, held_out(), errors, *([statement] if attach else []))
+    _print_errors(errors)
+    if generator.stated:
+        _print_coverage(error_map.coverage(generator, held_out()))
+    if attach:
+        stated = statement.result()
+        weights.save(attach, stated_error.attached(packed, stated), precision)
+        print(f"wrote {attach}, which states the errors of these {stated.spectra} spectra")
+
+
+def _check_free(output: Path | None, plot: Path | None, overwrite: bool) -> None:
+    """Raise ConfigError where something is in the way that may not be replaced."""
+    from starloom.errors import ConfigError
+
+    for path in (output, plot):
+        if path is None or overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            continue
+        raise ConfigError(f"{path} exists: --overwrite replaces it")
+
+
+def _wavelengths(text: str):
+    """LOW:HIGH:STEP as wavelengths, both ends included."""
+    import numpy as np
+
+    from starloom.errors import ConfigError
+
+    try:
+        low, high, step = (float(word) for word in text.split(":"))
+    except ValueError as error:
+        raise ConfigError(f"--grid {text}: expected LOW:HIGH:STEP in Angstrom") from error
+    if not (0 < low < high < np.inf and 0 < step < np.inf and (high - low) / step < 1e6):
+        raise ConfigError(f"--grid {text}: needs 0 < LOW < HIGH and a STEP that makes fewer than 1e6 points")
+    return low + step * np.arange(round((high - low) / step + 1e-9, 6) // 1 + 1)
+
+
+def _generate_one(
+    generator: "Generator", values: dict, output: Path | None, plot: Path | None, view: dict
+) -> None:
+    import time
+
+    from starloom.labels import as_array
+
+    start = time.perf_counter()
+    with _clipping_noted():
+        spectrum = generator.spectrum(as_array(**values), **view)
+    seconds = time.perf_counter() - start
+    if output is not None:
+        spectrum.write(output, overwrite=True)
+        print(f"wrote {output}: {spectrum.title}")
+    if plot is not None:
+        _draw(spectrum, plot)
+        print(f"drew {plot}")
+    print(f"model {generator.name}, {1e3 * seconds:.1f} ms; {_error_text(spectrum)}")
+
+
+def _generate_table(generator: "Generator", path: Path, given: dict, output: Path, view: dict) -> None:
+    from tqdm import tqdm
+
+    from starloom import io
+
+    table = io.read_labels(path, given)
+    faults = dict(table.faults)
+
+    def portions() -> Iterator[tuple]:
+        with tqdm(total=len(table.labels), unit=" spectra", disable=None) as progress:
+            progress.update(len(faults))
+            for done in io.generate_each(table, lambda labels: generator.spectra(labels, **view)):
+                faults.update(done.faults)
+                if done.spectra is not None:
+                    yield done.rows, done.spectra
+                progress.update(len(done.rows) + len(done.faults))
+
+    write = io.write_many if output.suffix else io.write_each
+    with _clipping_noted():
+        count = write(output, portions(), overwrite=True)
+    for row, reason in sorted(faults.items()):
+        print(f"starloom: row {row}: {reason}", file=sys.stderr)
+    print(f"wrote {count} spectra of {len(table.labels)} rows to {output}" if count else "wrote nothing")
+    if faults:
+        raise typer.Exit(1)
+
+
+def _clipping_noted():
+    """A context that prints warnings as lines of ours."""
+    import warnings
+    from contextlib import contextmanager
+
+    @contextmanager
+    def noted():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        for message in dict.fromkeys(str(warning.message) for warning in caught):
+            print(f"starloom: {message}", file=sys.stderr)
+
+    return noted()
+
+
+def _draw(spectrum, path: Path) -> None:
+    from starloom.errors import ConfigError
+    from starloom.figures import pyplot
+    from starloom.files import replacing
+
+    figure, axes = pyplot().subplots(figsize=(10, 4), layout="constrained")
+    spectrum.plot(axes)
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=150)
+    except ValueError as error:  # a format that matplotlib does not write
+        raise ConfigError(f"{path}: {error}") from error
+    finally:
+        pyplot().close(figure)
+
+
+def _error_text(spectrum) -> str:
+    if spectrum.error is None:
+        return "it states no errors"
+    low, high = spectrum.error.min(), spectrum.error.max()
+    return f"68 % of its flux errors near these labels are within {low:.1e} to {high:.1e} by wavelength"
+
+
+def _print_errors(errors) -> None:
+    from starloom.labels import LABELS, NAMES, number
+
+    def line(name: str, found, group: int = 0) -> None:
+        sizes = (found.mean, found.p50, found.p95, found.p99, found.largest)
+        print(f"{name:<28}" + "".join(f"{values[group]:>10.1e}" for values in sizes))
+
+    print(
+        f"{f'{errors.spectra} spectra':<28}"
+        + "".join(f"{n:>10}" for n in ["mean", "P50", "P95", "P99", "max"])
+    )
+    line("all", errors.overall)
+    for label in LABELS:
+        edges, found = errors.cells[label.name].edges[label.name], errors.by_cell(label.name)
+        for group in range(len(edges) - 1):
+            ends = f"{number(round(edges[group], 6))} to {number(round(edges[group + 1], 6))}"
+            line(f"{label.name} {ends} {label.unit}", found, group)
+    worst = ", ".join(f"{n} = {v:.6g}" for n, v in zip(NAMES, errors.worst_labels, strict=True))
+    print(f"worst spectrum: mean {errors.worst_error:.1e} at {worst}")
+
+
+def _print_coverage(found) -> None:
+    from starloom.evaluation.error_map import SHARES
+
+    for name, share in SHARES.items():
+        bins = ", ".join(f"{value:.1%}" for value in found.by_teff[name])
+        print(f"within the stated {name} ({share:.0%} is due): {found.overall[name]:.1%}; by Teff: {bins}")

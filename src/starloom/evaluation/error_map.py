@@ -1,0 +1,94 @@
+"""The errors that a model will state about itself, from held-out spectra, and whether they are true."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from starloom.errors import ConfigError
+from starloom.evaluation.errors import SMALLEST, Cells, ErrorMap
+from starloom.networks.generator import Generator
+from starloom.networks.paper import PAPER_POINTS
+from starloom.networks.stated_error import StatedError
+from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+
+WIDTH = 20  # points of a band: 2 A
+LEAST = 10  # spectra that a cell needs to be believed
+SHARES = {"p68": 0.6827, "p99": 0.99}  # what one standard deviation of a normal distribution holds; P99
+
+
+def default_cells() -> Cells:
+    """Cells of Teff, [M/H] and v sin i: what the errors of emulators depend on most."""
+    even = Cells.even(teff=6, mh=3).edges
+    return Cells({**even, "vsini": np.array([0.0, 20.0, 60.0, 150.0, 300.0])})
+
+
+class ErrorStatement:
+    """Adds up held-out spectra at the paper's points, batch by batch, for the ``StatedError`` of a model.
+
+    An accumulator for ``errors.compare``.
+    """
+
+    def __init__(self, cells: Cells | None = None, width: int = WIDTH) -> None:
+        self.cells, self.width = cells or default_cells(), width
+        self._errors = ErrorMap(PAPER_GRID_AA.size, self.cells, width)
+        self._spectra = np.zeros(self.cells.count, int)
+
+    def add(self, labels: np.ndarray, generated: np.ndarray, flux: np.ndarray) -> None:
+        """Add spectra ``[spectrum, 4000]`` with their labels."""
+        self._errors.add(labels, generated, flux)
+        self._spectra += np.bincount(self.cells.of(labels), minlength=self.cells.count)
+
+    def result(self) -> StatedError:
+        """The statement; ``ConfigError`` where no cell has the 10 spectra that make it credible.
+
+        A cell with fewer states, in every band, the largest size of the credible ones: rather too much.
+        """
+        credible = self._spectra >= LEAST
+        if not credible.any():
+            raise ConfigError(
+                f"{self._spectra.sum()} spectra in {self.cells.count} cells: none has the {LEAST} needed"
+            )
+        measured = [self._errors.result()[0], *(self._errors.percentile(s) for s in SHARES.values())]
+        sizes = np.maximum(np.array(measured), SMALLEST)
+        sizes[:, ~credible] = sizes[:, credible].max(axis=1, keepdims=True)
+        return StatedError(self.cells.edges, sizes, PAPER_POINTS, self.width, int(self._spectra.sum()))
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Shares of pixels with an error within what the model states, for each name in SHARES.
+
+    ``by_teff`` has the same for each of six equal bins of Teff, NaN where one is empty.
+    """
+
+    spectra: int
+    overall: dict[str, float]
+    by_teff: dict[str, tuple[float, ...]]
+
+
+def coverage(generator: Generator, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Coverage:
+    """How much of ``batches`` (labels, flux at the paper's points) lies within the generator's errors.
+
+    ``ConfigError`` where it states none.
+    """
+    if generator.stated is None:
+        raise ConfigError(f"model {generator.name} states no errors")
+    bins = Cells.even(teff=6)
+    within = np.zeros((len(SHARES), bins.count))
+    spectra = np.zeros(bins.count, int)
+    vacuum_aa = vacuum_from_air(PAPER_GRID_AA)
+    for labels, flux in batches:
+        size = np.abs(generator.flux(labels) - flux)
+        cell = bins.of(labels)
+        for row, measure in enumerate(SHARES):
+            share = (size <= generator.stated.at(measure, labels, vacuum_aa)).mean(axis=1)
+            within[row] += np.bincount(cell, weights=share, minlength=bins.count)
+        spectra += np.bincount(cell, minlength=bins.count)
+    by_teff = np.where(spectra, within / np.maximum(spectra, 1), np.nan)
+    overall = within.sum(axis=1) / max(spectra.sum(), 1)
+    return Coverage(
+        int(spectra.sum()),
+        dict(zip(SHARES, overall.tolist(), strict=True)),
+        {name: tuple(row) for name, row in zip(SHARES, by_teff.tolist(), strict=True)},
+    )

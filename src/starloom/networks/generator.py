@@ -1,0 +1,284 @@
+"""The generator: labels to spectra with a trained model, at any wavelengths it knows, with its error.
+
+Nothing is extrapolated: labels must lie in the domain (or are clipped into it when asked, with a warning),
+and wavelengths, moved to the star's frame, in the range that the model knows for these labels.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+
+from starloom.broadening import doppler_shift
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.errors import ConfigError, OutOfRangeError, StoreError
+from starloom.labels import DOMAIN, NAMES, as_array, lowest_logg
+from starloom.networks import emulator, weights
+from starloom.networks.emulator import Emulator
+from starloom.networks.pixels import PixelNetwork
+from starloom.networks.stated_error import StatedError, stated_in
+from starloom.networks.weights import Header, Model
+from starloom.spectrum import MEDIA, Spectrum
+from starloom.spectrum.spectra import Spectra
+from starloom.units import plain
+from starloom.wavelength import AIR_RANGE_AA, air_from_vacuum, vacuum_from_air
+
+OUTSIDE = ("error", "clip")
+PORTION = 64  # Jacobians at once
+
+
+class OutsideDomainWarning(UserWarning):
+    """Labels were clipped into the domain."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Where a spectrum is looked at: increasing wavelengths [A] in ``medium``, and radial velocity [km/s].
+
+    The velocity (positive: away from us) is a number or an array of the labels' leading shape.
+    """
+
+    wavelength_aa: np.ndarray
+    medium: str
+    radial_velocity: np.ndarray
+
+    def __post_init__(self):
+        low, high = AIR_RANGE_AA
+        wavelength = self.wavelength_aa
+        if wavelength.ndim != 1 or wavelength.size == 0 or not (np.diff(wavelength) > 0).all():
+            raise ConfigError("wavelength: one axis of increasing wavelengths is needed")
+        if not (np.isfinite(wavelength).all() and low <= wavelength[0] and wavelength[-1] <= high):
+            raise OutOfRangeError(
+                f"wavelength = {wavelength[0]:g}..{wavelength[-1]:g} A is outside [{low:g}, {high:g}] A"
+            )
+        if not (np.abs(self.radial_velocity) < SPEED_OF_LIGHT_KMS).all():
+            raise OutOfRangeError(f"radial_velocity = {self.radial_velocity} km/s is not inside (-c, c)")
+
+    @property
+    def vacuum_aa(self) -> np.ndarray:
+        """The wavelengths in vacuum."""
+        return vacuum_from_air(self.wavelength_aa) if self.medium == "air" else self.wavelength_aa
+
+    @property
+    def frame(self) -> str:
+        """A spectrum that moves is one as seen from the Solar system's barycentre."""
+        return "barycentric" if np.any(self.radial_velocity != 0) else "rest"
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """A trained model that turns labels into spectra. Made by ``load``.
+
+    All methods take ``labels[..., 6]`` in the order and units of ``LABELS``, and:
+
+    ``wavelength_aa``: increasing wavelengths [A] in ``medium`` ("air" or "vacuum"); default the model's own
+    points (for the packaged models 8400.0 to 8799.9 A in air, in steps of 0.1 A);
+    ``radial_velocity`` [km/s], positive away from us: a number or an array of the labels' leading shape;
+    ``outside``: "error" (OutOfRangeError, the default) or "clip" (into the domain, including the corner near
+    the radiation limit, with an OutsideDomainWarning) for labels outside the domain.
+
+    Raises OutOfRangeError where a wavelength, in the star's frame, is one the model does not know.
+    """
+
+    name: str
+    header: Header
+    model: Emulator | PixelNetwork
+    stated: StatedError | None = None
+
+    @classmethod
+    def load(cls, name: str | os.PathLike = "default") -> "Generator":
+        """The packaged model of this name ("default", "paper"), or the one in a weights file.
+
+        Raises ConfigError for an unknown name, ParseError for a file that is damaged, and StoreError for one
+        that was made for other labels or is no generator.
+        """
+        return cls.of(weights.load(weights.find(name)), str(name))
+
+    @classmethod
+    def of(cls, model: Model, name: str) -> "Generator":
+        """The generator in a model; ``StoreError`` where it is none."""
+        header = model.header
+        if header.family == emulator.FAMILY:
+            return cls(name, header, emulator.unpacked(model), stated_in(model))
+        if header.family == "generator" and "generator" in model.networks and header.points:
+            pixels = PixelNetwork(model.networks["generator"], header.points)
+            return cls(name, header, pixels, stated_in(model))
+        raise StoreError(f"{name}: a model of the family {header.family!r} generates no spectra")
+
+    def flux(self, labels, *, outside: str = "error", **view) -> np.ndarray:
+        """Normalised flux float32[..., wavelength]."""
+        chosen = self._view(**view)
+        labels = _inside(labels, outside)
+        return self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
+
+    def error(self, labels, measure: str = "p68", *, outside: str = "error", **view) -> np.ndarray | None:
+        """What the model states about its error: float32[..., wavelength], or None where it says nothing.
+
+        ``measure``: "mean" of the absolute error; "p68" and "p99", the sizes that hold 68 % and 99 % of it.
+        Measured on held-out spectra near these labels and wavelengths (``StatedError``).
+        """
+        if self.stated is None:
+            return None
+        chosen, labels = self._view(**view), _inside(labels, outside)
+        middle = np.exp(-doppler_shift(chosen.radial_velocity).mean() / SPEED_OF_LIGHT_KMS)
+        return self.stated.at(measure, labels, chosen.vacuum_aa * middle)
+
+    def jacobian(self, labels, *, outside: str = "error", **view) -> np.ndarray:
+        """Derivatives of the flux by the labels, per unit of each: float32[..., wavelength, 6].
+
+        Exact (forward mode) through JAX; ConfigError where it is not installed.
+        """
+        chosen, labels = self._view(**view), _inside(labels, outside)
+        derivative = _derivative(self._model_in(chosen, labels))
+        rows = labels.reshape(-1, len(NAMES)).astype(np.float32)
+        velocity = np.broadcast_to(chosen.radial_velocity, labels.shape[:-1]).reshape(-1).astype(np.float32)
+        parts = [slice(start, start + PORTION) for start in range(0, len(rows), PORTION)]
+        jacobian = np.empty((len(rows), chosen.wavelength_aa.size, len(NAMES)), np.float32)
+        for part in parts:
+            jacobian[part] = derivative(rows[part], velocity[part])
+        return jacobian.reshape(*labels.shape[:-1], -1, len(NAMES))
+
+    def spectra(self, labels, *, outside: str = "error", **view) -> Spectra:
+        """Spectra of many labels at once, with the 68 % error that the model states."""
+        chosen, wanted = self._view(**view), np.asarray(labels, np.float64)
+        labels = _inside(wanted, outside)
+        flux = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
+        provenance = {"model": self.name, "family": self.header.family, "version": self.header.version}
+        if self.header.recipe:
+            provenance["recipe"] = self.header.recipe
+        if self.stated is not None:
+            provenance["error"] = "size that holds 68 % of the errors of held-out spectra near these labels"
+        if (labels != wanted).any():
+            provenance["clipped"] = "labels outside the domain were moved to its edge"
+        return Spectra(
+            chosen.wavelength_aa,
+            flux,
+            labels,
+            medium=chosen.medium,
+            frame=chosen.frame,
+            error=self.error(labels, **view),
+            provenance=provenance | _velocity_note(chosen.radial_velocity),
+        )
+
+    def spectrum(self, labels, **options) -> Spectrum:
+        """The spectrum of one set of labels, six numbers, with the 68 % error that the model states."""
+        labels = np.asarray(labels, np.float64)
+        if labels.shape != (len(NAMES),):
+            raise ConfigError(f"labels have the shape {labels.shape}, expected ({len(NAMES)},)")
+        return self.spectra(labels, **options)[()]
+
+    def _view(self, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0) -> View:
+        if medium not in MEDIA:
+            raise ConfigError(f"medium = {medium!r} is not one of {', '.join(MEDIA)}")
+        velocity = plain("radial_velocity", radial_velocity, "km/s")
+        if wavelength_aa is not None:
+            return View(plain("wavelength", wavelength_aa, "Angstrom"), medium, velocity)
+        points = self.header.points
+        own = points.wavelength_aa
+        if points.medium != medium:
+            own = vacuum_from_air(own) if medium == "vacuum" else air_from_vacuum(own)
+        return View(own, medium, velocity)
+
+    def _model_in(self, view: View, labels: np.ndarray) -> Emulator | PixelNetwork:
+        """The model at the view's wavelengths; error where it does not know one of them for the labels."""
+        try:
+            np.broadcast_to(view.radial_velocity, labels.shape[:-1])
+        except ValueError as error:
+            shapes = f"{view.radial_velocity.shape}, the labels {labels.shape[:-1]}"
+            raise ConfigError(f"radial_velocity has the shape {shapes}") from error
+        self._check_range(view, labels)
+        own = self._view(medium="vacuum").wavelength_aa
+        if own.size == view.wavelength_aa.size and np.allclose(own, view.vacuum_aa, rtol=0, atol=1e-6):
+            return self.model
+        return _placed(self.model, view.vacuum_aa.tobytes())
+
+    def _check_range(self, view: View, labels: np.ndarray) -> None:
+        if labels.size == 0:
+            return
+        ends = [end.ravel() for end in self.model.known(labels, view.radial_velocity)]
+        low, high = ends[0].max(), ends[1].min()
+        first, last = view.vacuum_aa[[0, -1]]
+        # to 1e-6 A: rounding of air to vacuum and back
+        if low - 1e-6 <= first and last <= high + 1e-6:
+            return
+        if view.medium == "air":
+            low, high = air_from_vacuum(low), air_from_vacuum(high)
+        low, high = np.ceil(1e3 * low - 1e-3) / 1e3, np.floor(1e3 * high + 1e-3) / 1e3
+        asked = f"wavelength = {view.wavelength_aa[0]:.10g}..{view.wavelength_aa[-1]:.10g} A ({view.medium})"
+        raise OutOfRangeError(
+            f"{asked} is outside [{low:.10g}, {high:.10g}] A, what the model knows for these "
+            "labels and radial velocity"
+        )
+
+
+def generate(
+    *,
+    teff,
+    logg,
+    vsini,
+    mh,
+    vmic,
+    resolution,
+    model: str | os.PathLike = "default",
+    wavelength_aa=None,
+    medium: str = "air",
+    radial_velocity=0.0,
+    outside: str = "error",
+) -> Spectrum | Spectra:
+    """The spectrum of a star from its labels, by a trained model.
+
+    teff [K], logg [dex], vsini [km/s], mh [dex], vmic [km/s], resolution: numbers, arrays that broadcast
+    against each other, or astropy quantities. Plain numbers give a ``Spectrum``, arrays ``Spectra`` of their
+    common shape. The rest, and what is raised, as in ``Generator``.
+    """
+    labels = as_array(teff=teff, logg=logg, vsini=vsini, mh=mh, vmic=vmic, resolution=resolution)
+    generator = _loaded(os.fspath(model))
+    view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
+    return generator.spectra(labels, outside=outside, **view)[()]
+
+
+@cache
+def _loaded(name: str) -> Generator:
+    return Generator.load(name)
+
+
+@lru_cache(maxsize=8)
+def _placed(model: Emulator | PixelNetwork, vacuum_aa: bytes) -> Emulator | PixelNetwork:
+    """The model at other wavelengths; making it takes longer than one spectrum."""
+    return model.on(np.frombuffer(vacuum_aa))
+
+
+@lru_cache(maxsize=8)
+def _derivative(model: Emulator | PixelNetwork) -> Any:
+    """Jacobians [spectrum, wavelength, 6] of labels [spectrum, 6] and velocities [spectrum], compiled."""
+    try:
+        import jax
+    except ImportError as error:
+        raise ConfigError("derivatives need JAX: pip install 'starloom[synthesis]'") from error
+    return jax.jit(jax.vmap(jax.jacfwd(model.spectrum)))
+
+
+def _inside(labels, outside: str) -> np.ndarray:
+    """Labels that are in the domain: checked, or clipped into it with a warning."""
+    if outside not in OUTSIDE:
+        raise ConfigError(f"outside = {outside!r} is not one of {', '.join(OUTSIDE)}")
+    labels = np.asarray(labels, dtype=np.float64)
+    if outside == "error" or labels.ndim == 0 or labels.shape[-1] != len(NAMES):
+        DOMAIN.check(labels)
+        return labels
+    clipped = np.clip(labels, DOMAIN.low, DOMAIN.high)
+    clipped[..., 1] = np.maximum(clipped[..., 1], lowest_logg(clipped[..., 0], clipped[..., 3]))
+    DOMAIN.check(clipped)  # what is not a number stays outside
+    try:
+        DOMAIN.check(labels)
+    except OutOfRangeError as fault:
+        warnings.warn(f"clipped into the domain: {fault}", OutsideDomainWarning, stacklevel=3)
+    return clipped
+
+
+def _velocity_note(velocity: np.ndarray) -> dict[str, float]:
+    """The velocity for a spectrum's provenance, where it is one for all."""
+    return {"radial_velocity_kms": float(velocity)} if velocity.ndim == 0 and velocity != 0 else {}

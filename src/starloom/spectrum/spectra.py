@@ -1,0 +1,70 @@
+"""Many spectra at the same wavelengths."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from math import prod
+from types import MappingProxyType
+
+import numpy as np
+
+from starloom.errors import ConfigError
+from starloom.labels import NAMES
+from starloom.spectrum import Spectrum
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectra:
+    """Normalised flux [..., wavelength] of many labels [..., 6] at common wavelengths [A]; immutable.
+
+    ``error`` has the flux's shape, or is None; the rest is as in ``Spectrum``. Indexing gives a ``Spectrum``,
+    or ``Spectra`` where more than one is left; iterating goes along the first axis. Raises ConfigError where
+    the parts do not fit together or something is not finite.
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    labels: np.ndarray
+    _: KW_ONLY
+    medium: str
+    error: np.ndarray | None = None
+    frame: str = "rest"
+    provenance: Mapping = field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        expected = {"labels": (*self.shape, len(NAMES)), "flux": (*self.shape, self.wavelength.size)}
+        if self.error is not None:
+            expected["error"] = expected["flux"]
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array.shape != shape:
+                raise ConfigError(f"{name} has the shape {array.shape}, expected {shape}")
+            if not np.isfinite(array).all():
+                raise ConfigError(f"{name} of {prod(self.shape)} spectra is not finite everywhere")
+        for name in ("wavelength", *expected):
+            array = getattr(self, name).view()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the labels without their last axis."""
+        return self.flux.shape[:-1]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index) -> "Spectrum | Spectra":
+        labels, flux = self.labels[index], self.flux[index]
+        error = None if self.error is None else self.error[index]
+        about = {"medium": self.medium, "frame": self.frame, "error": error, "provenance": self.provenance}
+        if labels.ndim == 1:
+            return Spectrum(self.wavelength, flux, labels=labels, **about)
+        return Spectra(self.wavelength, flux, labels, **about)
+
+    def __iter__(self) -> "Iterator[Spectrum | Spectra]":
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        ends = f"{self.wavelength[0]:g} to {self.wavelength[-1]:g} A in {self.medium}"
+        return f"Spectra({self.shape}, {self.wavelength.size} wavelengths, {ends}, {self.frame} frame)"
