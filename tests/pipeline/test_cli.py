@@ -25,8 +25,22 @@ def test_version():
 
 def test_help_names_every_command():
     text = run("--help")
-    for command in ("labels", "info", "demo", "synthesize", "database", "train"):
+    for command in (
+        "labels",
+        "info",
+        "demo",
+        "synthesize",
+        "generate",
+        "models",
+        "evaluate",
+        "database",
+        "train",
+    ):
         assert command in text
+
+
+def test_help_keeps_units_in_brackets():
+    assert "[km/s]" in run("synthesize", "--help")
 
 
 def test_labels_prints_the_domain():

@@ -16,6 +16,7 @@ app = typer.Typer(
     name="starloom",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # the default would take [km/s] for a tag
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

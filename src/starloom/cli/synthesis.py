@@ -28,18 +28,18 @@ def _option(panel: str, text: str, *names: str):
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
 
 
-Teff = Annotated[float | None, _option(STAR, "Effective temperature, K.")]
+Teff = Annotated[float | None, _option(STAR, "Effective temperature [K].")]
 Logg = Annotated[float | None, _option(STAR, "log10 of the surface gravity in cm s-2.")]
-Mh = Annotated[float | None, _option(STAR, "[M/H], dex.")]
-Vmic = Annotated[float | None, _option(STAR, "Microturbulence, km/s.")]
+Mh = Annotated[float | None, _option(STAR, "[M/H] [dex].")]
+Vmic = Annotated[float | None, _option(STAR, "Microturbulence [km/s].")]
 Model = Annotated[
     Path | None,
     _option(STAR, "ATLAS9 or MARCS model instead of --teff and --logg; --mh and --vmic override its own."),
 ]
 Elements = Annotated[list[str] | None, _option(STAR, "[X/H] of one element, as Ca=+0.3; repeatable.")]
-Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity, km/s; 0 by default.")]
+Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity [km/s]; 0 by default.")]
 Resolution = Annotated[float | None, _option(SEEN, "Resolving power of the instrument; none by default.")]
-Velocity = Annotated[float, _option(SEEN, "Velocity away from us, km/s; 0 by default.", "--rv")]
+Velocity = Annotated[float, _option(SEEN, "Velocity away from us [km/s]; 0 by default.", "--rv")]
 Mu = Annotated[float | None, _option(SEEN, "Intensity at this cosine, 1 at the disk's centre, not flux.")]
 Points = Annotated[Grid, _option(SEEN, "full (default): 8388-8812 A; paper: 8400.0, 8400.1, ... 8799.9 A.")]
 Physical = Annotated[bool, _option(SEEN, "Flux in erg s-1 cm-2 A-1, not over its continuum.", "--flux")]
@@ -107,7 +107,7 @@ def check_targets(output: Path | None, plot: Path | None, overwrite: bool) -> No
         if path.suffix.lower() not in suffixes:
             raise ConfigError(f"{path}: the name must end with one of {', '.join(suffixes)}")
         if path.exists() and not overwrite:
-            raise ConfigError(f"{path} exists; --overwrite replaces it")
+            raise ConfigError(f"{path} exists: --overwrite replaces it")
         if path.is_dir():
             raise ConfigError(f"{path} is a folder")
         try:
