@@ -26,7 +26,7 @@ def demo(
         grid=synthesis.Grid.PAPER,
         output=path,
         plot=folder / "sun.png",
-        line_report="8530:8560",
+        line_report="8540:8550",
         overwrite=True,
     )
     found = Spectrum.read(path)

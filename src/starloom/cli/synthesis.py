@@ -84,7 +84,7 @@ def synthesize(
     start = perf_counter()
     made = synthesis.synthesize(structure, **star, mu=mu)
     spectrum = view.observe(made, {**origin, "elements": elements})
-    print(f"synthesised in {perf_counter() - start:.1f}  s, compiling included (once in a process)")
+    print(f"synthesised in {perf_counter() - start:.1f} s, compiling included (once in a process)")
     if window or plot:
         found = lines.listed(made, synthesis.line_strengths(structure, **star))
     if window:
