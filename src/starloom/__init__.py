@@ -1,5 +1,7 @@
 """Stellar spectra from stellar labels: by radiative transfer, and by networks trained on it."""
 
+from importlib import import_module
+
 from starloom.labels import DOMAIN, LABELS
 from starloom.spectrum import Spectrum
 
@@ -11,6 +13,4 @@ def __getattr__(name: str):
     """``Generator`` and ``generate`` load the networks when they are first used."""
     if name not in ("Generator", "generate"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from starloom.networks import generator
-
-    return getattr(generator, name)
+    return getattr(import_module("starloom.networks.generator"), name)

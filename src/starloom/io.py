@@ -174,12 +174,17 @@ def _table_columns(path: Path, form: str) -> tuple[dict[str, Any], dict[int, str
     """Columns by name, no faults, and the number of rows of a table that astropy reads."""
     from astropy.table import Table
 
-    with parsing(path, *DAMAGE, *_parsers_errors()), _quiet():
+    with parsing(path):
         content = path.read_bytes()
-        if not content:
-            raise ValueError("empty")
-        table = Table.read(BytesIO(content), format=form)
-        return {name: table[name] for name in table.colnames}, {}, len(table)
+    if not content:
+        raise ParseError(f"{path}: empty")
+    try:
+        with _quiet():
+            table = Table.read(BytesIO(content), format=form)
+    except (OSError, *DAMAGE, *_parsers_errors()) as error:
+        kind, reason = form.removeprefix("ascii.").upper(), " ".join(str(error).split())
+        raise ParseError(f"{path}: no readable {kind} table: {reason or type(error).__name__}") from error
+    return {name: table[name] for name in table.colnames}, {}, len(table)
 
 
 def _parsers_errors() -> tuple[type[Exception], ...]:

@@ -178,7 +178,7 @@ class Emulator:
             else:
                 with ThreadPoolExecutor(threads or cpu_count()) as pool:
                     list(pool.map(work, starts))
-        return flux.reshape(*labels.shape[:-1], -1)
+        return flux.reshape(*labels.shape[:-1], flux.shape[1])
 
     def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
         """Flux ``[..., wavelength]`` as a pure function of ``labels[..., 6]``, which are not checked."""

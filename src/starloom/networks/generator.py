@@ -139,7 +139,7 @@ class Generator:
         jacobian = np.empty((len(rows), chosen.wavelength_aa.size, len(NAMES)), np.float32)
         for part in parts:
             jacobian[part] = derivative(rows[part], velocity[part])
-        return jacobian.reshape(*labels.shape[:-1], -1, len(NAMES))
+        return jacobian.reshape(*labels.shape[:-1], *jacobian.shape[1:])
 
     def spectra(self, labels, *, outside: str = "error", **view) -> Spectra:
         """Spectra of many labels at once, with the 68 % error that the model states."""

@@ -1,0 +1,399 @@
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import starloom
+from starloom import broadening
+from starloom.errors import ConfigError, OutOfRangeError, ParseError, StoreError
+from starloom.evaluation import error_map
+from starloom.evaluation.errors import Cells, compare
+from starloom.labels import DOMAIN, NAMES, lowest_logg
+from starloom.networks import emulator as emulation
+from starloom.networks import paper, stated_error, weights
+from starloom.networks.emulator import CoefficientNetwork
+from starloom.networks.forward import Network, dense_layers, linear
+from starloom.networks.generator import Generator, OutsideDomainWarning
+from starloom.networks.pixels import PixelNetwork
+from starloom.networks.weights import Points
+from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+
+STAR = np.array([9950, 3.5, 2, 0.5, 1.3, 11500])
+INSIDE_AA = np.arange(8420.0, 8780.0, 0.37)
+
+
+@pytest.fixture(scope="module")
+def emulator_model(stand_in, draw_labels):
+    """Untrained: a sum of a few spectra that changes smoothly with the labels."""
+    finish = broadening.paper_finish()
+    modes = finish.modes(stand_in(draw_labels(12, seed=3)))
+    modes = np.concatenate([modes.real, modes.imag], axis=-1) / 6
+    mixing = CoefficientNetwork((24,), "sigmoid").initial(12, seed=5)
+    network = mixing.then(linear(modes, modes.sum(axis=0)))
+    emulator = emulation.Emulator(network, finish)
+    return emulation.packed(emulator, card="# A stand-in\n\nUntrained.")
+
+
+@pytest.fixture(scope="module")
+def paper_model(stand_in, draw_labels):
+    """Untrained, but band-limited as the paper's training spectra are: a sum of a few of those."""
+    labels = draw_labels(12, seed=4)
+    spectra = broadening.finish(stand_in(labels), labels[:, 2], labels[:, 5])
+    mixing = Network.initial(dense_layers((6, 12), "tanh", "sigmoid"), seed=0)
+    network = paper.label_scaling(NAMES).then(mixing).then(linear(spectra / 6, np.zeros(4000)))
+    return paper.packed_generator(network, card="# Pixels")
+
+
+@pytest.fixture(scope="module")
+def generator(emulator_model):
+    return Generator.of(emulator_model, "stand-in")
+
+
+@pytest.fixture(scope="module", params=["emulator_model", "paper_model"])
+def either(request):
+    return Generator.of(request.getfixturevalue(request.param), request.param)
+
+
+@pytest.fixture(scope="module")
+def labels(draw_labels):
+    return draw_labels(40, seed=9)
+
+
+def test_loads_what_was_saved(emulator_model, generator, labels, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    weights.save(path, emulator_model)
+    loaded = Generator.load(path)
+    np.testing.assert_array_equal(loaded.flux(labels), generator.flux(labels))
+    assert (loaded.name, loaded.stated) == (str(path), None)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ParseError, match=r"mine\.safetensors"):
+        Generator.load(path)
+    with pytest.raises(ConfigError, match="model 'nothing' is not packaged"):
+        Generator.load("nothing")
+
+
+def test_what_generates_nothing_is_refused(emulator_model):
+    other = replace(emulator_model, header=replace(emulator_model.header, family="autoencoder"))
+    with pytest.raises(StoreError, match="a model of the family 'autoencoder' generates no spectra"):
+        Generator.of(other, "other")
+    wrong = Network.initial(dense_layers((6, 10), "linear"), seed=0)
+    with pytest.raises(ConfigError, match="no generator of 4000 points from 6 labels"):
+        PixelNetwork(wrong, paper.PAPER_POINTS)
+
+
+def test_flux_at_the_paper_points(either, labels):
+    flux = either.flux(labels)
+    assert (flux.shape, flux.dtype) == ((40, 4000), np.float32)
+    network = either.model if isinstance(either.model, emulation.Emulator) else either.model.network
+    expected = network.flux(labels) if hasattr(network, "flux") else network(labels)
+    np.testing.assert_array_equal(flux, expected)
+    np.testing.assert_allclose(either.flux(labels.reshape(5, 8, 6)).reshape(40, 4000), flux, atol=3e-6)
+
+
+def test_air_and_vacuum_are_two_names_of_one_wavelength(either, labels):
+    air = either.flux(labels, wavelength_aa=INSIDE_AA)
+    vacuum = either.flux(labels, wavelength_aa=vacuum_from_air(INSIDE_AA), medium="vacuum")
+    np.testing.assert_allclose(air, vacuum, atol=1e-6)
+    spectrum = either.spectrum(STAR, medium="vacuum")
+    np.testing.assert_allclose(spectrum.to_air().wavelength, PAPER_GRID_AA, atol=1e-6)
+    np.testing.assert_array_equal(spectrum.flux, either.spectrum(STAR).flux)
+
+
+def test_other_wavelengths_agree_with_the_models_own(either, labels):
+    """The twin: ``point_sampler``, from a grid that is uniform in the logarithm."""
+    grid_aa = np.geomspace(vacuum_from_air(8400.5), vacuum_from_air(8799.0), 5000)
+    fine = either.flux(labels, wavelength_aa=grid_aa, medium="vacuum").astype(float)
+    there = broadening.point_sampler(grid_aa, vacuum_from_air(PAPER_GRID_AA[100:-100]))(fine)
+    # float32, and 1e-6 of a line's depth
+    np.testing.assert_allclose(there, either.flux(labels)[:, 100:-100], atol=5e-6)
+
+
+def test_a_velocity_moves_the_spectrum_as_shift_does(either, labels):
+    velocity = 40.0
+    moved = either.spectrum(STAR, wavelength_aa=INSIDE_AA, radial_velocity=velocity)
+    back = moved.shift(-velocity, frame="rest")
+    at_rest = either.spectrum(STAR, wavelength_aa=back.wavelength)
+    assert (moved.frame, at_rest.frame) == ("barycentric", "rest")
+    # float32 places: 1e-3 of a point of 0.1 A on slopes below 0.05 a point
+    np.testing.assert_allclose(moved.flux, at_rest.flux, atol=5e-6)
+    velocities = np.linspace(-50, 50, 40)
+    many = either.flux(labels, wavelength_aa=INSIDE_AA, radial_velocity=velocities)
+    one = either.flux(labels[7], wavelength_aa=INSIDE_AA, radial_velocity=velocities[7])
+    np.testing.assert_allclose(many[7], one, atol=5e-6)
+
+
+@pytest.mark.parametrize("wavelength", [[8380.0, 8500.0], [8500.0, 8820.0]])
+def test_unknown_wavelengths_are_an_error(either, wavelength):
+    with pytest.raises(OutOfRangeError, match=r"A \(air\) is outside \[8\d+.*\] A, what the model knows"):
+        either.flux(STAR, wavelength_aa=wavelength)
+
+
+def test_a_fast_rotator_is_known_in_a_smaller_range(generator):
+    wide = np.array([8392.0, 8500.0])
+    fast = STAR.copy()
+    fast[2] = 300
+    assert generator.flux(STAR, wavelength_aa=wide).shape == (2,)
+    with pytest.raises(OutOfRangeError, match="what the model knows for these labels"):
+        generator.flux(fast, wavelength_aa=wide)
+    fast[5] = 5000  # the paper's own points are known for all labels
+    assert np.isfinite(generator.flux(fast)).all()
+    with pytest.raises(OutOfRangeError, match="what the model knows for these labels and radial velocity"):
+        generator.flux(fast, radial_velocity=100.0)
+
+
+def test_what_is_known_does_not_depend_on_what_lies_beyond(stand_in, labels):
+    """Spectra that differ only beyond the kept range's ends by a jump give the same flux inside ``known``."""
+    finish = broadening.finish_onto(vacuum_from_air(np.arange(8390.0, 8810.0, 0.05)))
+    labels = labels[:12].copy()
+    labels[:6, 2] = [0, 5, 50, 100, 200, 300]
+    flat = np.ones((12, broadening.KEPT_GRID_AA.size), np.float32)
+    step = flat.copy()
+    step[:, : round(flat.shape[1] * 1e-3)] = 0.8  # 0.4 A at the blue end
+    seen = [finish(kept, labels[:, 2], labels[:, 5]) for kept in (flat, step)]
+    emulator = emulation.Emulator(_constant_network(finish), finish)
+    first, last = emulator.known(labels)
+    vacuum_aa = vacuum_from_air(np.arange(8390.0, 8810.0, 0.05))
+    inside = (vacuum_aa > first[:, None] + 0.5) & (vacuum_aa < last[:, None])
+    # a step of 0.2 over 0.4 A, beyond 4 sigma, and modes cut off at 1e-5 of it
+    assert np.abs(seen[0] - seen[1])[inside].max() < 1e-5
+
+
+def _constant_network(finish):
+    modes = 2 * finish.frequency.size
+    return linear(np.zeros((4, modes)), np.eye(modes)[0])
+
+
+def test_outside_the_domain(generator):
+    hot = np.array([25000, 3.5, 2, 0.5, 1.3, 11500])
+    with pytest.raises(OutOfRangeError, match=r"^teff = 25000 K is outside \[3600, 15000\] K$"):
+        generator.flux(hot)
+    with pytest.warns(OutsideDomainWarning, match="clipped into the domain: teff = 25000 K is outside"):
+        spectrum = generator.spectrum(hot, outside="clip")
+    assert spectrum.labels["teff"] == 15000
+    assert "moved to its edge" in spectrum.provenance["clipped"]
+    with pytest.raises(ConfigError, match="outside = 'ignore' is not one of error, clip"):
+        generator.flux(hot, outside="ignore")
+    for wrong in (np.full(6, np.nan), np.zeros(5)):
+        with pytest.raises((OutOfRangeError, ConfigError)):
+            generator.flux(wrong, outside="clip")
+
+
+def test_clipping_respects_the_corner(generator):
+    corner = np.array([14000, 2.0, 2, 1.5, 1.3, 11500])
+    with pytest.raises(OutOfRangeError, match="near the radiation limit"):
+        generator.flux(corner)
+    with pytest.warns(OutsideDomainWarning):
+        spectrum = generator.spectrum(corner, outside="clip")
+    assert spectrum.labels["logg"] == lowest_logg(14000, 1.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        generator.flux(STAR, outside="clip")
+
+
+def test_finite_everywhere_in_the_domain(either):
+    rng = np.random.default_rng(1)
+    labels = DOMAIN.unscale(rng.uniform(-1, 1, (300, 6)))
+    corners = np.stack(np.meshgrid(*zip(DOMAIN.low, DOMAIN.high, strict=True)), axis=-1).reshape(-1, 6)
+    labels = np.concatenate([labels, corners])
+    labels[:, 1] = np.maximum(labels[:, 1], lowest_logg(labels[:, 0], labels[:, 3]))
+    assert np.isfinite(either.flux(labels)).all()
+
+
+def test_jacobian_equals_differences(either, labels):
+    velocity, step = 20.0, (DOMAIN.high - DOMAIN.low) * 2e-3
+    view = {"wavelength_aa": INSIDE_AA, "radial_velocity": velocity}
+    jacobian = either.jacobian(labels[:2], **view)
+    assert (jacobian.shape, jacobian.dtype) == ((2, INSIDE_AA.size, 6), np.float32)
+    for index, name in enumerate(NAMES):
+        ahead, behind = labels[:2].copy(), labels[:2].copy()
+        ahead[:, index] += step[index]
+        behind[:, index] -= step[index]
+        difference = (either.flux(ahead, **view) - either.flux(behind, **view)).astype(float) / 2
+        # float32 noise of a few 1e-6 in each flux, and the second order of the difference
+        close = 8e-6 + 0.02 * np.abs(difference).max()
+        np.testing.assert_allclose(jacobian[..., index] * step[index], difference, atol=close, err_msg=name)
+
+
+def test_spectra_hold_together(generator, labels):
+    spectra = generator.spectra(labels)
+    assert (len(spectra), spectra.shape) == (40, (40,))
+    assert spectra[3].labels["vsini"] == labels[3, 2]
+    np.testing.assert_array_equal(spectra[3].flux, spectra.flux[3])
+    assert len(spectra[5:9]) == len(list(spectra[5:9])) == 4
+    assert spectra[3].provenance["model"] == "stand-in"
+    with pytest.raises(ValueError, match="read-only"):
+        spectra.flux[0, 0] = 2
+    with pytest.raises(ConfigError, match=r"labels have the shape \(40, 6\), expected \(6,\)"):
+        generator.spectrum(labels)
+    assert generator.spectra(labels[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"medium": "water"}, "medium = 'water' is not one of air, vacuum"),
+        ({"wavelength_aa": [8600.0, 8500.0]}, "one axis of increasing wavelengths"),
+        ({"wavelength_aa": [[8500.0]]}, "one axis of increasing wavelengths"),
+        ({"wavelength_aa": [500.0, 8500.0]}, "is outside \\[2300, 16900\\] A"),
+        ({"radial_velocity": 3e5}, r"radial_velocity = 300000.0 km/s is not inside \(-c, c\)"),
+        ({"radial_velocity": np.nan}, "radial_velocity = nan"),
+        ({"radial_velocity": [1.0, 2.0]}, r"radial_velocity has the shape \(2,\), the labels \(\)"),
+    ],
+)
+def test_views_that_make_no_sense(generator, options, message):
+    with pytest.raises((ConfigError, OutOfRangeError), match=message):
+        generator.flux(STAR, **options)
+
+
+def test_generate_broadcasts(emulator_model, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    weights.save(path, emulator_model)
+    star = {"logg": 3.5, "vsini": 2, "mh": 0.5, "vmic": 1.3, "resolution": 11500, "model": path}
+    spectrum = starloom.generate(teff=9950, **star)
+    assert isinstance(spectrum, starloom.Spectrum)
+    spectra = starloom.generate(teff=[[5000], [9950]], **{**star, "vsini": [2, 20, 200]})
+    assert spectra.shape == (2, 3)
+    np.testing.assert_allclose(spectra.flux[1, 0], spectrum.flux, atol=3e-6)
+
+
+def test_generate_takes_quantities(emulator_model, tmp_path):
+    from astropy import units
+
+    path = tmp_path / "mine.safetensors"
+    weights.save(path, emulator_model)
+    star = {"logg": 3.5, "vsini": 2, "mh": 0.5, "vmic": 1.3, "resolution": 11500, "model": path}
+    quantities = {
+        "teff": 9.95 * units.kK,
+        "radial_velocity": 20000 * units.m / units.s,
+        "wavelength_aa": np.linspace(850, 860, 50) * units.nm,
+    }
+    spectrum = starloom.generate(**star, **quantities)
+    assert spectrum.labels["teff"] == 9950
+    assert spectrum.wavelength[0] == pytest.approx(8500)
+    assert spectrum.provenance["radial_velocity_kms"] == 20
+
+
+def test_without_jax_derivatives_name_the_extra(emulator_model, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    weights.save(path, emulator_model)
+    code = (
+        "import sys; sys.modules['jax'] = None\n"
+        "import starloom\n"
+        f"generator = starloom.Generator.load({str(path)!r})\n"
+        "print(generator.spectrum([9950, 3.5, 2, 0.5, 1.3, 11500]))\n"
+        "generator.jacobian([9950, 3.5, 2, 0.5, 1.3, 11500])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.startswith("Spectrum(4000 wavelengths")
+    assert done.stderr.splitlines()[-1].endswith("pip install 'starloom[synthesis]'")
+
+
+# Errors that a model states
+
+
+def noisy(generator, labels, seed):
+    """Spectra as if held out: errors grow with Teff and wavelength; their tails are heavier than normal."""
+    rng = np.random.default_rng(seed)
+    size = 1e-3 * (labels[:, :1] / 9000) ** 1.5 * np.linspace(0.5, 1.5, 4000)
+    heavy = rng.standard_t(3, size=(len(labels), 4000))
+    return generator.flux(labels) + (size * heavy).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def stating(emulator_model, generator, draw_labels):
+    labels = draw_labels(600, seed=21)
+    statement = error_map.ErrorStatement(Cells.even(teff=6, vsini=2))
+    batches = [(labels[s : s + 200], noisy(generator, labels[s : s + 200], s)) for s in (0, 200, 400)]
+    compare(generator.flux, batches, statement)
+    return stated_error.attached(emulator_model, statement.result())
+
+
+def test_stated_errors_survive_the_file(stating, tmp_path):
+    for precision in ("float32", "float16"):
+        weights.save(tmp_path / "model", stating, precision)
+        loaded = Generator.of(weights.load(tmp_path / "model"), "loaded")
+        assert loaded.stated.spectra == 600
+        # half precision in the logarithm of 1e-4: 4e-3
+        found, stated = loaded.stated.sizes, stated_error.stated_in(stating).sizes
+        np.testing.assert_allclose(found, stated, rtol=5e-3)
+
+
+def test_the_stated_error_is_true(stating, generator, draw_labels):
+    """Pixels of other spectra within the stated sizes: 68 % and 99 %, also in each bin of Teff."""
+    labels = draw_labels(300, seed=77)
+    batches = [(labels[s : s + 100], noisy(generator, labels[s : s + 100], s + 1)) for s in (0, 100, 200)]
+    found = error_map.coverage(Generator.of(stating, "stating"), batches)
+    assert found.spectra == 300
+    # the noise's scale varies by 1.5 within a cell, and interpolation follows it: 1 %; the tails are flat
+    assert found.overall["p68"] == pytest.approx(0.6827, abs=0.01)
+    assert found.overall["p99"] == pytest.approx(0.99, abs=0.003)
+    # in the outermost half cells the error is constant
+    np.testing.assert_allclose(found.by_teff["p68"], 0.6827, atol=0.06)
+    np.testing.assert_allclose(found.by_teff["p99"], 0.99, atol=0.005)
+
+
+def test_a_false_statement_is_found_out(stating, generator, draw_labels):
+    modest = stated_error.stated_in(stating)
+    modest = replace(modest, sizes=modest.sizes / 3)
+    labels = draw_labels(50, seed=78)
+    found = error_map.coverage(replace(generator, stated=modest), [(labels, noisy(generator, labels, 5))])
+    assert found.overall["p68"] < 0.4
+    with pytest.raises(ConfigError, match="states no errors"):
+        error_map.coverage(generator, [])
+
+
+def test_spectra_carry_the_stated_error(stating, labels):
+    generator = Generator.of(stating, "stating")
+    spectra = generator.spectra(labels)
+    assert spectra.error.shape == spectra.flux.shape
+    expected = generator.stated.at("p68", labels, vacuum_from_air(PAPER_GRID_AA))
+    np.testing.assert_array_equal(spectra.error, expected)
+    assert (generator.error(labels, "mean") < generator.error(labels, "p99")).all()
+    one = generator.spectrum(labels[0], wavelength_aa=PAPER_GRID_AA[500:1500:7])
+    np.testing.assert_allclose(one.error, spectra.error[0, 500:1500:7], rtol=1e-4)
+    assert "68 %" in one.provenance["error"]
+
+
+def test_interpolation_meets_the_cells_centres():
+    points = Points("vacuum", "linear", 8400.0, 8499.0, 100)
+    edges = {"teff": np.array([4000.0, 6000.0, 10000.0]), "mh": np.array([-1.0, 0.0, 1.0])}
+    sizes = np.random.default_rng(0).uniform(1e-4, 1e-2, (3, 4, 10))
+    stated = stated_error.StatedError(edges, sizes, points, 10, 50)
+    labels = np.tile(STAR, (4, 1))
+    labels[:, [0, 3]] = [[5000, -0.5], [5000, 0.5], [8000, -0.5], [8000, 0.5]]
+    centres = 8404.5 + 10 * np.arange(10)
+    for row, measure in enumerate(stated_error.MEASURES):
+        np.testing.assert_allclose(stated.at(measure, labels, centres), sizes[row], rtol=1e-5)
+    between = np.array([6500, 3.5, 2, 0.5, 1.3, 11500])
+    expected = np.sqrt(sizes[1, 1] * sizes[1, 3])
+    np.testing.assert_allclose(stated.at("p68", between, centres), expected, rtol=1e-5)
+    middle = np.sqrt(sizes[2, 3, :-1] * sizes[2, 3, 1:])
+    np.testing.assert_allclose(stated.at("p99", labels[3], centres[:-1] + 5), middle, rtol=1e-5)
+
+
+def test_cells_with_few_spectra_state_the_largest(generator, draw_labels):
+    labels = draw_labels(30, seed=2)
+    labels[:, 0] = np.linspace(3600, 9000, 30)
+    statement = error_map.ErrorStatement(Cells.even(teff=3))
+    statement.add(labels, generator.flux(labels), noisy(generator, labels, 1))
+    sizes = statement.result().sizes
+    np.testing.assert_array_equal(sizes[:, 2], sizes[:, :2].max(axis=1))
+    few = error_map.ErrorStatement(Cells.even(teff=3))
+    few.add(labels[:5], generator.flux(labels[:5]), noisy(generator, labels[:5], 1))
+    with pytest.raises(ConfigError, match="5 spectra in 3 cells: none has the 10 needed"):
+        few.result()
+
+
+def test_statements_that_make_no_sense(stating):
+    stated = stated_error.stated_in(stating)
+    for wrong in (stated.sizes[:, 1:], -stated.sizes, stated.sizes * np.nan):
+        with pytest.raises(ConfigError, match="stated errors"):
+            replace(stated, sizes=wrong)
+    bare = {name: network for name, network in stating.networks.items() if name != "error_p99"}
+    with pytest.raises(StoreError, match="stated errors make no sense: 'error_p99'"):
+        stated_error.stated_in(replace(stating, networks=bare))
+    with pytest.raises(ConfigError, match="other points"):
+        stated_error.attached(stating, replace(stated, points=Points("air", "linear", 8400, 8800, 4000)))

@@ -1,0 +1,412 @@
+"""Tables of labels to files of spectra, and the commands around them."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from runpy import run_path
+
+import numpy as np
+import pytest
+from astropy import units
+from astropy.table import MaskedColumn, QTable, Table
+from typer.testing import CliRunner
+
+from starloom import Generator, Spectrum, cli, io
+from starloom.broadening import paper_finish
+from starloom.database import build, recipe, workers
+from starloom.errors import ConfigError, ParseError, StarloomError
+from starloom.labels import NAMES
+from starloom.networks import emulator as emulation
+from starloom.networks import paper, weights
+from starloom.networks.emulator import CoefficientNetwork, Emulator
+from starloom.networks.forward import linear
+from starloom.networks.stated_error import StatedError
+
+STAR = {"teff": 9950, "logg": 3.5, "vsini": 2, "mh": 0.5, "vmic": 1.3, "resolution": 11500}
+OPTIONS = [text for name, value in STAR.items() for text in (f"--{name}", str(value))]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A weights file of an untrained emulator: flux near 1 everywhere."""
+    finish = paper_finish()
+    size = finish.frequency.size
+    rng = np.random.default_rng(0)
+    modes = 1e-4 * rng.normal(size=(8, 2 * size)) * np.tile(np.exp(-np.arange(size) / 300), 2)
+    network = CoefficientNetwork((16,)).initial(8, seed=0).then(linear(modes, np.eye(2 * size)[0]))
+    path = tmp_path_factory.mktemp("model") / "stand_in.safetensors"
+    weights.save(path, emulation.packed(Emulator(network, finish), card="# Stand-in\n\nUntrained."))
+    return path
+
+
+@pytest.fixture
+def run(model, monkeypatch, capsys):
+    """The command line with that model; gives exit code, standard output and standard error."""
+
+    def call(*arguments, with_model=True):
+        words = ["starloom", *map(str, arguments), *(["--model", str(model)] if with_model else [])]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return caught.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def table():
+    """Five stars; the third is too hot."""
+    columns = {name: np.full(5, float(value)) for name, value in STAR.items()}
+    columns["teff"] = np.array([5000.0, 9950.0, 99500.0, 7000.0, 12000.0])
+    return Table(columns)
+
+
+# One star
+
+
+def test_one_star(run, tmp_path):
+    code, out, err = run("generate", *OPTIONS, "-o", tmp_path / "star.fits", "--plot", tmp_path / "star.png")
+    assert (code, err) == (0, "")
+    assert "Teff = 9950 K" in out
+    assert "ms; it states no errors" in out
+    spectrum = Spectrum.read(tmp_path / "star.fits")
+    assert dict(spectrum.labels) == STAR
+    assert spectrum.provenance["family"] == "emulator"
+    assert (tmp_path / "star.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_grid_medium_and_velocity(run, model, tmp_path):
+    path = tmp_path / "star.ecsv"
+    view = ["--grid", "8500:8600:0.25", "--medium", "vacuum", "--rv", "-30"]
+    assert run("generate", *OPTIONS, *view, "-o", path)[0] == 0
+    spectrum = Spectrum.read(path)
+    np.testing.assert_allclose(spectrum.wavelength, np.arange(401) * 0.25 + 8500, rtol=1e-14)
+    assert (spectrum.medium, spectrum.frame) == ("vacuum", "barycentric")
+    generator = Generator.load(model)
+    direct = generator.spectrum(
+        list(STAR.values()), wavelength_aa=spectrum.wavelength, medium="vacuum", radial_velocity=-30
+    )
+    np.testing.assert_array_equal(direct.flux, spectrum.flux)
+
+
+def test_what_exists_is_not_replaced(run, tmp_path):
+    path = tmp_path / "star.csv"
+    path.write_text("precious")
+    code, _, err = run("generate", *OPTIONS, "-o", path)
+    assert (code, err) == (2, f"starloom: {path} exists: --overwrite replaces it\n")
+    assert path.read_text() == "precious"
+    assert run("generate", *OPTIONS, "-o", path, "--overwrite")[0] == 0
+    assert Spectrum.read(path).wavelength.size == 4000
+
+
+def test_clipping_is_asked_for_and_told(run, tmp_path):
+    hot = [*OPTIONS, "--teff", "25000", "-o", tmp_path / "star.fits"]
+    code, _, err = run("generate", *hot)
+    assert (code, err) == (2, "starloom: teff = 25000 K is outside [3600, 15000] K\n")
+    code, _, err = run("generate", *hot, "--clip")
+    assert (code, err) == (
+        0,
+        "starloom: clipped into the domain: teff = 25000 K is outside [3600, 15000] K\n",
+    )
+    assert Spectrum.read(tmp_path / "star.fits").labels["teff"] == 15000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (OPTIONS, "nowhere to write to: give -o FILE or --plot FILE"),
+        (
+            ["--teff", "5000", "-o", "x.fits"],
+            "labels are missing: --logg, --vsini, --mh, --vmic, --resolution",
+        ),
+        ([*OPTIONS, "-o", "x.txt"], "x.txt: the name must end with one of .fits, .ecsv, .csv"),
+        ([*OPTIONS, "--plot", "x.docx"], "x.docx: Format 'docx' is not supported"),
+        ([*OPTIONS, "-o", "x.fits", "--grid", "8500"], "--grid 8500: expected LOW:HIGH:STEP in Angstrom"),
+        ([*OPTIONS, "-o", "x.fits", "--grid", "8500:8400:1"], "--grid 8500:8400:1: needs 0 < LOW < HIGH"),
+        ([*OPTIONS, "-o", "x.fits", "--grid", "8500:8600:0"], "--grid 8500:8600:0: needs 0 < LOW < HIGH"),
+        ([*OPTIONS, "-o", "x.fits", "--grid", "8000:8600:1"], "wavelength = 8000..8600 A (air) is outside"),
+        ([*OPTIONS, "-o", "x.fits", "--rv", "nan"], "radial_velocity = nan km/s is not inside (-c, c)"),
+        ([*OPTIONS, "-o", "x.fits", "--teff", "nan"], "teff = nan K is outside [3600, 15000] K"),
+        (["--from", "t.csv"], "nowhere to write to: give -o FILE"),
+        (["--from", "t.csv", "-o", "x.fits", "--plot", "x.png"], "--plot draws one star"),
+        (["--from", "t.csv", "-o", "x.fits"], "t.csv: No such file or directory"),
+        ([*OPTIONS, "-o", "no/where/x.fits"], "no/where/.x"),
+    ],
+)
+def test_bad_options_are_one_line(run, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("generate", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"starloom: {message}")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_model_is_one_line(run, tmp_path):
+    code, _, err = run("generate", *OPTIONS, "-o", tmp_path / "x.fits", "--model", "none", with_model=False)
+    assert code == 2
+    assert err.startswith("starloom: model 'none' is not packaged: ")
+    assert err.count("\n") == 1
+
+
+# Many stars
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.ecsv", "t.fits", "t.vot"])
+@pytest.mark.parametrize("output", ["out", "out.fits", "out.hdf5"])
+def test_tables_in_and_spectra_out(run, model, table, tmp_path, name, output):
+    path, written = tmp_path / name, tmp_path / output
+    table.write(path, **({"format": "votable"} if name == "t.vot" else {}))
+    code, out, err = run("generate", "--from", path, "-o", written)
+    assert (code, out) == (1, f"wrote 4 spectra of 5 rows to {written}\n")
+    assert err == "starloom: row 3: teff = 99500 K is outside [3600, 15000] K\n"
+    if output == "out":
+        names = sorted(file.name for file in written.iterdir())
+        assert names == [f"00000{row}.fits" for row in (1, 2, 4, 5)]
+        spectra = [Spectrum.read(written / name) for name in names]
+    else:
+        rows, spectra = io.read_many(written)
+        assert rows.tolist() == [1, 2, 4, 5]
+        assert spectra.provenance["family"] == "emulator"
+    expected = Generator.load(model)
+    for row, spectrum in zip((1, 2, 4, 5), spectra, strict=True):
+        labels = [table[name][row - 1] for name in NAMES]
+        assert list(spectrum.labels.values()) == labels
+        np.testing.assert_allclose(spectrum.flux, expected.flux(labels), atol=3e-6)
+
+
+def test_good_tables_exit_with_0_and_errors_travel(table, tmp_path, model):
+    stated = StatedError(
+        {"teff": np.array([3600.0, 15000.0])}, np.full((3, 1, 2), 1e-3), PAPER_POINTS, 2000, 9
+    )
+    generator = replace(Generator.load(model), stated=stated)
+    table.remove_row(2)
+    table.write(tmp_path / "t.ecsv")
+    read = io.read_labels(tmp_path / "t.ecsv")
+    for name in ("out.fits", "out.h5"):
+        done = [(p.rows, p.spectra) for p in io.generate_each(read, generator.spectra, size=3)]
+        assert io.write_many(tmp_path / name, done) == 4
+        rows, spectra = io.read_many(tmp_path / name)
+        assert rows.tolist() == [1, 2, 3, 4]
+        np.testing.assert_allclose(spectra.error, 1e-3, rtol=1e-6)
+        with pytest.raises(ConfigError, match="exists"):
+            io.write_many(tmp_path / name, done)
+
+
+def test_labels_that_the_table_lacks_are_options(run, table, tmp_path):
+    table.remove_columns(["resolution", "vmic"])
+    table.remove_row(2)
+    table.write(tmp_path / "t.csv")
+    arguments = ["--from", tmp_path / "t.csv", "-o", tmp_path / "out.fits"]
+    assert run("generate", *arguments)[2].startswith(
+        f"starloom: {tmp_path}/t.csv: no column vmic, resolution"
+    )
+    assert run("generate", *arguments, "--resolution", "7000", "--vmic", "2")[0] == 0
+    assert io.read_many(tmp_path / "out.fits")[1].labels[:, 4:].tolist() == [[2.0, 7000.0]] * 4
+    twice = run("generate", *arguments, "--resolution", "7000", "--vmic", "2", "--mh", "0", "--overwrite")
+    assert twice[2].endswith("t.csv: mh is a column and an option: give one of them\n")
+
+
+def test_each_bad_row_has_its_reason(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "# stars\nname,Teff,log g,v sin i,[M/H],vmic,R\n"
+        "a,5000,4,5,0,1,9000\nb,hot,4,5,0,1,9000\nc,5000,4,5,0,1\n\nd,,4,5,0,1,9000\ne,5000,4,5,inf,1,9000\n"
+        '"f,g",6000,4,5,0,1,9000\n'
+    )
+    found = io.read_labels(tmp_path / "t.csv")
+    assert found.rows.tolist() == [1, 6]
+    assert found.faults == {
+        2: "teff is no number: 'hot'",
+        3: "6 cells under 7 names",
+        4: "teff is missing",
+        5: "mh is no number: 'inf'",
+    }
+    assert found.labels[5].tolist() == [6000, 4, 5, 0, 1, 9000]
+
+
+def test_units_and_masks_are_heeded(tmp_path):
+    table = QTable({name: np.full(3, float(value)) for name, value in STAR.items()})
+    table["teff"] = [9.95, 5, 6] * units.kK
+    table["vsini"] = [2000, 3000, 4000] * units.m / units.s
+    table["logg"] = MaskedColumn([3.5, 4, 4], mask=[False, True, False])
+    table.write(tmp_path / "t.ecsv")
+    found = io.read_labels(tmp_path / "t.ecsv")
+    assert found.labels[0].tolist() == list(STAR.values())
+    assert found.faults == {2: "logg is missing"}
+    table["teff"] = [1, 2, 3] * units.km
+    table.write(tmp_path / "t.fits")
+    with pytest.raises(ParseError, match=r"t\.fits: teff has the unit km, expected K"):
+        io.read_labels(tmp_path / "t.fits")
+
+
+def test_without_a_good_row_nothing_is_written(run, table, tmp_path):
+    table[2:3].write(tmp_path / "t.csv")
+    for output in ("out.fits", "out.hdf5"):
+        code, out, err = run("generate", "--from", tmp_path / "t.csv", "-o", tmp_path / output)
+        assert (code, out) == (1, "wrote nothing\n")
+        assert err.startswith("starloom: row 1: teff")
+        assert not (tmp_path / output).exists()
+
+
+HEADER = ",".join(NAMES)
+GOOD = "5000,4,5,0,1,9000"
+MALFORMED = {
+    "empty.csv": ("", "empty"),
+    "comment.csv": ("# nothing\n\n", "empty"),
+    "header.csv": (HEADER + "\n", "no rows"),
+    "two.csv": (f"{HEADER},teff\n{GOOD},1\n", "two columns have the same name"),
+    "alias.csv": (f"{HEADER},Teff\n{GOOD},1\n", "the columns teff and Teff are both teff"),
+    "column.csv": (f"{HEADER[5:]}\n{GOOD[5:]}\n", "no column teff (there are: logg, vsini"),
+    "binary.csv": (b"\xff\xfe\x00\x01", "'utf-8' codec can't decode"),
+    "quote.csv": (f'{HEADER}\n"5000,4,5,0,1,9000\n', "unexpected end of data"),
+    "empty.ecsv": ("", "empty"),
+    "csv.ecsv": (f"{HEADER}\n{GOOD}\n", "ECSV header line"),
+    "yaml.ecsv": ("# %ECSV 1.0\n# ---\n# datatype: [\nteff\n1\n", "unable to parse yaml"),
+    "empty.fits": ("", "empty"),
+    "text.fits": (f"{HEADER}\n{GOOD}\n", ""),
+    "empty.vot": ("", "empty"),
+    "text.vot": (f"{HEADER}\n{GOOD}\n", ""),
+    "html.vot": ("<html><body>404</body></html>", ""),
+    "table.txt": (GOOD, "the name must end with one of .csv, .ecsv, .fits, .vot, .xml"),
+    "table": (GOOD, "the name must end with one of"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_tables_are_one_line(run, tmp_path, name):
+    content, reason = MALFORMED[name]
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, out, err = run("generate", "--from", path, "-o", tmp_path / "out.fits")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"starloom: {path}: ")
+    assert reason.lower() in err.lower()
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.ecsv", "t.fits", "t.vot"])
+def test_damaged_tables_are_read_or_one_line(table, tmp_path, name):
+    """Sixty of each format, cut short or with changed bytes: what was not read says why, in one line."""
+    good, path = tmp_path / name, tmp_path / f"bad-{name}"
+    table.write(good, **({"format": "votable"} if name == "t.vot" else {}))
+    content = good.read_bytes()
+    refused = []
+    for seed in range(60):
+        path.write_bytes(damaged(content, seed))
+        try:
+            found = io.read_labels(path)
+        except StarloomError as error:
+            refused.append(str(error))
+        else:
+            assert np.isfinite(found.labels[found.rows - 1]).all()
+    assert len(refused) > 20
+    for line in refused:
+        assert "\n" not in line
+        assert line.startswith(f"{path}: ")
+        assert len(line) > len(f"{path}: empt")
+
+
+def damaged(content: bytes, seed: int) -> bytes:
+    """Cut at a random place, or with 1 to 20 random bytes in the first 3000 changed."""
+    rng = np.random.default_rng(seed)
+    if seed % 2:
+        return content[: rng.integers(len(content))]
+    changed = bytearray(content)
+    for place in rng.integers(min(len(content), 3000), size=rng.integers(1, 21)):
+        changed[place] = rng.integers(256)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", ["out.fits", "out.hdf5"])
+def test_damaged_files_of_spectra_are_refused(table, model, tmp_path, name):
+    table.remove_row(2)
+    table.write(tmp_path / "t.csv")
+    generator = Generator.load(model)
+    done = io.generate_each(io.read_labels(tmp_path / "t.csv"), generator.spectra)
+    io.write_many(tmp_path / name, ((part.rows, part.spectra) for part in done))
+    content = (tmp_path / name).read_bytes()
+    for share in (0, 0.1, 0.5, 0.95):
+        (tmp_path / f"cut-{name}").write_bytes(content[: round(share * len(content))])
+        with pytest.raises(ParseError, match=f"cut-{name}: "):
+            io.read_many(tmp_path / f"cut-{name}")
+
+
+# Models and their errors
+
+
+def test_models_lists_what_is_packaged(run, model, monkeypatch):
+    monkeypatch.setattr(weights, "_folder", lambda: model.parent)
+    code, out, _ = run("models", with_model=False)
+    assert code == 0
+    first, second = out.splitlines()
+    assert first.startswith("stand_in: emulator, ")
+    assert first.endswith(" MB")
+    assert second == "  Stand-in"
+    monkeypatch.setattr(weights, "_folder", lambda: model.parent / "nowhere")
+    assert run("models", with_model=False)[1] == "no model is packaged\n"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    pytest.importorskip("scipy.stats")
+    synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
+    folder = tmp_path_factory.mktemp("store") / "store"
+    options = {"physics": "stand-in", "engine": workers.processes(1), "progress": False}
+    build.build(recipe.load("tiny"), folder, synthesize, **options)
+    return folder
+
+
+def test_evaluate_attaches_what_it_measured(run, model, store, tmp_path):
+    path = tmp_path / "stating.safetensors"
+    arguments = ["evaluate", model, store, "--copies", "60"]
+    code, out, err = run(*arguments, "--attach", path, with_model=False)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["300", "spectra", "mean", "P50", "P95", "P99", "max"]
+    assert lines[1].startswith("all ")
+    assert sum(line.startswith("teff ") for line in lines) == 6
+    assert lines[-1] == f"wrote {path}, which states the errors of these 300 spectra"
+    (worst,) = [line for line in lines if line.startswith("worst spectrum: mean ")]
+    assert "resolution = " in worst
+    code, out, _ = run("evaluate", path, store, "--copies", "60", with_model=False)
+    # the same spectra: what lies within is at least the share, for cells with few are stated to be worse
+    share = float(re.search(r"p68 \(68% is due\): ([0-9.]+)%", out)[1])
+    assert 60 < share <= 100
+    assert float(re.search(r"p99 \(99% is due\): ([0-9.]+)%", out)[1]) > 95
+    star = [*OPTIONS, "-o", tmp_path / "star.fits", "--model", path]
+    assert (
+        "68 % of its flux errors near these labels are within" in run("generate", *star, with_model=False)[1]
+    )
+    assert Spectrum.read(tmp_path / "star.fits").error.min() > 0
+
+
+def test_too_few_spectra_state_nothing(run, model, store, tmp_path):
+    path = tmp_path / "stating.safetensors"
+    code, _, err = run("evaluate", model, store, "--copies", "1", "--attach", path, with_model=False)
+    assert code == 2
+    assert err == "starloom: 5 spectra in 72 cells: none has the 10 needed\n"
+    assert not path.exists()
+
+
+def test_estimators_are_no_generators(tmp_path, run):
+    network = paper.label_scaling(NAMES)
+    header = weights.Header("autoencoder", weights.label_ranges(), paper.PAPER_POINTS)
+    weights.save(tmp_path / "m.safetensors", weights.Model(header, {"autoencoder": network}))
+    options = [*OPTIONS, "-o", tmp_path / "x.fits", "--model", tmp_path / "m.safetensors"]
+    code, _, err = run("generate", *options, with_model=False)
+    assert code == 2
+    assert err.endswith("a model of the family 'autoencoder' generates no spectra\n")
+
+
+def test_import_of_the_commands_is_light():
+    code = "import sys, starloom.cli.generation; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"jax", "matplotlib", "astropy", "h5py"} & set(done.stdout.split())
+
+
+def test_help_names_the_commands():
+    text = CliRunner().invoke(cli.app, ["--help"]).output
+    assert all(command in text for command in ("generate", "models", "evaluate"))
