@@ -25,8 +25,22 @@ def test_version():
 
 def test_help_names_every_command():
     text = run("--help")
-    for command in ("labels", "info", "demo", "synthesize", "database", "train"):
+    for command in (
+        "labels",
+        "info",
+        "demo",
+        "synthesize",
+        "generate",
+        "models",
+        "evaluate",
+        "database",
+        "train",
+    ):
         assert command in text
+
+
+def test_help_keeps_units_in_brackets():
+    assert "[km/s]" in run("synthesize", "--help")
 
 
 def test_labels_prints_the_domain():
@@ -61,7 +75,6 @@ def test_our_errors_are_one_line_and_exit_code_2(monkeypatch, capsys):
 
 
 def test_errors_of_the_file_system_are_one_line(tmp_path):
-    pytest.importorskip("jax")  # looked for before the folder
     (tmp_path / "file").write_text("")
     command = [sys.executable, "-m", "starloom", "demo", str(tmp_path / "file")]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -69,8 +82,19 @@ def test_errors_of_the_file_system_are_one_line(tmp_path):
     assert result.stderr == f"starloom: {tmp_path / 'file'}: File exists\n"
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), OSError("no file involved")])
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError("a bug"), OSError("no file involved"), ImportError("a bug", name="starloom.x")],
+)
 def test_bugs_keep_their_traceback(monkeypatch, error):
     monkeypatch.setattr(cli, "app", raising(error))
     with pytest.raises(type(error)):
         cli.main()
+
+
+def test_an_absent_extra_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", raising(ImportError("No module named 'h5py'", name="h5py.h5")))
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "starloom: h5py is not installed: pip install 'starloom[database]'\n"

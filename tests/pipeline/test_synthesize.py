@@ -225,7 +225,7 @@ def test_files_are_checked_before_the_work(tmp_path):
     (tmp_path / "is.fits").write_text("mine")
     (tmp_path / "folder.fits").mkdir()
     for name, reason in (
-        ("is.fits", "is.fits exists; --overwrite replaces it"),
+        ("is.fits", "is.fits exists: --overwrite replaces it"),
         ("folder.fits", "exists"),
         ("star.txt", "must end with one of .fits, .ecsv, .csv"),
         ("none/star.fits", "star.fits cannot be written: .*none: No such file or directory"),

@@ -13,13 +13,11 @@ SUN = {"teff": 5777.0, "logg": 4.44, "mh": 0.0, "vmic": 1.0}
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for the files; made if needed.")] = Path("demo"),
 ):
-    """Print the labels' domain, and synthesise the Sun: as a FITS file, a figure and its calcium lines."""
+    """Synthesise the Sun, as a FITS file, a figure and a list of lines, and print the labels' domain."""
     from starloom import Spectrum
 
-    synthesis.require_jax()
     folder.mkdir(parents=True, exist_ok=True)
-    domain.labels()
-    print("\nThe Sun as the Gaia RVS sees it, by radiative transfer:")
+    print("The Sun as the Gaia RVS sees it, by radiative transfer:")
     path = folder / "sun.fits"
     synthesis.synthesize(
         **SUN,
@@ -28,9 +26,10 @@ def demo(
         grid=synthesis.Grid.PAPER,
         output=path,
         plot=folder / "sun.png",
-        line_report="8530:8560",
+        line_report="8540:8550",
         overwrite=True,
     )
     found = Spectrum.read(path)
     place, flux = found.wavelength[found.flux.argmin()], found.flux.min()
-    print(f"read  {path}: deepest at {place:.1f} A, {flux:.3f} of the continuum")
+    print(f"read {path}: deepest at {place:.1f} A, {flux:.3f} of the continuum\n")
+    domain.labels()

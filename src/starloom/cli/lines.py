@@ -82,7 +82,7 @@ def draw(spectrum, found: list[Line], radial_velocity: float, path: Path) -> Non
     figure, panels = plt.subplots(PANELS, figsize=(11, 10), layout="constrained")
     known = spectrum.flux if spectrum.mask is None else spectrum.flux[~spectrum.mask]
     low, high = float(known.min()), float(known.max())
-    limits = (low - 0.2 * (high - low), high + 0.3 * (high - low))
+    limits = (low - 0.22 * (high - low), high + 0.3 * (high - low))
     ends = np.linspace(spectrum.wavelength[0], spectrum.wavelength[-1], PANELS + 1)
     named = _named(found, radial_velocity)
     for axes, left, right in zip(panels, ends[:-1], ends[1:], strict=True):
@@ -117,8 +117,8 @@ def _name(axes, place: float, line: Line, low: float, high: float) -> None:
     """A line's name and a tick: hydrogen's below the spectrum, another's above it."""
     unit = 0.04 * (high - low)
     if hydrogenic(line):
-        ends, style = (low - unit, low - 2 * unit), {"color": "tab:blue", "va": "top"}
+        start, outwards, style = low, -unit, {"color": "tab:blue", "va": "top"}
     else:
-        ends, style = (high + unit, high + 2 * unit), {"color": "tab:red", "va": "bottom", "rotation": 90}
-    axes.plot([place, place], ends, color=style["color"], linewidth=0.6)
-    axes.text(place, ends[1], line.species, fontsize=7, ha="center", clip_on=True, **style)
+        start, outwards, style = high, unit, {"color": "tab:red", "va": "bottom", "rotation": 90}
+    axes.plot([place, place], [start + outwards, start + 2 * outwards], color=style["color"], linewidth=0.6)
+    axes.text(place, start + 2.5 * outwards, line.species, fontsize=7, ha="center", clip_on=True, **style)

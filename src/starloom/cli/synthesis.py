@@ -2,7 +2,6 @@
 
 import hashlib
 from enum import StrEnum
-from importlib import import_module
 from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -29,18 +28,18 @@ def _option(panel: str, text: str, *names: str):
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
 
 
-Teff = Annotated[float | None, _option(STAR, "Effective temperature, K.")]
+Teff = Annotated[float | None, _option(STAR, "Effective temperature [K].")]
 Logg = Annotated[float | None, _option(STAR, "log10 of the surface gravity in cm s-2.")]
-Mh = Annotated[float | None, _option(STAR, "[M/H], dex.")]
-Vmic = Annotated[float | None, _option(STAR, "Microturbulence, km/s.")]
+Mh = Annotated[float | None, _option(STAR, "[M/H] [dex].")]
+Vmic = Annotated[float | None, _option(STAR, "Microturbulence [km/s].")]
 Model = Annotated[
     Path | None,
     _option(STAR, "ATLAS9 or MARCS model instead of --teff and --logg; --mh and --vmic override its own."),
 ]
 Elements = Annotated[list[str] | None, _option(STAR, "[X/H] of one element, as Ca=+0.3; repeatable.")]
-Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity, km/s; 0 by default.")]
+Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity [km/s]; 0 by default.")]
 Resolution = Annotated[float | None, _option(SEEN, "Resolving power of the instrument; none by default.")]
-Velocity = Annotated[float, _option(SEEN, "Velocity away from us, km/s; 0 by default.", "--rv")]
+Velocity = Annotated[float, _option(SEEN, "Velocity away from us [km/s]; 0 by default.", "--rv")]
 Mu = Annotated[float | None, _option(SEEN, "Intensity at this cosine, 1 at the disk's centre, not flux.")]
 Points = Annotated[Grid, _option(SEEN, "full (default): 8388-8812 A; paper: 8400.0, 8400.1, ... 8799.9 A.")]
 Physical = Annotated[bool, _option(SEEN, "Flux in erg s-1 cm-2 A-1, not over its continuum.", "--flux")]
@@ -75,7 +74,6 @@ def synthesize(
     window = _window(line_report) if line_report else None
     view = View(vsini, resolution, velocity, mu, grid == Grid.PAPER, physical)
     elements = dict(_abundance(text) for text in element or [])
-    require_jax()
     labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}
     structure, origin = _structure(labels, view, atmosphere)
 
@@ -86,7 +84,7 @@ def synthesize(
     start = perf_counter()
     made = synthesis.synthesize(structure, **star, mu=mu)
     spectrum = view.observe(made, {**origin, "elements": elements})
-    print(f"synthesised in {perf_counter() - start:.1f}  s, compiling included (once in a process)")
+    print(f"synthesised in {perf_counter() - start:.1f} s, compiling included (once in a process)")
     if window or plot:
         found = lines.listed(made, synthesis.line_strengths(structure, **star))
     if window:
@@ -99,15 +97,6 @@ def synthesize(
         print(f"drew {plot}")
 
 
-def require_jax() -> None:
-    """Raise ConfigError unless what the extra ``starloom[synthesis]`` brings is installed."""
-    try:
-        for package in ("jax", "jaxtyping", "scipy"):
-            import_module(package)
-    except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'starloom[synthesis]'") from error
-
-
 def check_targets(output: Path | None, plot: Path | None, overwrite: bool) -> None:
     """Raise ConfigError where a file could not be written in the end; before the work, not after it."""
     from starloom.spectrum import FORMATS
@@ -118,7 +107,7 @@ def check_targets(output: Path | None, plot: Path | None, overwrite: bool) -> No
         if path.suffix.lower() not in suffixes:
             raise ConfigError(f"{path}: the name must end with one of {', '.join(suffixes)}")
         if path.exists() and not overwrite:
-            raise ConfigError(f"{path} exists; --overwrite replaces it")
+            raise ConfigError(f"{path} exists: --overwrite replaces it")
         if path.is_dir():
             raise ConfigError(f"{path} is a folder")
         try:
