@@ -1,6 +1,6 @@
 """Whether spectra are finite, in range and smooth all over the domain of the labels.
 
-``python benchmarks/scan_labels.py [--spectra N] [--store DIR]`` looks at N random stars, or at the spectra of a store
+``python benchmarks/scan_labels.py [--spectra N] [--store DIR]`` looks at N random stars, or at a store
 (seen at R = 40000), then walks along each label and looks for jumps.
 """
 
