@@ -75,13 +75,16 @@ def answer(process: subprocess.Popen) -> dict:
 
 
 def median_seconds(function: Callable, repeats: int = REPEATS) -> float:
-    """Median time of a function, its first call aside, until JAX has its result."""
+    """Median processor time of a function, its first call aside, until JAX has its result.
+
+    On one core that is what a clock shows on an idle machine, and it stays that on a busy one.
+    """
     jax.block_until_ready(function())
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         jax.block_until_ready(function())
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return float(np.median(times))
 
 
@@ -92,15 +95,16 @@ def peak_gigabytes() -> float:
 
 def one_star(teff: float) -> dict:
     """Cold and warm time of a spectrum from its labels, peak memory, and the time of each stage."""
-    start = time.perf_counter()
+    start = time.process_time()
     np.asarray(synthesize_labels(teff, LOGG, MH, VMIC).flux)
-    cold, times = time.perf_counter() - start, []
+    cold, wall = time.process_time() - start, []
     for number in range(REPEATS):  # labels a little different each time, as in earnest
         before = time.perf_counter()
         np.asarray(synthesize_labels(teff + number, LOGG, MH, VMIC).flux)
-        times.append(time.perf_counter() - before)
-    found = {"cold": cold, "warm": float(np.median(times)), "fastest": min(times)}
-    return found | {"memory": peak_gigabytes(), "stages": stages(teff)}
+        wall.append(time.perf_counter() - before)
+    warm = median_seconds(lambda: synthesize_labels(teff, LOGG, MH, VMIC).flux)
+    found = {"cold": cold, "warm": warm, "wall": float(np.median(wall)), "memory": peak_gigabytes()}
+    return found | {"stages": stages(teff)}
 
 
 class Star(NamedTuple):
@@ -202,14 +206,15 @@ def many_stars(seed: int) -> dict:
         np.asarray(spectrum.flux)
     print("ready", flush=True)
     sys.stdin.readline()
-    start = time.perf_counter()
+    wall, processor = time.perf_counter(), time.process_time()
     for spectrum in synthesize_each(stars):
         np.asarray(spectrum.flux)
-    return {"rate": len(stars) / (time.perf_counter() - start), "memory": peak_gigabytes()}
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    return {"rate": len(stars) / wall, "capacity": len(stars) / processor, "memory": peak_gigabytes()}
 
 
-def throughput(cores: list[int]) -> tuple[float, float]:
-    """Spectra a second and largest memory of one process a core, all at once."""
+def throughput(cores: list[int]) -> tuple[float, float, float]:
+    """Spectra a second, the same by processor time, and largest memory, of a process a core, all at once."""
     processes = [child(core, "--throughput", str(core)) for core in cores]
     for process in processes:
         process.stdout.readline()
@@ -217,7 +222,8 @@ def throughput(cores: list[int]) -> tuple[float, float]:
         process.stdin.write("go\n")
         process.stdin.flush()
     found = [answer(process) for process in processes]
-    return sum(one["rate"] for one in found), max(one["memory"] for one in found)
+    rates = (sum(one[name] for one in found) for name in ("rate", "capacity"))
+    return *rates, max(one["memory"] for one in found)
 
 
 def write_for_pysme(teff: float, path: str) -> None:
@@ -261,7 +267,7 @@ def write_for_pysme(teff: float, path: str) -> None:
 
 def compare_pysme(interpreter: str, warm: dict[float, float]) -> None:
     """Print PySME's times beside ours of the same run."""
-    columns = ("Teff [K]", "PySME, first [s]", "second [s]", "ours, warm [s]", "ratio")
+    columns = ("Teff [K]", "PySME, processor [s]", "ours, warm, processor [s]", "ratio")
     head("Same structures and lines", *columns, "mean difference, full resolution")
     script = str(HERE.with_name("bench_pysme.py"))
     with tempfile.TemporaryDirectory() as folder:
@@ -271,9 +277,8 @@ def compare_pysme(interpreter: str, warm: dict[float, float]) -> None:
             found = answer(
                 bound(CORES[0], [interpreter, script, path], cwd=folder, stderr=subprocess.DEVNULL)
             )
-            times = f"{found['first']:.1f} | {found['second']:.1f} | {warm[teff]:.3f}"
-            ratio = found["second"] / warm[teff]
-            print(f"| {teff:.0f} | {times} | {ratio:.0f} | {found['difference']:.4f} |", flush=True)
+            times = f"{found['seconds']:.1f} | {warm[teff]:.3f} | {found['seconds'] / warm[teff]:.0f}"
+            print(f"| {teff:.0f} | {times} | {found['difference']:.4f} |", flush=True)
 
 
 def compare_synspec(warm: dict[float, float]) -> None:
@@ -282,7 +287,7 @@ def compare_synspec(warm: dict[float, float]) -> None:
     if not folder.exists():
         print("\nno folder 'shared' beside the repository: no times of SYNSPEC")
         return
-    head("SYNSPEC", "case", "SYNSPEC [s]", "ours, warm, nearest Teff [s]", "ratio")
+    head("SYNSPEC", "case", "SYNSPEC [s]", "ours, warm, nearest Teff, processor [s]", "ratio")
     for path in sorted(folder.glob("*.npz"), key=lambda path: float(path.stem[1:].split("g")[0])):
         with np.load(path) as data:
             wall, teff = float(data["wall_s"]), float(data["teff"])
@@ -299,20 +304,22 @@ def measure(interpreter: str | None) -> None:
     """All measurements, printed as Markdown tables."""
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {len(CORES)} cores, load {os.getloadavg()[0]:.2f}")
     found = {teff: answer(child(CORES[0], "--teff", str(teff))) for teff in TEMPERATURES}
-    columns = ("Teff [K]", "warm, median [s]", "fastest [s]", "first call, with compilation [s]", "peak [GB]")
-    head("One spectrum from labels, one core", *columns)
+    columns = ("Teff [K]", "warm, processor [s]", "wall [s]", "first call, with compilation [s]", "peak [GB]")
+    head("One spectrum from labels, one core, medians", *columns)
     for teff, one in found.items():
-        times = f"{one['warm']:.3f} | {one['fastest']:.3f} | {one['cold']:.1f}"
+        times = f"{one['warm']:.3f} | {one['wall']:.3f} | {one['cold']:.1f}"
         print(f"| {teff:.0f} | {times} | {one['memory']:.2f} |")
-    head("Each stage alone [ms], one core", "stage", *(f"{teff:.0f} K" for teff in found))
+    head("Each stage alone [ms of the processor], one core", "stage", *(f"{teff:.0f} K" for teff in found))
     for stage in found[TEMPERATURES[0]]["stages"]:
         print(
             f"| {stage} | " + " | ".join(f"{1e3 * one['stages'][stage]:.1f}" for one in found.values()) + " |"
         )
-    head("Random stars", "processes, a core each", "spectra a second", "peak of one [GB]")
+    head(
+        "Random stars", "processes, a core each", "spectra a second", "by processor time", "peak of one [GB]"
+    )
     for count in sorted({1, min(2, len(CORES))}):
-        rate, memory = throughput(CORES[:count])
-        print(f"| {count} | {rate:.1f} | {memory:.2f} |", flush=True)
+        rate, capacity, memory = throughput(CORES[:count])
+        print(f"| {count} | {rate:.1f} | {capacity:.1f} | {memory:.2f} |", flush=True)
     warm = {teff: one["warm"] for teff, one in found.items()}
     compare_synspec(warm)
     if interpreter:

@@ -24,7 +24,7 @@ STARS = {
     "A star": (9000.0, 4.0, 0.0, 2.0),
 }
 STEPS = 60
-ZOOM = 12  # times finer steps where the coarse walk bends most
+ZOOM = 10  # times finer steps where the coarse walk bends most
 HIGHEST = 1.001
 
 
