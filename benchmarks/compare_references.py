@@ -414,7 +414,7 @@ def compare_labels() -> None:
 def leave_out_nodes() -> None:
     """What interpolation costs in flux: every second node left out, so at twice the grid's spacing."""
     table(
-        "Every second node of the grid left out and interpolated (cubic: at the true spacing about a sixteenth)",
+        "Every second node of the grid left out and interpolated (cubic: a sixteenth at the true spacing)",
         *(
             "label",
             "structures",

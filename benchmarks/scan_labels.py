@@ -1,6 +1,6 @@
 """Whether spectra are finite, in range and smooth all over the domain of the labels.
 
-``python benchmarks/scan_labels.py [--spectra N] [--store DIR]`` looks at N random stars, or at the spectra of a store
+``python benchmarks/scan_labels.py [--spectra N] [--store DIR]`` looks at N random stars, or at a store
 (seen at R = 40000), then walks along each label and looks for jumps.
 """
 
@@ -24,7 +24,7 @@ STARS = {
     "A star": (9000.0, 4.0, 0.0, 2.0),
 }
 STEPS = 60
-ZOOM = 12  # times finer steps where the coarse walk bends most
+ZOOM = 10  # times finer steps where the coarse walk bends most
 HIGHEST = 1.001
 
 
