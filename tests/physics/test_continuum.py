@@ -231,7 +231,7 @@ def test_stimulated_emission():
 
 @pytest.fixture(scope="module")
 def opacities(states, structures):
-    """What every absorber does, and their two sums, in all layers of all test atmospheres [layer, wavelength]."""
+    """Every absorber and the two sums, in all layers of all test atmospheres [layer, wavelength]."""
 
     @jax.jit
     def everything(temperature, state):
@@ -257,7 +257,7 @@ def test_every_absorber_is_finite_and_positive_everywhere(opacities, states):
 
 
 def test_what_absorbs_where(opacities, states, structures):
-    """H- in the Sun (Wildt 1939) with 1 % of H2+ (Mihalas 1965), hydrogen in A stars; at 8500 Angstrom, tau = 1."""
+    """H- in the Sun (Wildt 1939), 1 % H2+ (Mihalas 1965); hydrogen in A stars. At 8500 A, tau = 1."""
 
     def share(star, *absorbers):
         layer = int(np.argmin(np.abs(np.asarray(structures[star].log_tau)))) + 68 * list(states).index(star)

@@ -127,7 +127,7 @@ def test_width_is_the_sum_of_its_causes(calcium, states, structures):
 
 
 def test_strength_and_doppler_width(calcium, states, structures):
-    """Against the formula in float64: b^2 = 2kT/m + xi^2, a = gamma lambda / (4 pi b), and Boltzmann's law."""
+    """In float64: b^2 = 2kT/m + xi^2, a = gamma lambda / (4 pi b), and Boltzmann's law."""
     state, temperature = states["sun"], np.asarray(structures["sun"].temperature)
     profile = jax.tree.map(np.asarray, atomic.line_profiles(calcium, temperature, state, 1.5e5))
     wavelength = calcium.wavelength[0]
