@@ -15,8 +15,9 @@ PYTHON ?= $(shell for name in $(CANDIDATES); do \
 demo: $(VENV)/demo.stamp
 	$(BIN)/starloom demo demo
 
+# a file's tests share what JAX compiles, so they stay in one process
 test: $(VENV)/test.stamp lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -32,7 +33,7 @@ $(BIN)/python:
 
 # stamps: installing again only when what is installed has changed
 $(VENV)/demo.stamp: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[plot]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[synthesis,plot]'
 	@touch $@
 
 $(VENV)/test.stamp: $(SOURCES) | $(BIN)/python

@@ -242,7 +242,7 @@ def line_windows(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, l
     lines = packaged_lines() if lines is None else lines
     with jax.enable_x64(True):
         star = _star(atmosphere, mh, vmic, elements)
-        matter = gas(*star, lines)
+        matter = gas(*star, lines, False)  # as `synthesize` calls it: left out, it would compile anew
         _check_converged(matter.state, atmosphere.source)
         return _windows(star[0], matter, lines)
 
@@ -252,7 +252,7 @@ def line_strengths(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None,
     depth 2/3)."""
     lines = packaged_lines() if lines is None else lines
     with jax.enable_x64(True):
-        matter = gas(*_star(atmosphere, mh, vmic, elements), lines)
+        matter = gas(*_star(atmosphere, mh, vmic, elements), lines, False)
         _check_converged(matter.state, atmosphere.source)
         layer = int(np.argmin(np.abs(np.asarray(atmosphere.log_tau) - np.log10(2 / 3))))
         return np.asarray(matter.profile.peak)[layer] / _continuum_at(matter, lines)[layer]

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import starloom
-from starloom import Spectrum, cli
+from starloom import cli
 from starloom.errors import OutOfRangeError
 from starloom.labels import LABELS
 
@@ -25,8 +25,22 @@ def test_version():
 
 def test_help_names_every_command():
     text = run("--help")
-    for command in ("labels", "info", "demo"):
+    for command in (
+        "labels",
+        "info",
+        "demo",
+        "synthesize",
+        "generate",
+        "models",
+        "evaluate",
+        "database",
+        "train",
+    ):
         assert command in text
+
+
+def test_help_keeps_units_in_brackets():
+    assert "[km/s]" in run("synthesize", "--help")
 
 
 def test_labels_prints_the_domain():
@@ -43,20 +57,6 @@ def test_info_prints_versions_devices_tables_and_models():
     assert lines["numpy"] == np.__version__
     assert "cpu" in lines["devices"] or "cuda" in lines["devices"]
     assert {"python", "astropy", "jax", "tables", "models"} <= lines.keys()
-
-
-def test_demo_writes_what_it_says(tmp_path):
-    text = run("demo", str(tmp_path / "new"))
-    assert "the same bits" in text
-    assert "CHANGED" not in text
-    assert (tmp_path / "new" / "demo.png").read_bytes().startswith(b"\x89PNG")
-    spectrum = Spectrum.read(tmp_path / "new" / "black_body.fits")
-    # Planck: 2 pi h c^2 / lambda^5 / (exp(hc / lambda k T) - 1) at 8600 A in air, 9950 K
-    wavelength_cm = spectrum.to_vacuum().wavelength[2000] * 1e-8
-    exponent = 1.438776877 / (wavelength_cm * 9950)
-    assert spectrum.flux[2000] == pytest.approx(
-        3.741771852e-5 / wavelength_cm**5 / np.expm1(exponent) * 1e-8, rel=1e-8
-    )
 
 
 def raising(error: Exception):
@@ -82,8 +82,19 @@ def test_errors_of_the_file_system_are_one_line(tmp_path):
     assert result.stderr == f"starloom: {tmp_path / 'file'}: File exists\n"
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), OSError("no file involved")])
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError("a bug"), OSError("no file involved"), ImportError("a bug", name="starloom.x")],
+)
 def test_bugs_keep_their_traceback(monkeypatch, error):
     monkeypatch.setattr(cli, "app", raising(error))
     with pytest.raises(type(error)):
         cli.main()
+
+
+def test_an_absent_extra_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", raising(ImportError("No module named 'h5py'", name="h5py.h5")))
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "starloom: h5py is not installed: pip install 'starloom[database]'\n"

@@ -16,13 +16,6 @@ def readme() -> str:
     return (ROOT / "README.md").read_text()
 
 
-def test_first_steps_run(readme, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})
-    assert (tmp_path / "star.fits").exists()
-
-
 def test_links_lead_somewhere(readme):
     targets = re.findall(r"\]\((?!http)([^)#]+)\)", readme)
     assert targets

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, generation, installation, training
+from starloom.cli import database, demo, domain, generation, installation, synthesis, training
 from starloom.errors import StarloomError
 
 app = typer.Typer(
     name="starloom",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # the default would take [km/s] for a tag
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -37,6 +38,7 @@ def starloom(
 
 app.command("labels")(domain.labels)
 app.command("info")(installation.info)
+app.command("synthesize")(synthesis.synthesize)
 app.command("demo")(demo.demo)
 app.command("generate")(generation.generate)
 app.command("models")(generation.models)
@@ -46,11 +48,16 @@ app.add_typer(training.app, name="train")
 
 
 def main() -> None:
-    """Run the command line: an error of ours, or of the file system, is one line and exit code 2."""
+    """Run the command line; our errors, the file system's, an absent extra: one line and exit code 2."""
     try:
         app()
     except StarloomError as error:
         sys.exit(_refuse(str(error)))
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if not (extra := installation.PACKAGES.get(package)):
+            raise
+        sys.exit(_refuse(f"{package} is not installed: pip install {extra!r}"))
     except OSError as error:
         if error.filename is None:  # nothing a user did
             raise

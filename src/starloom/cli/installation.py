@@ -6,15 +6,19 @@ from importlib.resources import files
 
 from starloom import __version__, tables
 
-# distribution -> what it is for
+# distribution, named like its module -> what brings it
 PACKAGES = {
     "numpy": "",
     "astropy": "",
     "matplotlib": "starloom[plot]",
     "jax": "starloom[synthesis]",
+    "jaxtyping": "starloom[synthesis]",
+    "scipy": "starloom[synthesis]",
     "equinox": "starloom[synthesis]",
     "optax": "starloom[synthesis]",
     "dask": "starloom[database]",
+    "distributed": "starloom[database]",
+    "h5py": "starloom[database]",
     "numpyro": "starloom[inference]",
     "specutils": "starloom[specutils]",
 }

@@ -49,9 +49,9 @@ class Recipe:
             _check_whole(name, getattr(self, name), 1)
         for label, bounds in zip(labels.LABELS, self.ranges, strict=True):
             _check_range(label, bounds, self.sampling == IMPORTED)
-        if not (0 < self.train <= 1 and 0 <= self.validation <= 1 - self.train + 1e-12):
+        if not (0 <= self.train <= 1 and 0 <= self.validation <= 1 - self.train + 1e-12):
             shares = f"train = {self.train:g}, validation = {self.validation:g}"
-            raise ConfigError(f"{shares}: not shares of a whole, of which train has some")
+            raise ConfigError(f"{shares}: not shares of a whole")
 
     @property
     def digest(self) -> str:

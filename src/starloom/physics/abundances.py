@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from starloom.errors import OutOfRangeError
 from starloom.physics.species import ELEMENTS, atomic_number
 from starloom.tables import load
 
@@ -26,5 +27,9 @@ def per_hydrogen(
     log_abundance = jnp.asarray(SOLAR) + jnp.where(metal, mh, 0.0)
     for symbol, x_h in (elements or {}).items():
         index = atomic_number(symbol) - 1
+        if index == HYDROGEN:
+            raise OutOfRangeError(
+                "element = 'H' has no [X/H] to set: abundances are counted per hydrogen nucleus"
+            )
         log_abundance = log_abundance.at[index].set(SOLAR[index] + x_h)
     return 10.0 ** (log_abundance - 12.0)

@@ -43,6 +43,7 @@ LOG_KP = _TABLE["coefficients"][_KEPT]  # log10, polynomials in 5040 K / T
 HAS_LONE = COMPOSITION[:, LONE].any(axis=1)
 LONE_OF = LONE[COMPOSITION[:, LONE].argmax(axis=1)]  # the one other element of a molecule, where it has one
 CHARGES = 4  # stages 0..3
+ABSENT = 1e-40  # per hydrogen nucleus, of an element that is not there: the logarithm of 0 has no derivative
 TOLERANCE = 1e-10  # largest error of a conservation law, relative
 MAXIMUM_STEP = 3.0  # in ln n; keeps Newton from overshooting where a molecule takes nearly all of an element
 ITERATIONS = 60
@@ -94,7 +95,7 @@ def _constants(temperature, gas_pressure, per_hydrogen, log_q) -> _Constants:
         log_saha=jnp.moveaxis(log_saha, 2, 0),
         log_molecule=(members - 1) * log_kt[:, None] - log_kp,
         log_h_minus=-log_q[HYDROGEN, 0] - log_saha_factor(temperature) + H_MINUS_AFFINITY_EV / kt_ev,
-        log_abundance=jnp.log(per_hydrogen / per_hydrogen.sum()),
+        log_abundance=jnp.log(jnp.maximum(per_hydrogen, ABSENT) / per_hydrogen.sum()),
         log_pressure=jnp.log(gas_pressure) - log_kt,
     )
 

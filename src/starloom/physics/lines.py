@@ -80,12 +80,15 @@ def voigt(damping: Array, x: Array, terms: int = 32) -> Array:
 
 
 def _far_voigt(damping: Array, x: Array) -> Array:
-    r"""Real part of :math:`\frac{i}{\sqrt\pi} \frac{z (z^2 - 5/2)}{z^2 (z^2 - 3) + 3/4}`, for abs(x) > 7."""
-    s_real, s_imaginary = x * x - damping * damping, 2 * x * damping  # z^2
-    n_real = x * (s_real - 2.5) - damping * s_imaginary
-    n_imaginary = damping * (s_real - 2.5) + x * s_imaginary
-    d_real = s_real * (s_real - 3) - s_imaginary * s_imaginary + 0.75
-    d_imaginary = s_imaginary * (2 * s_real - 3)
+    r"""Real part of :math:`\frac{i}{\sqrt\pi} \frac{z (z^2 - 5/2)}{z^2 (z^2 - 3) + 3/4}`, for abs(x) > 7.
+
+    In powers of 1/z: powers of z overflow in float32, their derivatives from a damping of 250 on.
+    """
+    inverse = 1 / (jnp.maximum(x * x, 49.0) + damping * damping)
+    u, v = x * inverse, -damping * inverse  # 1 / z
+    s, t = u * u - v * v, 2 * u * v  # 1 / z^2
+    n_real, n_imaginary = u * (1 - 2.5 * s) + 2.5 * v * t, v * (1 - 2.5 * s) - 2.5 * u * t
+    d_real, d_imaginary = 1 - 3 * s + 0.75 * (s * s - t * t), 1.5 * s * t - 3 * t
     norm = d_real * d_real + d_imaginary * d_imaginary
     return (n_real * d_imaginary - n_imaginary * d_real) / (ROOT_PI * norm)
 

@@ -1,0 +1,185 @@
+"""``starloom synthesize``: one spectrum by radiative transfer, from labels or from a model atmosphere."""
+
+import hashlib
+from enum import StrEnum
+from math import isfinite
+from pathlib import Path
+from tempfile import TemporaryFile
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from starloom.cli.view import View, check_range
+from starloom.errors import ConfigError, ParseError
+
+FIGURES = (".png", ".pdf", ".svg")
+STAR, SEEN, WRITTEN = "The star", "How it is seen", "What is made"
+
+
+class Grid(StrEnum):
+    """Wavelengths of the result."""
+
+    PAPER = "paper"
+    FULL = "full"
+
+
+def _option(panel: str, text: str, *names: str):
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+
+
+Teff = Annotated[float | None, _option(STAR, "Effective temperature [K].")]
+Logg = Annotated[float | None, _option(STAR, "log10 of the surface gravity in cm s-2.")]
+Mh = Annotated[float | None, _option(STAR, "[M/H] [dex].")]
+Vmic = Annotated[float | None, _option(STAR, "Microturbulence [km/s].")]
+Model = Annotated[
+    Path | None,
+    _option(STAR, "ATLAS9 or MARCS model instead of --teff and --logg; --mh and --vmic override its own."),
+]
+Elements = Annotated[list[str] | None, _option(STAR, "[X/H] of one element, as Ca=+0.3; repeatable.")]
+Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity [km/s]; 0 by default.")]
+Resolution = Annotated[float | None, _option(SEEN, "Resolving power of the instrument; none by default.")]
+Velocity = Annotated[float, _option(SEEN, "Velocity away from us [km/s]; 0 by default.", "--rv")]
+Mu = Annotated[float | None, _option(SEEN, "Intensity at this cosine, 1 at the disk's centre, not flux.")]
+Points = Annotated[Grid, _option(SEEN, "full (default): 8388-8812 A; paper: 8400.0, 8400.1, ... 8799.9 A.")]
+Physical = Annotated[bool, _option(SEEN, "Flux in erg s-1 cm-2 A-1, not over its continuum.", "--flux")]
+Output = Annotated[Path | None, _option(WRITTEN, "FITS, ECSV or CSV file.", "-o", "--output")]
+Plot = Annotated[Path | None, _option(WRITTEN, "Figure with the main lines named: PNG, PDF or SVG.")]
+Report = Annotated[str | None, _option(WRITTEN, "A window's strongest lines, as 8540:8545, or all.")]
+Overwrite = Annotated[bool, _option(WRITTEN, "Replace files that exist.", "--overwrite")]
+
+
+def synthesize(
+    teff: Teff = None,
+    logg: Logg = None,
+    mh: Mh = None,
+    vmic: Vmic = None,
+    atmosphere: Model = None,
+    element: Elements = None,
+    vsini: Vsini = 0.0,
+    resolution: Resolution = None,
+    velocity: Velocity = 0.0,
+    mu: Mu = None,
+    grid: Points = Grid.FULL,
+    physical: Physical = False,
+    output: Output = None,
+    plot: Plot = None,
+    line_report: Report = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make one spectrum by radiative transfer (LTE, plane-parallel layers); wavelengths are in air."""
+    if not (output or plot or line_report):
+        raise ConfigError("nothing to make: give --output, --plot or --line-report")
+    check_targets(output, plot, overwrite)
+    window = _window(line_report) if line_report else None
+    view = View(vsini, resolution, velocity, mu, grid == Grid.PAPER, physical)
+    elements = dict(_abundance(text) for text in element or [])
+    labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}
+    structure, origin = _structure(labels, view, atmosphere)
+
+    from starloom import synthesis
+    from starloom.cli import lines
+
+    star = {"mh": mh, "vmic": vmic, "elements": elements}
+    start = perf_counter()
+    made = synthesis.synthesize(structure, **star, mu=mu)
+    spectrum = view.observe(made, {**origin, "elements": elements})
+    print(f"synthesised in {perf_counter() - start:.1f} s, compiling included (once in a process)")
+    if window or plot:
+        found = lines.listed(made, synthesis.line_strengths(structure, **star))
+    if window:
+        print(lines.report(found, window))
+    if output:
+        spectrum.write(output, overwrite=overwrite)
+        print(f"wrote {output}: {spectrum}")
+    if plot:
+        lines.draw(spectrum, found, view.radial_velocity, plot)
+        print(f"drew {plot}")
+
+
+def check_targets(output: Path | None, plot: Path | None, overwrite: bool) -> None:
+    """Raise ConfigError where a file could not be written in the end; before the work, not after it."""
+    from starloom.spectrum import FORMATS
+
+    for path, suffixes in ((output, FORMATS), (plot, FIGURES)):
+        if path is None:
+            continue
+        if path.suffix.lower() not in suffixes:
+            raise ConfigError(f"{path}: the name must end with one of {', '.join(suffixes)}")
+        if path.exists() and not overwrite:
+            raise ConfigError(f"{path} exists: --overwrite replaces it")
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder")
+        try:
+            with TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {path.parent}: {error.strerror}") from error
+    if plot:
+        from starloom.figures import pyplot
+
+        pyplot()
+
+
+def _structure(labels: dict, view: View, model: Path | None):
+    """The atmosphere, from a file or by its labels, and where it comes from."""
+    import jax
+
+    from starloom import atmosphere as atmospheres
+    from starloom.labels import DOMAIN, as_array
+
+    if model:
+        for name in ("teff", "logg"):
+            if labels[name] is not None:
+                raise ConfigError(f"--{name} and --atmosphere exclude each other: the model has its own")
+        check_range("mh", 0.0 if labels["mh"] is None else labels["mh"])
+        digest = hashlib.sha256(model.read_bytes()).hexdigest()
+        return read_model(model), {"atmosphere": model.name, "atmosphere sha256": digest}
+    if missing := [f"--{name}" for name, value in labels.items() if value is None]:
+        raise ConfigError(f"{', '.join(missing)} missing: give all four labels, or --atmosphere")
+    resolution = min(view.resolution or DOMAIN.high[5], DOMAIN.high[5])
+    DOMAIN.check(as_array(**labels, vsini=view.vsini, resolution=resolution))
+    with jax.enable_x64(True):
+        structure = atmospheres.interpolate(labels["teff"], labels["logg"], labels["mh"])
+    return structure, {"atmosphere": "packaged grid, interpolated"}
+
+
+def read_model(path: Path):
+    """The model atmosphere in a text file, ATLAS9's or MARCS's, told by its first lines; else ParseError."""
+    from starloom.atmosphere import read_atlas9, read_marcs
+
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if b"GRAVITY" in head:
+        return read_atlas9(path)
+    if b"Teff [K]" in head:
+        return read_marcs(path)
+    raise ParseError(f"{path}: neither an ATLAS9 model (TEFF ... GRAVITY ...) nor a MARCS one (Teff [K])")
+
+
+def _abundance(text: str) -> tuple[str, float]:
+    """``Ca=+0.3`` as a symbol and [X/H], checked."""
+    from starloom.physics.species import atomic_number
+
+    symbol, _, value = text.partition("=")
+    try:
+        x_h = float(value)
+    except ValueError as error:
+        raise ConfigError(f"--element {text}: expected SYMBOL=NUMBER, as Ca=+0.3") from error
+    if atomic_number(symbol) == 1:
+        raise ConfigError(f"--element {text}: abundances are relative to hydrogen, which has none itself")
+    check_range(f"[{symbol}/H]", x_h)
+    return symbol, x_h
+
+
+def _window(text: str) -> tuple[float, float]:
+    """``8540:8545`` as two air wavelengths [Angstrom]; ``all`` is everything."""
+    if text == "all":
+        return 0.0, float("inf")
+    try:
+        low, high = (float(word) for word in text.split(":"))
+    except ValueError as error:
+        raise ConfigError(f"--line-report {text}: expected LOW:HIGH in Angstrom, or all") from error
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise ConfigError(f"--line-report {text}: the window is empty")
+    return low, high
