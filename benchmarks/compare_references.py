@@ -430,7 +430,7 @@ def leave_out_nodes() -> None:
     for axis in range(3):
         pairs = atmosphere_errors.leave_out(axis)
         inside = np.array([DOMAIN.contains(np.array([*p[:2], 0, p[2], 2, 1e4])) for p in pairs.places])
-        chosen = np.random.default_rng([3, axis]).choice(np.flatnonzero(inside), 30, replace=False)
+        chosen = np.random.default_rng([3, axis]).choice(np.flatnonzero(inside), 20, replace=False)
         errors = []
         for i in chosen:
             both = [
