@@ -39,7 +39,7 @@ def fine(profile):
 
 
 def test_profiles_integrate_to_one(profiles):
-    """At log ne = 14 to 16 within 1 % up to n = 15, 0.5 % in the mean; 2 % above, which is dissolved there."""
+    """At log ne = 14 to 16 within 1 % to n = 15, 0.5 % in the mean; 2 % above, dissolved there."""
     dense = np.flatnonzero(np.repeat(LOG_NE, len(TEMPERATURES)) >= 14)
     integral = np.empty((len(hydrogen.UPPER), len(dense)))
     for line in range(len(hydrogen.UPPER)):
@@ -53,7 +53,7 @@ def test_profiles_integrate_to_one(profiles):
 
 
 def test_wings_fall_as_holtsmark(profiles):
-    """As detuning^-5/2, the field of the nearest ion, for the lowest lines; up to 0.3 steeper for higher ones."""
+    """As detuning^-5/2, the field of the nearest ion, for low lines; up to 0.3 steeper for higher ones."""
     far = (hydrogen.DETUNING > 150) & (hydrogen.DETUNING < 400)
     slope = np.diff(np.log(profiles[..., far]), axis=-1) / np.diff(np.log(hydrogen.DETUNING[far]))
     moderate = np.repeat(LOG_NE, len(TEMPERATURES)) <= 14
