@@ -82,7 +82,7 @@ def test_derivatives(sun, windows):
 
 
 def test_flux_is_the_integral_of_intensities(sun, windows, spectrum):
-    """2 pi int I mu dmu by five nodes of Gauss and Legendre, other ones than the flux has itself, to 0.2 %."""
+    """2 pi int I mu dmu by five nodes of Gauss and Legendre, not the flux's own, to 0.2 %."""
     nodes, weights = np.polynomial.legendre.leggauss(5)
     mu, weights = (nodes + 1) / 2, weights / 2
     beams = [synthesize(sun, mh=0.0, vmic=1.0, windows=windows, mu=m) for m in mu]
