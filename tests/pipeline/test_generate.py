@@ -179,9 +179,8 @@ def test_tables_in_and_spectra_out(run, model, table, tmp_path, name, output):
 
 
 def test_good_tables_exit_with_0_and_errors_travel(table, tmp_path, model):
-    stated = StatedError(
-        {"teff": np.array([3600.0, 15000.0])}, np.full((3, 1, 2), 1e-3), PAPER_POINTS, 2000, 9
-    )
+    edges = {"teff": np.array([3600.0, 15000.0])}
+    stated = StatedError(edges, np.full((3, 1, 2), 1e-3), paper.PAPER_POINTS, 2000, 9)
     generator = replace(Generator.load(model), stated=stated)
     table.remove_row(2)
     table.write(tmp_path / "t.ecsv")
