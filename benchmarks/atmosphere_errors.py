@@ -1,4 +1,4 @@
-"""How far an interpolated structure is from a computed one; the tables of docs/physics_atmospheres.md.
+"""How far an interpolated structure is from a computed one; the tables of docs/physics.md.
 
 ``python benchmarks/atmosphere_errors.py`` downloads the models once; ``--plot FILE`` draws structures.
 """

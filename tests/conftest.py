@@ -1,8 +1,66 @@
-"""What several tests share: a repeatable hypothesis, a plotting backend without a screen."""
+"""What several tests share: a repeatable hypothesis, plots without a screen, structures over the domain."""
+
+from pathlib import Path
 
 import matplotlib
+import numpy as np
+import pytest
 from hypothesis import settings
 
 matplotlib.use("Agg")
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+# corners and middle of the domain of teff [K], logg, mh
+PLACES = {
+    "sun": (5777.0, 4.44, 0.0),
+    "cool poor dwarf": (3600.0, 5.0, -1.5),
+    "cool rich dwarf": (3600.0, 5.0, 1.5),
+    "cool poor giant": (3600.0, 2.0, -1.5),
+    "cool rich giant": (3600.0, 2.0, 1.5),
+    "poor giant": (4750.0, 2.0, -1.5),
+    "F star": (6500.0, 4.0, -0.5),
+    "A star": (8500.0, 3.5, 0.0),
+    "rich A star": (10000.0, 4.0, 1.0),
+    "poor B giant": (12000.0, 2.5, -1.5),
+    "hot rich dwarf": (15000.0, 5.0, 1.5),
+    "hot poor dwarf": (15000.0, 5.0, -1.5),
+}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with other codes' spectra and real stars; skips where the checkout has none beside it."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no shared folder beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def structures() -> dict:
+    """An ``Atmosphere`` of 68 layers at every place, in float64."""
+    import jax
+
+    from starloom.atmosphere import interpolate
+
+    with jax.enable_x64(True):
+        return {name: interpolate(*labels) for name, labels in PLACES.items()}
+
+
+@pytest.fixture(scope="session")
+def states(structures) -> dict:
+    """The ``State`` of the gas in each of the structures, as NumPy arrays in float64."""
+    import jax
+
+    from starloom.physics.abundances import per_hydrogen
+    from starloom.physics.equilibrium import equation_of_state
+
+    with jax.enable_x64(True):
+        return {
+            name: jax.tree.map(
+                np.asarray,
+                equation_of_state(star.temperature, star.gas_pressure, per_hydrogen(float(star.mh))),
+            )
+            for name, star in structures.items()
+        }

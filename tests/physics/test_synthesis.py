@@ -1,0 +1,204 @@
+"""The recipe as a user sees it: derivatives, intensities, single elements, and what is refused."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from starloom.atmosphere import interpolate
+from starloom.errors import OutOfRangeError
+from starloom.physics import lines as atomic
+from starloom.physics.linelist import packaged_lines
+from starloom.synthesis import line_strengths, line_windows, synthesize, synthesize_labels
+from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum, vacuum_from_air
+
+AIR = air_from_vacuum(SYNTHESIS_GRID_AA)
+TRIPLET = (8498.02, 8542.09, 8662.14)  # Ca II, air
+
+
+@pytest.fixture(scope="module")
+def sun(structures):
+    return structures["sun"]
+
+
+@pytest.fixture(scope="module")
+def windows(sun):
+    return line_windows(sun, mh=0.0, vmic=1.0)
+
+
+@pytest.fixture(scope="module")
+def spectrum(sun, windows):
+    return synthesize(sun, mh=0.0, vmic=1.0, windows=windows)
+
+
+def deficit(synthetic):
+    """1 - normalised flux, the absorption of every pixel."""
+    return 1 - np.asarray(synthetic.normalized, float)
+
+
+def test_shape_and_labels(spectrum):
+    assert spectrum.flux.shape == spectrum.continuum.shape == SYNTHESIS_GRID_AA.shape
+    assert spectrum.labels == {"teff": 5777.0, "logg": 4.44, "mh": 0.0, "vmic": 1.0}
+    public = spectrum.spectrum()
+    assert public.medium == "air"
+    assert public.labels["teff"] == 5777.0
+
+
+def test_flux_of_the_sun(spectrum):
+    """0.98 W m-2 nm-1 at 860 nm above the air (ASTM E490, 2000; 3 %), at 215.03 solar radii."""
+    middle = np.abs(AIR - 8600) < 20
+    assert np.asarray(spectrum.flux)[middle].mean() == pytest.approx(98 * 215.03**2, rel=0.05)
+
+
+@pytest.mark.slow
+def test_derivatives(sun, windows):
+    """jacfwd against central differences, 1e-3 of the largest change where the change matters (> 10 % of it).
+
+    float32 fluxes are good to 2e-7 and steps change them by 1e-3 or more, which is where 1e-3 comes from.
+    """
+    layer = int(np.argmin(np.abs(np.asarray(sun.log_tau) + 1.0)))
+
+    def normalized(point):
+        teff, heating, calcium, vmic, mh = point
+        star = interpolate(teff, 4.44, 0.0)
+        warmer = star.temperature * (1 + heating * (jnp.arange(68) == layer))
+        star = replace(star, temperature=warmer)
+        elements = {"Ca": calcium}
+        return synthesize(star, mh=mh, vmic=vmic, elements=elements, windows=windows).normalized
+
+    point, steps = np.array([5777.0, 0.0, 0.0, 1.0, 0.0]), np.array([10.0, 6e-3, 0.02, 0.03, 0.02])
+    with jax.enable_x64(True):
+        for direction, step in zip(np.eye(5), steps, strict=True):
+            exact = np.asarray(jax.jvp(normalized, (jnp.asarray(point),), (jnp.asarray(direction),))[1])
+            up, down = (np.asarray(normalized(point + s * step * direction), float) for s in (1, -1))
+            numerical = (up - down) / (2 * step)
+            matters = np.abs(numerical) > 0.1 * np.abs(numerical).max()
+            assert np.isfinite(exact).all()
+            error = np.abs(exact - numerical)[matters] / np.abs(numerical).max()
+            assert error.max() < 2e-3, (direction, error.max())
+            assert np.sqrt(np.mean(error**2)) < 1e-3, (direction, error.max())
+
+
+def test_flux_is_the_integral_of_intensities(sun, windows, spectrum):
+    """2 pi int I mu dmu by five nodes of Gauss and Legendre, not the flux's own, to 0.2 %."""
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    mu, weights = (nodes + 1) / 2, weights / 2
+    beams = [synthesize(sun, mh=0.0, vmic=1.0, windows=windows, mu=m) for m in mu]
+    assert beams[0].unit == "erg s-1 cm-2 Angstrom-1 sr-1"
+    intensity = np.array([beam.flux for beam in beams], float)
+    flux = 2 * np.pi * (weights * mu) @ intensity
+    assert np.abs(flux / np.asarray(spectrum.flux) - 1).max() < 2e-3
+    continuum = np.array([beam.continuum for beam in beams], float)[:, 10000]
+    assert (np.diff(continuum) > 0).all()  # darkened towards the limb
+    # red light is darkened less than all light together, 0.7 at mu = 0.5 (Eddington)
+    assert 0.7 < continuum[2] / continuum[4] < 0.9
+
+
+def test_calcium_alone(sun, windows, spectrum):
+    """{'Ca': +0.3} deepens calcium's lines and, by its electrons, changes others by less than 0.004."""
+    richer = synthesize(sun, mh=0.0, vmic=1.0, windows=windows, elements={"Ca": 0.3})
+    change = deficit(richer) - deficit(spectrum)
+    listed = packaged_lines()
+    calcium = listed.wavelength[listed.element == 19] * 1e8
+    near = (np.abs(AIR - np.array(TRIPLET)[:, None]) < 40).any(axis=0)
+    for line in calcium:
+        near |= np.abs(SYNTHESIS_GRID_AA - line) < 0.5
+    assert np.abs(change[~near]).max() < 4e-3
+    for line in TRIPLET:
+        wing = np.abs(np.abs(AIR - line) - 2.0) < 0.05
+        assert change[wing].min() > 0.02
+
+
+@pytest.mark.parametrize("charge", [0, 1])
+def test_iron_deepens_with_iron(sun, windows, spectrum, charge):
+    listed = packaged_lines()
+    strengths = line_strengths(sun, mh=0.0, vmic=1.0)
+    iron = (listed.element == 25) & (listed.charge == charge)
+    strongest = np.argmax(np.where(iron, strengths, 0.0))
+    pixel = int(np.argmin(np.abs(SYNTHESIS_GRID_AA - listed.wavelength[strongest] * 1e8)))
+    poorer = synthesize(sun, mh=0.0, vmic=1.0, windows=windows, elements={"Fe": -0.3})
+    assert deficit(poorer)[pixel] < deficit(spectrum)[pixel] - 0.005
+
+
+def test_strong_lines_have_names(sun):
+    """The three strongest lines of the solar list are the Ca II triplet."""
+    strengths = line_strengths(sun, mh=0.0, vmic=1.0)
+    strongest = np.sort(packaged_lines().wavelength[np.argsort(strengths)[-3:]] * 1e8)
+    assert strongest == pytest.approx(vacuum_from_air(np.array(TRIPLET)), abs=0.02)
+
+
+def test_every_line_over_wide_windows(sun, spectrum, monkeypatch):
+    """What windows and negligible lines leave out of the Sun: below 1e-3 anywhere, 1e-4 in the mean."""
+    monkeypatch.setattr(atomic, "NEGLIGIBLE", 1e-7)
+    monkeypatch.setattr(atomic, "CUT", 1e-6)
+    wide = line_windows(sun, mh=0.0, vmic=1.0)
+    change = deficit(synthesize(sun, mh=0.0, vmic=1.0, windows=wide)) - deficit(spectrum)
+    assert np.abs(change).max() < 1e-3
+    assert np.abs(change).mean() < 1e-4
+
+
+def test_more_turbulence_stronger_lines(sun, windows, spectrum):
+    """Saturated lines absorb more (Struve & Elvey 1934); the whole equivalent width grows."""
+    faster = synthesize(sun, mh=0.0, vmic=3.0)
+    assert deficit(faster).sum() > 1.02 * deficit(spectrum).sum()
+
+
+def test_one_and_many():
+    """``synthesize_labels`` for one star is ``synthesize`` of its structure; shapes broadcast."""
+    many = synthesize_labels(5777.0, [4.44, 3.0], 0.0, 1.0)
+    one = synthesize_labels(5777.0, 4.44, 0.0, 1.0)
+    assert many.flux.shape == (2, len(AIR))
+    assert np.array_equal(many.flux[0], one.flux)
+    assert np.asarray(one.labels["teff"]) == 5777.0
+
+
+def wrong(star, message, **options):
+    options = {"mh": 0.0, "vmic": 1.0, **options}
+    with pytest.raises(OutOfRangeError, match=message) as caught:
+        synthesize(star, **options)
+    assert "\n" not in str(caught.value)
+
+
+def changed(star, name, layer, value):
+    column = np.array(getattr(star, name))
+    column[layer] = value
+    return replace(star, source="my.mod", **{name: column})
+
+
+def test_what_is_impossible_is_refused(sun):
+    wrong(sun, r"^element = 'Xx' is not one of", elements={"Xx": 0.1})
+    wrong(sun, r"^element = 'H' has no", elements={"H": 0.1})
+    wrong(sun, r"^vmic = -1 km/s is outside \[0, 20\] km/s$", vmic=-1.0)
+    wrong(sun, r"^vmic = 21 km/s is outside", vmic=21.0)
+    wrong(sun, r"^mu = 0 is outside \(0, 1\]$", mu=0.0)
+    wrong(sun, r"^mu = 1\.5 is outside", mu=1.5)
+    wrong(
+        changed(sun, "temperature", 5, -5000.0),
+        r"^my\.mod: temperature = -5000 K in layer 5 is not positive$",
+    )
+    mass = float(sun.column_mass[9])
+    wrong(
+        changed(sun, "column_mass", 10, 0.9 * mass),
+        r"^my\.mod: column_mass = .* in layer 10 does not increase",
+    )
+    wrong(
+        changed(sun, "gas_pressure", 3, np.nan),
+        r"^my\.mod: gas_pressure = nan dyn cm-2 in layer 3 is not finite$",
+    )
+
+
+def test_missing_labels_are_named(sun):
+    unknown = replace(sun, mh=None, vmic=None, source="my.mod")
+    with pytest.raises(
+        OutOfRangeError, match=r"^mh is not given, and the atmosphere \(my\.mod\) does not say it$"
+    ):
+        synthesize(unknown)
+    with pytest.raises(OutOfRangeError, match=r"^vmic is not given, and the atmosphere \(my\.mod\)"):
+        synthesize(unknown, mh=0.0)
+
+
+def test_labels_outside_are_refused():
+    with pytest.raises(OutOfRangeError, match=r"teff = 25000 K is outside \[3600, 15000\] K"):
+        synthesize_labels(25000.0, 4.0, 0.0, 2.0)

@@ -1,0 +1,88 @@
+"""The kernel that adds atomic lines against a plain sum of Voigt functions in float64."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from scipy.special import wofz
+
+from starloom.physics import lines as atomic
+
+STEP = 0.676e5  # cm s-1
+PIXELS = 9000
+LAYERS = 3
+
+
+def line_sum(profile, position):
+    """Absorption [layer, wavelength] of all lines at all wavelengths, without windows."""
+    total = np.zeros((LAYERS, PIXELS))
+    for line, centre in enumerate(position):
+        peak, damping, doppler = (part[:, line, None] for part in profile)
+        x = (np.arange(PIXELS) - centre) * STEP / doppler
+        total += peak * wofz(x + 1j * damping).real
+    return total
+
+
+@pytest.fixture(scope="module")
+def profile():
+    """48 lines from far too weak to wider than the grid; widths of metals in stars, 1-3 km/s."""
+    rng = np.random.default_rng([3, 2])
+    peak = 10 ** np.linspace(-5.5, 4.5, 48) * np.array([[0.4], [1.0], [0.7]])
+    damping = 10 ** rng.uniform(-2.5, -0.5, 48) * np.array([[0.5], [0.8], [1.0]])
+    doppler = rng.uniform(1e5, 3e5, 48) * np.array([[0.9], [1.0], [1.1]])
+    return atomic.Profile(peak, damping, doppler)
+
+
+@pytest.fixture(scope="module")
+def position():
+    """Of the centres, in pixels: in a mixed order over the grid, one at either end and beyond either end."""
+    rng = np.random.default_rng([3, 3])
+    position = rng.uniform(0, PIXELS - 1, 48)
+    position[[30, 33, 44, 40]] = [0.0, PIXELS - 1.0, -700.25, PIXELS + 300.5]
+    return position
+
+
+@pytest.fixture(scope="module")
+def windows(profile):
+    return atomic.choose_windows(profile, np.ones((LAYERS, 48)), STEP)
+
+
+@pytest.fixture(scope="module")
+def kernel(profile, position):
+    """The kernel's opacity, by the windows it is given."""
+    pixel = np.rint(position)
+    positions = atomic.Positions(pixel.astype(np.int32), (position - pixel).astype(np.float32))
+    compiled = jax.jit(partial(atomic.line_opacity, pixels=PIXELS, step=STEP))
+    return lambda windows: np.asarray(compiled(profile, positions, windows))
+
+
+def test_every_class_is_used(windows):
+    assert (windows.counts > 0).all()
+    assert windows.counts[:3].sum() < 48
+
+
+def test_against_the_plain_sum(profile, position, windows, kernel):
+    expected = line_sum(profile, position)
+    # per line at most CUT of the continuum (here 1) outside its window and NEGLIGIBLE if it is left out;
+    # float32 Voigt functions: 1e-6 of a peak; wings outside the core: 1e-3 relative (x > 14 there)
+    left_out = 48 * 1.05 * atomic.CUT + 3e-5 * (48 - windows.counts[:3].sum())
+    error = np.abs(kernel(windows) - expected)
+    assert (error < left_out + 1e-3 * expected + 2e-6 * profile.peak.max()).all()
+    near_lines = expected > 1.0
+    assert (error / expected)[near_lines].max() < 2e-3
+
+
+def test_no_windows_no_lines(windows, kernel):
+    assert not kernel(windows._replace(counts=np.zeros(7, np.int32))).any()
+
+
+def test_wide_windows_change_nothing_more_than_stated(profile, windows, kernel, monkeypatch):
+    """Every line, cut off where it has 1e-8 of the continuum, against the usual windows."""
+    monkeypatch.setattr(atomic, "CUT", 1e-8)
+    monkeypatch.setattr(atomic, "NEGLIGIBLE", 0.0)
+    everything = atomic.choose_windows(profile, np.ones((LAYERS, 48)), STEP)
+    assert everything.counts[:3].sum() == 48
+    change = kernel(everything) - kernel(windows)
+    weak = 48 - windows.counts[:3].sum()
+    assert np.abs(change).max() < 48 * 1.05e-5 + weak * 3e-5 + 1e-6 * profile.peak.max()
