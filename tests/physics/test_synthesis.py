@@ -97,7 +97,7 @@ def test_flux_is_the_integral_of_intensities(sun, windows, spectrum):
 
 
 def test_calcium_alone(sun, windows, spectrum):
-    """{'Ca': +0.3} deepens calcium's lines and, by its electrons, changes others by less than 0.003."""
+    """{'Ca': +0.3} deepens calcium's lines and, by its electrons, changes others by less than 0.004."""
     richer = synthesize(sun, mh=0.0, vmic=1.0, windows=windows, elements={"Ca": 0.3})
     change = deficit(richer) - deficit(spectrum)
     listed = packaged_lines()
@@ -105,7 +105,7 @@ def test_calcium_alone(sun, windows, spectrum):
     near = (np.abs(AIR - np.array(TRIPLET)[:, None]) < 40).any(axis=0)
     for line in calcium:
         near |= np.abs(SYNTHESIS_GRID_AA - line) < 0.5
-    assert np.abs(change[~near]).max() < 3e-3
+    assert np.abs(change[~near]).max() < 4e-3
     for line in TRIPLET:
         wing = np.abs(np.abs(AIR - line) - 2.0) < 0.05
         assert change[wing].min() > 0.02
