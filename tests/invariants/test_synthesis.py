@@ -37,7 +37,7 @@ def test_metals_absorb(absorbed):
 
 
 def test_paschen_lines_belong_to_hot_stars(normalized):
-    """Deeper than 10 % from F to B stars, and strongest near 10 000 K; at most a blend in giants of 4750 K."""
+    """Deeper than 10 % from F to B stars, strongest near 10 000 K; at most a blend in giants of 4750 K."""
     middle = np.abs(AIR - PASCHEN) < 0.3
     depth = {name: 1 - float(flux[middle].max()) for name, flux in normalized.items()}
     assert depth["A star"] > depth["F star"] > depth["poor giant"]

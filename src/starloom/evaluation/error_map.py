@@ -18,9 +18,17 @@ SHARES = {"p68": 0.6827, "p99": 0.99}  # what one standard deviation of a normal
 
 
 def default_cells() -> Cells:
-    """Cells of Teff, [M/H] and v sin i: what the errors of emulators depend on most."""
-    even = Cells.even(teff=6, mh=3).edges
-    return Cells({**even, "vsini": np.array([0.0, 20.0, 60.0, 150.0, 300.0])})
+    """Cells of Teff, [M/H] and v sin i: what the errors of emulators depend on most.
+
+    Narrow where spectra change fastest: below 4600 K, where molecules form, and for slow rotators.
+    """
+    return Cells(
+        {
+            "teff": np.array([3600.0, 3800, 4100, 4600, 5500, 7000, 9000, 11500, 15000]),
+            "mh": np.array([-1.5, -0.5, 0.25, 0.9, 1.5]),
+            "vsini": np.array([0.0, 20, 60, 150, 300]),
+        }
+    )
 
 
 class ErrorStatement:

@@ -47,10 +47,11 @@ class StatedError:
     def at(self, measure: str, labels: np.ndarray, vacuum_aa: np.ndarray) -> np.ndarray:
         """Error float32[..., wavelength] for ``labels[..., 6]`` at rest wavelengths [A], in vacuum.
 
-        Linear in the logarithm of the error between the centres of cells and bands, constant beyond them.
+        That of the labels' cell, so that it holds for the share of errors that it names; between the centres
+        of bands linear in its logarithm.
         """
         logarithm = np.log(self.sizes[MEASURES.index(measure)]).astype(np.float32)
-        by_band = self._cell_weights(labels) @ logarithm
+        by_band = logarithm[self._cell(labels)]
         place = np.interp(self._coordinate(vacuum_aa), self._band_centres, np.arange(by_band.shape[-1]))
         left = np.minimum(place.astype(int), max(by_band.shape[-1] - 2, 0))
         right = np.minimum(left + 1, by_band.shape[-1] - 1)
@@ -58,15 +59,13 @@ class StatedError:
         from_left = np.take(by_band, left, axis=-1)
         return np.exp(from_left + (np.take(by_band, right, axis=-1) - from_left) * fraction)
 
-    def _cell_weights(self, labels: np.ndarray) -> np.ndarray:
-        """Weights float32[..., cell] of multilinear interpolation between the centres of cells."""
-        weights = np.ones((*labels.shape[:-1], 1), np.float32)
+    def _cell(self, labels: np.ndarray) -> np.ndarray:
+        """Number of the cell that each of ``labels[..., 6]`` lies in."""
+        cell = np.zeros(labels.shape[:-1], int)
         for name, edges in self.edges.items():
-            centres = (np.asarray(edges)[1:] + np.asarray(edges)[:-1]) / 2
-            place = np.interp(labels[..., NAMES.index(name)], centres, np.arange(len(centres)))
-            hats = np.maximum(0, 1 - np.abs(place[..., None] - np.arange(len(centres)))).astype(np.float32)
-            weights = (weights[..., :, None] * hats[..., None, :]).reshape(*labels.shape[:-1], -1)
-        return weights
+            place = np.searchsorted(edges, labels[..., NAMES.index(name)], side="right") - 1
+            cell = cell * (len(edges) - 1) + np.clip(place, 0, len(edges) - 2)
+        return cell
 
     def _coordinate(self, vacuum_aa: np.ndarray) -> np.ndarray:
         return air_from_vacuum(vacuum_aa) if self.points.medium == "air" else vacuum_aa
@@ -86,7 +85,8 @@ def attached(model: Model, stated: StatedError) -> Model:
     """The model with its errors in it: three linear maps from cells to the logarithms in the bands."""
     if model.header.points != stated.points:
         raise ConfigError("the stated errors belong to other points than the model's")
-    edges = {name: np.asarray(values, float).tolist() for name, values in stated.edges.items()}
+    # a list, since a JSON object does not keep the order, which is that of the cells
+    edges = [[name, np.asarray(values, float).tolist()] for name, values in stated.edges.items()]
     setting = {"edges": edges, "width": stated.width, "spectra": stated.spectra}
     header = replace(model.header, settings={**model.header.settings, SETTING: setting})
     bands = np.zeros(stated.sizes.shape[-1])
@@ -104,7 +104,7 @@ def stated_in(model: Model) -> StatedError | None:
         return None
     try:
         logarithms = [model.networks[f"error_{name}"].parameters[0]["weight"] for name in MEASURES]
-        edges = {name: np.array(values, float) for name, values in setting["edges"].items()}
+        edges = {name: np.array(values, float) for name, values in setting["edges"]}
         sizes = np.exp(np.array(logarithms))
         return StatedError(edges, sizes, model.header.points, setting["width"], setting["spectra"])
     except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
