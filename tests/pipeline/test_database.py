@@ -110,7 +110,8 @@ class TestRecipe:
         with pytest.raises(ParseError, match=r"broken.toml: Invalid value"):
             recipe.load(tmp_path / "broken.toml")
         with pytest.raises(
-            ConfigError, match=r"absent: no such file, nor a packaged recipe \(paper, standard, tiny\)"
+            ConfigError,
+            match=r"absent: no such file, nor a packaged recipe \(benchmark, paper, standard, tiny\)",
         ):
             recipe.load("absent")
 

@@ -386,7 +386,7 @@ def test_too_few_spectra_state_nothing(run, model, store, tmp_path):
     path = tmp_path / "stating.safetensors"
     code, _, err = run("evaluate", model, store, "--copies", "1", "--attach", path, with_model=False)
     assert code == 2
-    assert err == "starloom: 5 spectra in 72 cells: none has the 10 needed\n"
+    assert err == "starloom: 5 spectra in 128 cells: none has the 10 needed\n"
     assert not path.exists()
 
 
