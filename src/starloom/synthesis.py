@@ -240,22 +240,25 @@ def synthesize_each(
 def line_windows(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> Windows:
     """Which lines matter in an atmosphere, and how far: for ``synthesize`` inside a JAX transformation."""
     lines = packaged_lines() if lines is None else lines
-    with jax.enable_x64(True):
-        star = _star(atmosphere, mh, vmic, elements)
-        matter = gas(*star, lines, False)  # as `synthesize` calls it: left out, it would compile anew
-        _check_converged(matter.state, atmosphere.source)
-        return _windows(star[0], matter, lines)
+    return _windows(atmosphere, _matter(atmosphere, mh, vmic, elements, lines), lines)
 
 
 def line_strengths(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> np.ndarray:
     """Absorption of each line at its centre over the continuum's, where the continuum is formed (optical
     depth 2/3)."""
     lines = packaged_lines() if lines is None else lines
+    matter = _matter(atmosphere, mh, vmic, elements, lines)
+    layer = int(np.argmin(np.abs(np.asarray(atmosphere.log_tau) - np.log10(2 / 3))))
+    return np.asarray(matter.profile.peak)[layer] / _continuum_at(matter, lines)[layer]
+
+
+def _matter(atmosphere: Atmosphere, mh, vmic, elements, lines: LineList) -> Gas:
+    """The gas of an atmosphere whose arrays are numbers, its equation of state checked."""
     with jax.enable_x64(True):
+        # False as `synthesize` gives it: left out, it would compile anew
         matter = gas(*_star(atmosphere, mh, vmic, elements), lines, False)
         _check_converged(matter.state, atmosphere.source)
-        layer = int(np.argmin(np.abs(np.asarray(atmosphere.log_tau) - np.log10(2 / 3))))
-        return np.asarray(matter.profile.peak)[layer] / _continuum_at(matter, lines)[layer]
+        return jax.tree.map(np.asarray, matter)
 
 
 def _windows(atmosphere: Atmosphere, matter: Gas, lines: LineList) -> Windows:

@@ -1,5 +1,6 @@
 """The atomic lines of the range, as arrays."""
 
+from functools import cache
 from typing import NamedTuple
 
 import jax
@@ -34,6 +35,7 @@ class LineList(NamedTuple):
         return jax.tree.map(lambda column: column[index], self)
 
 
+@cache
 def packaged_lines() -> LineList:
     """The packaged list: Gaia-ESO (Heiter et al. 2021, A&A 645, A106) with He I and Ne I; see
     ``data/atomic_lines``.
