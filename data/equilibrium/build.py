@@ -110,6 +110,7 @@ DISSOCIATION_ENERGY = {
     "SiH": 2.98,  # Berkowitz et al. (1987)
     "ScO": 6.94,  # Luo (2007)
     "NiH": 2.47,  # Luo (2007)
+    "FeH": 1.497,  # Luo (2007), +-0.035, as adopted by Barklem & Collet (2016), table 1
 }
 
 
