@@ -72,7 +72,9 @@ def slopes(place: np.ndarray) -> np.ndarray:
     matrix[..., LOGG, LOGG] = DOMAIN.high[LOGG] - lowest
     left = 1 - place[..., LOGG]
     for index, step in ((TEFF, 1.0), (MH, 1e-3)):  # piecewise linear, so differences are exact
-        ahead, behind = ([parameters[..., i] + sign * step * (i == index) for i in (TEFF, MH)] for sign in (1, -1))
+        ahead, behind = (
+            [parameters[..., i] + sign * step * (i == index) for i in (TEFF, MH)] for sign in (1, -1)
+        )
         corner = (lowest_logg(*ahead) - lowest_logg(*behind)) / (2 * step)
         matrix[..., LOGG, index] = left * corner * matrix[..., index, index]
     return matrix

@@ -126,7 +126,9 @@ class Derivatives:
     def _transfer(self, labels, velocity):
         frequency, points = self._frequency, np.float32(self.emulator.finish.points)
         x = (2 * pi * labels[:, VSINI, None]).astype(np.float32) * frequency
-        left = instrument_variance(labels[:, RESOLUTION]) - instrument_variance(self.emulator.modes_resolution)
+        left = instrument_variance(labels[:, RESOLUTION]) - instrument_variance(
+            self.emulator.modes_resolution
+        )
         instrument = gaussian_transfer(frequency, left.astype(np.float32)[:, None]) * points
         shift = (-2 * pi * doppler_shift(velocity)).astype(np.float32)[:, None] * frequency
         phase = np.empty(shift.shape, np.complex64)

@@ -11,7 +11,7 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import StarloomError
 from starloom.inference import coordinates, starts, uncertainty
 from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives
-from starloom.inference.minimise import is_held, minimise
+from starloom.inference.minimise import Minimum, is_held, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import Observation, observe
 from starloom.inference.result import FitResult, intervals
@@ -23,6 +23,8 @@ from starloom.spectrum import Spectrum
 from starloom.wavelength import vacuum_from_air
 
 BATCH = 32  # spectra fitted together
+FIRST_ITERATIONS = 5  # of every start, before the best two go on
+SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 ROUNDS = 4  # of weights and rejected pixels after the first fit
 LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
 LOW_SNR = 10.0
@@ -52,7 +54,10 @@ def fit(
 
 
 def fit_each(
-    spectra: Iterable[Spectrum], generator: Generator | None = None, settings: Settings | None = None, **options
+    spectra: Iterable[Spectrum],
+    generator: Generator | None = None,
+    settings: Settings | None = None,
+    **options,
 ) -> Iterator[FitResult | Failure]:
     """Fits of many spectra, in their order; one that cannot be fitted is a ``Failure`` and the others are done.
 
@@ -122,11 +127,8 @@ class _Batch:
         self._leave_out(begin)
         self.allowed = self.good.copy()
         self.model_error = self._model_error(begin[:, 0], np.ones(self.flux.shape))
-        count = begin.shape[1]
-        owner = np.repeat(np.arange(len(begin)), count)
-        found, parameters = self._minimised(owner, begin.reshape(-1, len(PARAMETERS)))
-        chi2 = found.chi2.reshape(-1, count)
-        every = parameters.reshape(*chi2.shape, -1)
+        found, every = self._from_starts(begin)
+        chi2 = found.chi2.reshape(begin.shape[:2])
         best = chi2.argmin(axis=1)
         rows = np.arange(len(chi2))
         self.ambiguous = self._rivals(chi2, every, best)
@@ -155,7 +157,14 @@ class _Batch:
             chosen = table_of == index
             table = starts.templates(self.generator.model, TABLE_RESOLUTIONS[index], fixed)
             found[chosen] = starts.starting_points(
-                table, self.vacuum_aa, self.basis, self.flux[chosen], weight[chosen], self.prior, velocities, settings.starts
+                table,
+                self.vacuum_aa,
+                self.basis,
+                self.flux[chosen],
+                weight[chosen],
+                self.prior,
+                velocities,
+                settings.starts,
             )
         found[..., coordinates.RESOLUTION] = resolution[:, None]
         if "velocity" in settings.fixed:
@@ -165,7 +174,9 @@ class _Batch:
     def _leave_out(self, begin: np.ndarray) -> None:
         """Leave out what the model does not know at the velocities of the starts, and the Ca II cores if asked."""
         velocity = begin[..., VELOCITY]
-        reach = np.broadcast_to([DOMAIN.high[coordinates.VSINI], DOMAIN.low[coordinates.RESOLUTION]], (len(begin), 2))
+        reach = np.broadcast_to(
+            [DOMAIN.high[coordinates.VSINI], DOMAIN.low[coordinates.RESOLUTION]], (len(begin), 2)
+        )
         labels = np.zeros((len(begin), len(NAMES)))
         labels[:, [coordinates.VSINI, coordinates.RESOLUTION]] = reach
         labels[:, coordinates.RESOLUTION] = begin[:, 0, coordinates.RESOLUTION]
@@ -192,15 +203,43 @@ class _Batch:
             self.derivatives, self.basis, self.flux, self.weight(), owner, fixed, self.free, self.prior
         )
 
-    def _minimised(self, owner: np.ndarray, begin: np.ndarray):
+    def _minimised(self, owner: np.ndarray, begin: np.ndarray, most: int = 40) -> tuple[Minimum, np.ndarray]:
         objective = self._objective(owner, begin)
         start = coordinates.from_parameters(begin)[:, self.free]
-        found = minimise(objective, start, self.low, self.high)
+        found = minimise(objective, start, self.low, self.high, most=most)
         return found, objective.parameters(np.arange(len(begin)), found.at)
+
+    def _from_starts(self, begin: np.ndarray) -> tuple[Minimum, np.ndarray]:
+        """A minimum for each start, and its PARAMETERS ``[star, start, 7]``; only the promising ones to the end."""
+        stars, count = begin.shape[:2]
+        owner = np.repeat(np.arange(stars), count)
+        found, parameters = self._minimised(owner, begin.reshape(-1, len(PARAMETERS)), FIRST_ITERATIONS)
+        kept = self._promising(found.chi2.reshape(stars, count), parameters.reshape(begin.shape)).ravel()
+        rows = np.flatnonzero(kept & ~found.converged)
+        if rows.size:
+            final, parameters[rows] = self._minimised(owner[rows], parameters[rows])
+            found.chi2[rows], found.converged[rows] = final.chi2, final.converged
+            found.iterations[rows] += final.iterations
+        return found, parameters.reshape(begin.shape)
+
+    def _promising(self, chi2: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+        """The best start of each star, and the next best that is not on its way to the same minimum."""
+        place = coordinates.from_parameters(parameters)[..., list(self.free)]
+        kept = np.zeros(chi2.shape, bool)
+        rows = np.arange(len(chi2))
+        best = chi2.argmin(axis=1)
+        kept[rows, best] = True
+        near = (np.abs(place - place[rows, best][:, None]) < SAME).all(axis=-1)
+        others = np.where(near, np.inf, chi2)
+        second = others.argmin(axis=1)
+        kept[rows, second] |= np.isfinite(others[rows, second])
+        return kept
 
     def _rivals(self, chi2: np.ndarray, parameters: np.ndarray, best: np.ndarray) -> np.ndarray:
         """Whether another start ended elsewhere, almost as well."""
-        place = coordinates.from_parameters(parameters)[..., [coordinates.TEFF, coordinates.LOGG, coordinates.MH]]
+        place = coordinates.from_parameters(parameters)[
+            ..., [coordinates.TEFF, coordinates.LOGG, coordinates.MH]
+        ]
         rows = np.arange(len(chi2))
         apart = np.abs(place - place[rows, best][:, None]).max(axis=-1) > 0.1
         return (apart & (chi2 < chi2[rows, best][:, None] + RIVAL)).any(axis=1)
@@ -240,7 +279,15 @@ class _Batch:
         slopes = coordinates.slopes(place)
         return [
             self._result(
-                star, here, place[star], slopes[star], chi2[star], slope[star], normal[star], converged[star], iterations[star]
+                star,
+                here,
+                place[star],
+                slopes[star],
+                chi2[star],
+                slope[star],
+                normal[star],
+                converged[star],
+                iterations[star],
             )
             for star in rows
         ]
@@ -250,17 +297,28 @@ class _Batch:
         dof = int(used.sum()) - here.columns.shape[1]
         total = np.hypot(self.noise[star], self.model_error[star])
         residual = (self.flux[star] - here.model[star]) / total
-        reach = max(1, round(float(np.median(self.vacuum_aa) / here.parameters[star, coordinates.RESOLUTION] / np.median(np.diff(self.vacuum_aa)))))
+        reach = max(
+            1,
+            round(
+                float(
+                    np.median(self.vacuum_aa)
+                    / here.parameters[star, coordinates.RESOLUTION]
+                    / np.median(np.diff(self.vacuum_aa))
+                )
+            ),
+        )
         inflated = uncertainty.inflation(residual, used, dof, reach)
         by_place = here.columns[star].copy()
         by_place[: len(free)] = slopes[np.ix_(free, free)].T @ by_place[: len(free)]
         information = np.zeros(len(by_place))
         information[: len(free)] = uncertainty.domain_information(self.free)
-        known = uncertainty.prior_information(self.prior, self.free) 
+        known = uncertainty.prior_information(self.prior, self.free)
         information[: len(free)] += (slopes[free, free] ** 2) * known
         weight = np.where(used, 1 / total**2, 0.0)
         edges = uncertainty.band_edges(self.vacuum_aa)
-        full = uncertainty.covariance(by_place, weight, self.noise[star], self.model_error[star], edges, information)
+        full = uncertainty.covariance(
+            by_place, weight, self.noise[star], self.model_error[star], edges, information
+        )
         noise_weight = np.where(used, 1 / self.noise[star] ** 2, 0.0)
         bound = uncertainty.bound((by_place * noise_weight) @ by_place.T)
         covariance_place, bound_place = np.zeros((2, len(PARAMETERS), len(PARAMETERS)))
@@ -269,7 +327,7 @@ class _Batch:
         parameters = here.parameters[star]
         covariance = uncertainty.in_parameters(covariance_place, place, slopes)
         bounds = np.sqrt(np.diag(uncertainty.in_parameters(bound_place, place, slopes)))
-        at_bound, outside = self._bounds(place, slope, normal, inflated)
+        at_bound, outside, shift = self._bounds(place, slope, normal, inflated)
         snr = float(np.median(self.flux[star][used] / self.noise[star][used]))
         reasons = {
             "at_bound": bool(at_bound),
@@ -285,7 +343,13 @@ class _Batch:
             values=parameters,
             covariance=covariance,
             bounds=bounds,
-            intervals=intervals(place, parameters, np.sqrt(np.diag(covariance_place)), covariance),
+            intervals=intervals(
+                place,
+                parameters,
+                slopes,
+                uncertainty.without_ends(covariance_place, self.free, inflated),
+                shift,
+            ),
             inflation=inflated,
             free=tuple(PARAMETERS[index] for index in free),
             continuum=here.continuum[star] * observation.scale,
@@ -301,17 +365,21 @@ class _Batch:
             iterations=int(iterations),
         )
 
-    def _bounds(self, place, slope, normal, inflated) -> tuple[tuple[str, ...], bool]:
-        """Names of the free parameters at a bound, and whether the spectrum asks for more than FAR beyond one."""
-        here = place[list(self.free)]
+    def _bounds(self, place, slope, normal, inflated) -> tuple[tuple[str, ...], bool, np.ndarray]:
+        """Free parameters at a bound, whether one asks for more than FAR beyond it, and by how much each would move."""
+        here, shift = place[list(self.free)], np.zeros(len(PARAMETERS))
         at = (here <= self.low + 1e-9) | (here >= self.high - 1e-9)
+        names = tuple(PARAMETERS[i] for i, bound in zip(self.free, at, strict=True) if bound)
         held = is_held(here[None], slope[None], self.low + 1e-9, self.high - 1e-9)[0]
-        if not held.any():
-            return tuple(PARAMETERS[i] for i, bound in zip(self.free, at, strict=True) if bound), False
-        inverse = uncertainty.bound(normal)
-        pull = np.abs(inverse @ slope) / np.sqrt(np.diag(inverse) * inflated)
-        outside = bool((pull[held] > FAR).any())
-        return tuple(PARAMETERS[i] for i, bound in zip(self.free, at, strict=True) if bound), outside
+        outside = False
+        for index in np.flatnonzero(held):
+            released = ~held
+            released[index] = True
+            variance = uncertainty.bound(normal[np.ix_(released, released)])
+            size = variance[(np.cumsum(released) - 1)[index]][(np.cumsum(released) - 1)[index]]
+            shift[self.free[index]] = size * slope[index]
+            outside |= bool(abs(slope[index]) * np.sqrt(size) > FAR)
+        return names, outside, shift
 
 
 def _robust(values: np.ndarray) -> float:

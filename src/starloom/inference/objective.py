@@ -81,7 +81,11 @@ class Objective:
     def __call__(self, rows: np.ndarray, at: np.ndarray):
         """What ``minimise`` asks for: chi2, half of minus its gradient, and the normal matrix."""
         count = len(self.free)
-        chi2, slope, normal = np.empty(len(rows)), np.empty((len(rows), count)), np.empty((len(rows), count, count))
+        chi2, slope, normal = (
+            np.empty(len(rows)),
+            np.empty((len(rows), count)),
+            np.empty((len(rows), count, count)),
+        )
         for start in range(0, len(rows), PORTION):
             part = slice(start, start + PORTION)
             chi2[part], slope[part], normal[part] = self._portion(rows[part], at[part])
@@ -95,7 +99,11 @@ class Objective:
         columns = here.columns * root[:, None]
         products = columns @ columns.swapaxes(1, 2)
         right = (columns @ residual[..., None])[..., 0]
-        by_free, mixed, linear = products[:, :count, :count], products[:, :count, count:], products[:, count:, count:]
+        by_free, mixed, linear = (
+            products[:, :count, :count],
+            products[:, :count, count:],
+            products[:, count:, count:],
+        )
         normal = by_free - mixed @ np.linalg.solve(linear, mixed.swapaxes(1, 2))
         place = coordinates.from_parameters(here.parameters)
         matrix = coordinates.slopes(place)[:, self.free][:, :, self.free]
@@ -115,7 +123,7 @@ class Objective:
         weight = self.weight[star]
         linear = (self.basis * found[:, :1]).astype(np.float64)
         weighted = linear * weight[:, None]
-        right = (weighted @ self.flux[star][..., None])
+        right = weighted @ self.flux[star][..., None]
         continuum = np.linalg.solve(weighted @ linear.swapaxes(1, 2), right)[..., 0]
         level = (continuum.astype(np.float32) @ self.basis)[:, None]
         columns = np.concatenate([found[:, 1:] * level, linear], axis=1, dtype=np.float64)

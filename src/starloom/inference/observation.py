@@ -61,7 +61,7 @@ def observe(spectrum: Spectrum, settings: Settings) -> Observation:
 
 
 def _range_text(spectrum: Spectrum, inside: int) -> str:
-    low, high = (air_from_vacuum(np.array(KNOWN_AA)) if spectrum.medium == "air" else KNOWN_AA)
+    low, high = air_from_vacuum(np.array(KNOWN_AA)) if spectrum.medium == "air" else KNOWN_AA
     asked = f"wavelength = {spectrum.wavelength[0]:.6g}..{spectrum.wavelength[-1]:.6g} A ({spectrum.medium})"
     return f"{asked}: {inside} pixels in {low:.1f}..{high:.1f} A, which the model knows; {FEWEST} are needed"
 

@@ -1,13 +1,15 @@
 """What a fit found: labels with honest uncertainties, and everything needed to judge them."""
 
 from dataclasses import dataclass, field
+from math import sqrt
 from os import PathLike
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from starloom.inference import coordinates
 from starloom.inference.derivatives import PARAMETERS
-from starloom.labels import DOMAIN, NAMES
+from starloom.labels import DOMAIN, NAMES, lowest_logg
 from starloom.spectrum import Spectrum
 
 FLAGS = {
@@ -124,16 +126,51 @@ class FitResult:
         return f"FitResult({', '.join(texts)}; chi2/dof {self.reduced_chi2:.2f}; {', '.join(self.flags) or 'no flags'})"
 
 
-def intervals(place: np.ndarray, parameters: np.ndarray, deviation: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """68 % intervals ``[7, 2]`` from the deviations in coordinates and the covariance of the parameters.
+def intervals(
+    place: np.ndarray, parameters: np.ndarray, slopes: np.ndarray, covariance: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
+    """68 % intervals ``[7, 2]``, within the domain, from a ``covariance`` of coordinates without the ends' knowledge.
 
-    Symmetric in each parameter, but for v sin i, which is so in its coordinate; cut off at the domain.
+    Each is the shortest of a normal distribution cut off at the ends of the range: symmetric where they are far, and
+    one-sided at an end. Its centre is the value plus ``shift[7]``, by which a coordinate held at an end would leave
+    it. For v sin i that is so in its coordinate, for the others in the parameter itself.
     """
-    half = np.sqrt(np.diag(covariance))
-    ends = np.stack([parameters - half, parameters + half], axis=-1)
+    size = np.sqrt(np.diag(slopes @ covariance @ slopes.T))
+    centre = parameters + np.diag(slopes) * shift
+    low = np.append(DOMAIN.low, -np.inf)
+    low[coordinates.LOGG] = lowest_logg(parameters[coordinates.TEFF], parameters[coordinates.MH])
+    ends = np.stack(_shortest(centre, size, low, np.append(DOMAIN.high, np.inf)), axis=-1)
     index = coordinates.VSINI
+    deviation = sqrt(covariance[index, index])
+    rotation = _shortest(place[[index]] + shift[index], np.array([deviation]), np.zeros(1), np.ones(1))
     moved = np.repeat(place[None], 2, axis=0)
-    moved[:, index] = np.clip(place[index] + np.array([-1, 1]) * deviation[index], 0, 1)
+    moved[:, index] = np.ravel(rotation)
     ends[index] = coordinates.to_parameters(moved)[:, index]
-    ends[: len(NAMES)] = np.clip(ends[: len(NAMES)], DOMAIN.low[:, None], DOMAIN.high[:, None])
-    return ends
+    return np.where((np.diag(covariance) > 0)[:, None], ends, parameters[:, None])
+
+
+def _shortest(centre, size, low, high, share: float = 0.6827) -> tuple[np.ndarray, np.ndarray]:
+    """The shortest intervals that hold ``share`` of normal distributions cut off at ``low`` and ``high``."""
+    size = np.maximum(size, 1e-12)
+    # beyond 30 deviations the tail is an exponential that no float64 distinguishes from the one at 30
+    left, right = np.clip((low - centre) / size, -30, 30), np.clip((high - centre) / size, -30, 30)
+    whole = ndtr(right) - ndtr(left)
+    # in the tails, from the side where nothing cancels
+    whole = np.where(left > 0, ndtr(-left) - ndtr(-right), whole)
+    half = ndtri(0.5 + share * whole / 2)
+    start, end = -half, half
+    at_low = (left > -half) | (left > 0)
+    at_high = ~at_low & (right < half)
+    with np.errstate(invalid="ignore"):
+        end = np.where(
+            at_low,
+            np.where(left > 0, -ndtri(ndtr(-left) - share * whole), ndtri(ndtr(left) + share * whole)),
+            end,
+        )
+        start = np.where(
+            at_high,
+            np.where(right < 0, ndtri(ndtr(right) - share * whole), -ndtri(ndtr(-right) + share * whole)),
+            start,
+        )
+    start, end = np.where(at_low, left, start), np.where(at_high, right, end)
+    return np.maximum(centre + start * size, low), np.minimum(centre + end * size, high)

@@ -38,7 +38,7 @@ class Settings:
     free_resolution: bool = False
     continuum: int = 1
     velocities: tuple[float, float] = (-500.0, 500.0)
-    starts: int = 3
+    starts: int = 5
     windows: tuple[tuple[float, float], ...] = ()
     core_kms: float = 0.0
     floor: float = 0.0
@@ -65,7 +65,9 @@ class Settings:
         low, high = self.velocities
         if not -LARGEST_VELOCITY <= low < high <= LARGEST_VELOCITY:
             limit = number(LARGEST_VELOCITY)
-            raise OutOfRangeError(f"velocities = {low:g}..{high:g} km/s: needs -{limit} <= low < high <= {limit}")
+            raise OutOfRangeError(
+                f"velocities = {low:g}..{high:g} km/s: needs -{limit} <= low < high <= {limit}"
+            )
         for name, low, high in (("continuum", 0, HIGHEST_ORDER), ("starts", 1, 20)):
             if not low <= getattr(self, name) <= high:
                 raise OutOfRangeError(f"{name} = {getattr(self, name)} is outside [{low}, {high}]")

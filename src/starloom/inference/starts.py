@@ -25,9 +25,11 @@ from starloom.labels import DOMAIN, lowest_logg
 from starloom.networks.emulator import Emulator
 
 CELL_KMS = 6.0
+STRIDE = 2  # cells between the velocities that are tried: half a width of the sharpest profile
 TEMPLATES = 2048
-COMPONENTS = 48
-APART = 0.12  # of the box: two starts of a star are at least so different
+SCOUTS = 256  # templates that choose the quarter of all velocities at which the others are compared
+COMPONENTS = 40
+TEFF_BINS = 8  # each start of a star is the best template of another one: two minima differ in Teff
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Templates:
     """Templates on cells uniform in velocity; made by ``templates``.
 
     ``parameters[template, 7]`` (velocity 0); ``flux`` and ``square``: scores[template, component] and the
-    components' transforms [component, frequency] of each.
+    components' transforms [component, frequency], conjugate, of each.
     """
 
     parameters: np.ndarray
@@ -44,6 +46,7 @@ class Templates:
     length: int  # of the transforms
     flux: tuple[np.ndarray, np.ndarray]
     square: tuple[np.ndarray, np.ndarray]
+    teff_bin: np.ndarray
 
 
 @lru_cache(maxsize=8)
@@ -63,9 +66,13 @@ def templates(emulator: Emulator, resolution: float, fixed: tuple[tuple[int, flo
     cells = int(span / CELL_KMS) - 2 * 40  # clear of the ends, which interpolation needs
     origin = KEPT_GRID_AA[0] * np.exp(40 * CELL_KMS / SPEED_OF_LIGHT_KMS)
     grid = origin * np.exp(np.arange(cells) * CELL_KMS / SPEED_OF_LIGHT_KMS)
-    flux = emulator.on(grid).spectrum(parameters[:, : VELOCITY])
+    flux = emulator.on(grid).spectrum(parameters[:, :VELOCITY])
     length = fft.next_fast_len(2 * cells, real=True)
-    return Templates(parameters, origin, cells, length, *(_components(array, length) for array in (flux, flux**2)))
+    parts = (_components(array, length) for array in (flux, flux**2))
+    teff_bin = np.minimum(
+        (coordinates.from_parameters(parameters)[:, TEFF] * TEFF_BINS).astype(int), TEFF_BINS - 1
+    )
+    return Templates(parameters, origin, cells, length, *parts, teff_bin)
 
 
 def _components(array: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +80,7 @@ def _components(array: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]
     draw = np.random.default_rng(3).standard_normal((array.shape[1], COMPONENTS), dtype=np.float32)
     sketch, _ = np.linalg.qr(array @ draw)
     sketch, _ = np.linalg.qr(array @ (array.T @ sketch))
-    return sketch, fft.rfft(sketch.T @ array, n=length, axis=1)
+    return sketch, fft.rfft(sketch.T @ array, n=length, axis=1).conj()
 
 
 def starting_points(
@@ -92,7 +99,7 @@ def starting_points(
     [km/s].
     """
     low, high = (round(float(doppler_shift(v)) / CELL_KMS) for v in velocities)
-    lags = np.arange(low, high + 1)
+    lags = np.arange(low, high + 1, STRIDE)
     cell = np.rint(SPEED_OF_LIGHT_KMS * np.log(vacuum_aa / table.origin_aa) / CELL_KMS).astype(int)
     # pixels that every template covers at every velocity
     inside = (cell >= max(high, 0)) & (cell < table.cells + min(low, 0))
@@ -100,14 +107,24 @@ def starting_points(
     found = np.empty((len(flux), count, len(PARAMETERS)))
     priors = (prior.terms(table.parameters)[0][:, :VELOCITY] ** 2).sum(axis=1)
     for star in range(len(flux)):
-        sums = _cell_sums(cell[inside], table.cells, basis[:, inside], flux[star, inside], weight[star, inside])
-        chi2 = _chi2(table, lags, *sums) + priors[:, None]
-        velocity_at = chi2.argmin(axis=1)
-        best = chi2[np.arange(len(chi2)), velocity_at]
-        chosen = _different(table.parameters, best, count)
+        sums = _cell_sums(
+            cell[inside], table.cells, basis[:, inside], flux[star, inside], weight[star, inside]
+        )
+        chi2, lag = _best_velocities(table, lags, sums)
+        chosen = _different(table.teff_bin, chi2 + priors, count)
         found[star] = table.parameters[chosen]
-        found[star, :, VELOCITY] = lags[velocity_at[chosen]] * CELL_KMS
+        found[star, :, VELOCITY] = lag[chosen] * CELL_KMS
     return found
+
+
+def _best_velocities(table: Templates, lags: np.ndarray, sums) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest chi2 of each template, and at which lag it is."""
+    products = _products(table, lags, *sums[:2])
+    scouted = _chi2(table, slice(SCOUTS), products, sums[2]).min(axis=0)
+    likely = np.argsort(scouted)[: max(1, -(-lags.size // 4))]
+    chi2 = _chi2(table, slice(None), [[p[:, likely] for p in part] for part in products], sums[2])
+    best = chi2.argmin(axis=1)
+    return chi2[np.arange(len(chi2)), best], lags[likely][best]
 
 
 def _cell_sums(cell, cells, basis, flux, weight):
@@ -121,34 +138,34 @@ def _cell_sums(cell, cells, basis, flux, weight):
     return linear, square, float((weight * flux**2).sum())
 
 
-def _chi2(table: Templates, lags: np.ndarray, linear, square, total) -> np.ndarray:
-    """chi2 ``[template, lag]``."""
-    count = len(linear)
-    right = [_correlation(table.flux, table.length, values, lags) for values in linear]
-    left = {(k, m): _correlation(table.square, table.length, square[k, m], lags) for k in range(count) for m in range(k + 1)}
-    if count == 1:
-        return total - right[0] ** 2 / np.maximum(left[0, 0], 1e-30)
-    determinant = np.maximum(left[0, 0] * left[1, 1] - left[1, 0] ** 2, 1e-30)
-    gained = right[0] ** 2 * left[1, 1] - 2 * right[0] * right[1] * left[1, 0] + right[1] ** 2 * left[0, 0]
+def _products(table: Templates, lags: np.ndarray, linear: np.ndarray, square: np.ndarray):
+    """Correlations ``[component, lag]`` of the sums with the components of the templates and of their squares."""
+    lower = np.tril_indices(len(linear))
+    return [
+        [_correlation(transforms, table.length, values, lags) for values in sums]
+        for (_, transforms), sums in ((table.flux, linear), (table.square, square[lower]))
+    ]
+
+
+def _correlation(transforms: np.ndarray, length: int, values: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Sum over cells of ``values`` times each component moved by each lag."""
+    return fft.irfft(fft.rfft(values.astype(np.float32), n=length) * transforms, n=length, axis=1)[:, lags]
+
+
+def _chi2(table: Templates, part: slice, products, total: float) -> np.ndarray:
+    """chi2 ``[template, lag]`` with the best scale and slope."""
+    right = [table.flux[0][part] @ p for p in products[0]]
+    left = [table.square[0][part] @ p for p in products[1]]
+    if len(right) == 1:
+        return total - right[0] ** 2 / np.maximum(left[0], 1e-30)
+    determinant = np.maximum(left[0] * left[2] - left[1] ** 2, 1e-30)
+    gained = right[0] ** 2 * left[2] - 2 * right[0] * right[1] * left[1] + right[1] ** 2 * left[0]
     return total - gained / determinant
 
 
-def _correlation(parts, length: int, values: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Sum over cells of ``values`` times each template moved by each lag: ``[template, lag]``."""
-    scores, transforms = parts
-    products = fft.irfft(fft.rfft(values.astype(np.float32), n=length) * transforms.conj(), n=length, axis=1)
-    return scores @ products[:, lags]
-
-
-def _different(parameters: np.ndarray, chi2: np.ndarray, count: int) -> np.ndarray:
-    """The best template, then the best of those that are APART from it, and so on."""
-    place = coordinates.from_parameters(parameters)[:, [TEFF, LOGG, MH, VSINI]]
-    allowed = np.ones(len(chi2), bool)
-    chosen = []
-    for _ in range(count):
-        best = int(np.where(allowed, chi2, np.inf).argmin())
-        chosen.append(best)
-        near = np.abs(place - place[best]).max(axis=1) < APART
-        if (allowed & ~near).any():
-            allowed &= ~near
-    return np.array(chosen)
+def _different(group: np.ndarray, chi2: np.ndarray, count: int) -> np.ndarray:
+    """The best template of each group, best first; then, where groups are fewer, the next best of all."""
+    order = np.argsort(chi2)
+    first = order[np.sort(np.unique(group[order], return_index=True)[1])]
+    rest = order[~np.isin(order, first)]
+    return np.concatenate([first, rest])[:count]

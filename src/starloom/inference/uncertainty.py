@@ -33,7 +33,12 @@ def band_edges(vacuum_aa: np.ndarray) -> np.ndarray:
 
 
 def covariance(
-    columns: np.ndarray, weight: np.ndarray, noise: np.ndarray, model_error: np.ndarray, edges: np.ndarray, information
+    columns: np.ndarray,
+    weight: np.ndarray,
+    noise: np.ndarray,
+    model_error: np.ndarray,
+    edges: np.ndarray,
+    information,
 ) -> np.ndarray:
     """Covariance ``[p, p]`` of the columns' parameters.
 
@@ -52,6 +57,16 @@ def covariance(
 def domain_information(free: tuple[int, ...]) -> np.ndarray:
     """What the ends of the ranges tell of the free coordinates: 12 / range^2, that of a uniform distribution."""
     return np.array([0.0 if index == coordinates.VELOCITY else 12.0 for index in free])
+
+
+def without_ends(matrix: np.ndarray, free: tuple[int, ...], inflated: float) -> np.ndarray:
+    """A covariance ``[7, 7]`` of coordinates where each variance is as it were without that coordinate's own ends."""
+    known = np.zeros(len(matrix))
+    known[list(free)] = domain_information(free)
+    # of a normal matrix with 12 added to one diagonal element: Sherman & Morrison (1950)
+    left = np.maximum(1 - np.diag(matrix) * known / inflated, 1e-4)
+    scale = 1 / np.sqrt(left)
+    return matrix * scale * scale[:, None]
 
 
 def prior_information(prior: Prior, free: tuple[int, ...]) -> np.ndarray:
