@@ -270,6 +270,7 @@ def test_plain_text(tmp_path, header, delimiter, unit):
 
 @pytest.mark.parametrize(("unit", "factor"), [("nm", 10), ("um", 1e4), ("Angstrom", 1)])
 @pytest.mark.parametrize("suffix", [".fits", ".ecsv", ".vot"])
+@pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated in the VOUnit standard")
 def test_units_of_columns(tmp_path, unit, factor, suffix):
     made = Table({"WAVE": rows()[:, 0] / factor, "FLUX": rows()[:, 1]})
     made["WAVE"].unit, made["FLUX"].unit = unit, "Jy"

@@ -60,7 +60,7 @@ def mean_spectra(path: Path, columns: Columns) -> Iterator[tuple[str, Callable[[
             yield _text(cell), partial(_from_arrays, path, columns, row)
         return
     if source is None:
-        yield "", partial(_from_rows, path, columns, None)
+        yield _about(path, columns, None).get("source_id", ""), partial(_from_rows, path, columns, None)
         return
     ids = np.asarray([_text(cell) for cell in columns.cells[source]])
     starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ids)]
