@@ -1,0 +1,1 @@
+"""Labels from spectra: what they are, and how well they can be known."""
