@@ -52,7 +52,7 @@ def generate(
     given = {name: value for name, value in values.items() if value is not None}
     view = {"medium": medium.value, "radial_velocity": rv, "outside": "clip" if clip else "error"}
     if grid:
-        view["wavelength_aa"] = _wavelengths(grid)
+        view["wavelength_aa"] = wavelengths(grid)
     if output is None and (table is not None or plot is None):
         raise ConfigError("nowhere to write to: give -o FILE" + ("" if table else " or --plot FILE"))
     _check_free(output, plot, overwrite)
@@ -136,7 +136,7 @@ def _check_free(output: Path | None, plot: Path | None, overwrite: bool) -> None
         raise ConfigError(f"{path} exists: --overwrite replaces it")
 
 
-def _wavelengths(text: str):
+def wavelengths(text: str, option: str = "--grid"):
     """LOW:HIGH:STEP as wavelengths, both ends included."""
     import numpy as np
 
@@ -145,9 +145,11 @@ def _wavelengths(text: str):
     try:
         low, high, step = (float(word) for word in text.split(":"))
     except ValueError as error:
-        raise ConfigError(f"--grid {text}: expected LOW:HIGH:STEP in Angstrom") from error
+        raise ConfigError(f"{option} {text}: expected LOW:HIGH:STEP in Angstrom") from error
     if not (0 < low < high < np.inf and 0 < step < np.inf and (high - low) / step < 1e6):
-        raise ConfigError(f"--grid {text}: needs 0 < LOW < HIGH and a STEP that makes fewer than 1e6 points")
+        raise ConfigError(
+            f"{option} {text}: needs 0 < LOW < HIGH and a STEP that makes fewer than 1e6 points"
+        )
     return low + step * np.arange(round((high - low) / step + 1e-9, 6) // 1 + 1)
 
 

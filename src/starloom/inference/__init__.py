@@ -1,4 +1,4 @@
-"""Labels of observed spectra: fits, their uncertainties, and posteriors."""
+"""Labels from spectra: what they are, and how well they can be known."""
 
 from starloom.inference.fitting import Failure, fit, fit_each
 from starloom.inference.result import FLAGS, FitResult
