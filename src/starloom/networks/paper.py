@@ -10,7 +10,7 @@ import numpy as np
 
 from starloom.labels import DOMAIN, NAMES
 from starloom.networks.basis import Basis
-from starloom.networks.forward import Network, affine, dense_layers
+from starloom.networks.forward import Network, Reciprocal, affine, dense_layers
 from starloom.networks.weights import Header, Model, Points, label_ranges
 from starloom.wavelength import PAPER_GRID_AA
 
@@ -99,11 +99,18 @@ class Estimator:
         return network.then(unscaling(np.array([middle]), np.array([half])))
 
 
-def label_scaling(names=NAMES) -> Network:
-    """Fixed network: the labels ``names`` to [-1, 1] over their ranges."""
+def label_scaling(names=NAMES, reciprocal: bool = False) -> Network:
+    """Fixed network: the labels ``names`` to [-1, 1] over their ranges.
+
+    ``reciprocal``: followed by one over the first of them (Teff), to [-1, 1] as well.
+    """
     index = [NAMES.index(name) for name in names]
     low, high = DOMAIN.low[index], DOMAIN.high[index]
-    return affine((low + high) / 2, 2 / (high - low))
+    if not reciprocal:
+        return affine((low + high) / 2, 2 / (high - low))
+    low, high = np.append(low, 1 / high[0]), np.append(high, 1 / low[0])
+    inverse = Network((Reciprocal(len(index)),), ({},))
+    return inverse.then(affine((low + high) / 2, 2 / (high - low)))
 
 
 def standard(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
