@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, forecast, generation, installation, synthesis, training
+from starloom.cli import database, demo, domain, fitting, forecast, generation, installation, synthesis, training
 from starloom.errors import StarloomError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command("info")(installation.info)
 app.command("synthesize")(synthesis.synthesize)
 app.command("demo")(demo.demo)
 app.command("generate")(generation.generate)
+app.command("fit")(fitting.fit)
 app.command("forecast")(forecast.forecast)
 app.command("models")(generation.models)
 app.command("evaluate")(generation.evaluate)

@@ -17,7 +17,7 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
 from starloom.labels import NAMES
 from starloom.networks.emulator import INTRINSIC, RESOLUTION, VSINI, Emulator, RotationTable
-from starloom.networks.forward import ACTIVATIONS, Affine, Dense, Network
+from starloom.networks.forward import ACTIVATIONS, Affine, Dense, Dropout, Network, Reciprocal
 
 PARAMETERS = (*NAMES, "velocity")
 VELOCITY = PARAMETERS.index("velocity")
@@ -58,6 +58,13 @@ def network_derivatives(network: Network, inputs: np.ndarray) -> np.ndarray:
             x *= parameters["scale"]
         elif isinstance(layer, Dense):
             x = _through(layer, parameters, x)
+        elif isinstance(layer, Reciprocal):
+            inverse = 1 / x[:, :1, layer.component, None]
+            added = x[..., layer.component, None] * -(inverse**2)
+            added[:, :1] = inverse
+            x = np.concatenate([x, added], axis=-1)
+        elif not isinstance(layer, Dropout):
+            raise ConfigError(f"the derivatives of a layer {type(layer).__name__} are not known")
     return x
 
 

@@ -363,6 +363,7 @@ class _Batch:
             flags=tuple(name for name, true in reasons.items() if true),
             at_bound=at_bound,
             iterations=int(iterations),
+            settings={"model": self.generator.name, **self.settings.about},
         )
 
     def _bounds(self, place, slope, normal, inflated) -> tuple[tuple[str, ...], bool, np.ndarray]:
@@ -378,7 +379,9 @@ class _Batch:
             variance = uncertainty.bound(normal[np.ix_(released, released)])
             size = variance[(np.cumsum(released) - 1)[index]][(np.cumsum(released) - 1)[index]]
             shift[self.free[index]] = size * slope[index]
-            outside |= bool(abs(slope[index]) * np.sqrt(size) > FAR)
+            # lines sharper than the instrument's, or than thermal ones, are no sign of another kind of star
+            telling = here[index] > 0.5 or self.free[index] in (coordinates.TEFF, coordinates.LOGG, coordinates.MH)
+            outside |= telling and bool(abs(slope[index]) * np.sqrt(size) > FAR)
         return names, outside, shift
 
 

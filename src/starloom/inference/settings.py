@@ -1,8 +1,9 @@
 """What is asked of a fit: which labels are free, what is known beforehand, and what is not looked at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -80,11 +81,26 @@ class Settings:
             if not 0 < low < high < np.inf:
                 raise ConfigError(f"window {low:g}..{high:g} A: needs 0 < low < high")
 
+    def __reduce__(self):
+        # a read-only mapping cannot be pickled; the constructor makes it again
+        return _rebuild, ({item.name: getattr(self, item.name) for item in fields(self)} | self._mappings,)
+
+    @property
+    def _mappings(self) -> dict[str, dict]:
+        return {"fixed": dict(self.fixed), "priors": dict(self.priors)}
+
     @property
     def free(self) -> tuple[int, ...]:
         """Indices of the PARAMETERS that are fitted."""
         held = {*self.fixed} | (set() if self.free_resolution else {"resolution"})
         return tuple(index for index, name in enumerate(PARAMETERS) if name not in held)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The settings as JSON holds them."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values |= self._mappings | {"priors": {name: list(pair) for name, pair in self.priors.items()}}
+        return values | {"velocities": list(self.velocities), "windows": [list(w) for w in self.windows]}
 
     @property
     def prior(self) -> Prior:
@@ -93,6 +109,10 @@ class Settings:
         for name, values in self.priors.items():
             mean[PARAMETERS.index(name)], deviation[PARAMETERS.index(name)] = values
         return Prior(mean, deviation)
+
+
+def _rebuild(options: dict) -> Settings:
+    return Settings(**options)
 
 
 def _check(name: str, value: float) -> None:
