@@ -1,9 +1,10 @@
 """Labels found again from synthesised (not generated) noisy spectra: scatter, bias, coverage, failures.
 
 Spectra of a store are rotated, moved, seen at a resolution in the Gaia RVS range, tilted and given noise;
-then fitted. Printed for each label: the scatter over the Cramer-Rao bound and the median bias in bounds, where
-the bound is small against the label's range; the share of 68 % intervals that hold the truth; and the failures.
-With ``--estimator`` the networks of the paper's table 4 are given the same stars next to the fit.
+then fitted. Printed for each label: the scatter over the Cramer-Rao bound and the median bias in bounds,
+where the bound is small against the label's range; the share of 68 % intervals that hold the truth; and
+the failures. With ``--estimator`` the networks of the paper's table 4 are given the same stars next to
+the fit.
 
     python benchmarks/compare_fits.py STORE [--stars 2000] [--estimator WEIGHTS] [--model default]
 """
@@ -123,7 +124,7 @@ def print_rows(fits: Fits, chosen: np.ndarray, title: str) -> None:
     """A line for each label: scatter over bound and bias where the bound is small, and coverage."""
     print(f"\n{title}: {chosen.sum()} stars")
     print(
-        f"{'':10}{'small':>7}{'scatter/bound':>15}{'bias/error':>12}{'holds truth':>13}{'all':>8}{'median bound':>14}"
+        f"{'':10}{'small':>7}{'scatter/bound':>15}{'bias/error':>12}{'holds truth':>13}{'all':>8}{'bound':>10}"
     )
     for name in SHOWN:
         column = fits.column(name)
@@ -137,7 +138,7 @@ def print_rows(fits: Fits, chosen: np.ndarray, title: str) -> None:
         bias = np.median((off / fits.errors[:, column])[small])
         bound = np.median(fits.bounds[small, column])
         shares = f"{holds[small].mean():13.1%}{holds[chosen].mean():8.1%}"
-        print(f"{name:10}{small.sum():7}{scatter:15.2f}{bias:+12.3f}{shares}{bound:14.3g}")
+        print(f"{name:10}{small.sum():7}{scatter:15.2f}{bias:+12.3f}{shares}{bound:10.3g}")
 
 
 def failures(fits: Fits) -> np.ndarray:
@@ -170,15 +171,16 @@ def print_failures(path: Path, fits: Fits, model: str, settings: Settings) -> No
             if name in SHOWN
         )
         print(
-            f"  star {fits.index[row]}, S/N {fits.snr[row]}: {names}; {cause}; flags: {fits.flags[row] or 'none'}"
+            f"  star {fits.index[row]}, S/N {fits.snr[row]}: {names}; {cause}; {fits.flags[row] or 'no flags'}"
         )
 
 
 def print_networks(path: Path, weights: str, fits: Fits) -> None:
     """Root mean square and 68 % differences of the networks of table 4 next to those of the fit, by S/N.
 
-    The networks need the paper's 4000 points at rest, over a continuum that is known: they are given that, with
-    noise of the same S/N, while the fit finds velocity and continuum itself in a range of 2401 points.
+    The networks need the paper's 4000 points at rest, over a continuum that is known: they are given
+    that, with noise of the same S/N, while the fit finds velocity and continuum itself in a range of 2401
+    points.
     """
     model, store = load(weights), open_store(path)
     finish = finish_onto(vacuum_from_air(PAPER_GRID_AA))
@@ -220,9 +222,7 @@ def main() -> None:
     start, processor = time.perf_counter(), time.process_time()
     fits = together(list(processes(arguments.workers)(task, parts)))
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    print(
-        f"{len(fits.index)} stars in {seconds:.0f} s, making them included ({processor:.0f} s of this process)"
-    )
+    print(f"{len(fits.index)} stars in {seconds:.0f} s, with making them ({processor:.0f} s of this process)")
     if arguments.save:
         np.savez(arguments.save, **{field.name: getattr(fits, field.name) for field in fields(Fits)})
     everything = np.ones(len(fits.index), bool)

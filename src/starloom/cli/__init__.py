@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, fitting, forecast, generation, installation, synthesis, training
+from starloom.cli import (
+    database,
+    demo,
+    domain,
+    fitting,
+    forecast,
+    generation,
+    installation,
+    synthesis,
+    training,
+)
 from starloom.errors import StarloomError
 
 app = typer.Typer(

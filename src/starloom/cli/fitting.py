@@ -23,28 +23,42 @@ class Frame(StrEnum):
 
 
 def fit(
-    star: Annotated[Path | None, typer.Argument(help="Observed spectrum: FITS, VOTable, ECSV, CSV, text.")] = None,
+    star: Annotated[
+        Path | None, typer.Argument(help="Observed spectrum: FITS, VOTable, ECSV, CSV, text.")
+    ] = None,
     listed: Annotated[
         Path | None, typer.Option("--from", help="Text file with the path of a spectrum in each line.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Best model (.fits, .ecsv, .csv); with --from the table of results."),
+        typer.Option(
+            "--output", "-o", help="Best model (.fits, .ecsv, .csv); with --from the table of results."
+        ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
-    resolution: Annotated[float | None, typer.Option(help="Resolving power, where the file lacks it.")] = None,
-    free_resolution: Annotated[bool, typer.Option("--free-resolution", help="Fit the resolution too.")] = False,
+    resolution: Annotated[
+        float | None, typer.Option(help="Resolving power, where the file lacks it.")
+    ] = None,
+    free_resolution: Annotated[
+        bool, typer.Option("--free-resolution", help="Fit the resolution too.")
+    ] = False,
     fix: Annotated[Repeated, typer.Option(help="NAME=VALUE to hold, e.g. logg=4.44; repeatable.")] = None,
     prior: Annotated[Repeated, typer.Option(help="NAME=MEAN:SIGMA known beforehand; repeatable.")] = None,
     continuum: Annotated[int, typer.Option(help="Order of the continuum's polynomial.")] = 1,
     velocities: Annotated[str, typer.Option(help="Velocities searched, LOW:HIGH [km/s].")] = "-500:500",
-    mask: Annotated[Repeated, typer.Option(help="LOW:HIGH [A] not to be used, as observed; repeatable.")] = None,
+    mask: Annotated[
+        Repeated, typer.Option(help="LOW:HIGH [A] not to be used, as observed; repeatable.")
+    ] = None,
     core: Annotated[
         float | None, typer.Option(help="Half width left out around the Ca II line centres [km/s]; 0: none.")
     ] = None,
     floor: Annotated[float, typer.Option(help="Error to add in quadrature, in units of the flux.")] = 0.0,
-    snr: Annotated[float | None, typer.Option(help="Signal-to-noise ratio of a spectrum without errors.")] = None,
-    medium: Annotated[Medium | None, typer.Option(help="Of the wavelengths, where the file lacks it.")] = None,
+    snr: Annotated[
+        float | None, typer.Option(help="Signal-to-noise ratio of a spectrum without errors.")
+    ] = None,
+    medium: Annotated[
+        Medium | None, typer.Option(help="Of the wavelengths, where the file lacks it.")
+    ] = None,
     frame: Annotated[Frame | None, typer.Option(help="Of the wavelengths, where the file lacks it.")] = None,
     unit: Annotated[str | None, typer.Option(help="Of the wavelengths (Angstrom, nm, um).")] = None,
     source: Annotated[str | None, typer.Option(help="One of many spectra in the file.")] = None,
@@ -87,8 +101,8 @@ def fit(
 
 
 def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -> None:
-    from starloom.inference import fit as fitted
     from starloom.inference import figure
+    from starloom.inference import fit as fitted
     from starloom.io import read_observed
     from starloom.networks.generator import Generator
 

@@ -57,8 +57,8 @@ def to_parameters(place: np.ndarray) -> np.ndarray:
 def slopes(place: np.ndarray) -> np.ndarray:
     """Derivatives of the parameters by the coordinates: ``[..., 7 (parameter), 7 (coordinate)]``.
 
-    That of v sin i, infinite at 0, is taken at SLOWEST or above, like the spectrum's derivative by v sin i, so
-    that their product is right.
+    That of v sin i, infinite at 0, is taken at SLOWEST or above, like the spectrum's derivative by v sin
+    i, so that their product is right.
     """
     parameters = to_parameters(place)
     matrix = np.zeros((*place.shape, len(PARAMETERS)))

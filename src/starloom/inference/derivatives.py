@@ -1,9 +1,10 @@
 """The emulator's flux with its derivatives by labels and velocity, in closed form, on NumPy alone.
 
-The derivatives are taken where they are cheap: by the four intrinsic labels in the network (forward mode, four
-directions beside the value), by v sin i, resolution and velocity in the transfer that multiplies the Fourier
-modes. Value and derivatives then share one inverse transform and one interpolation. The same numbers as
-``Generator.jacobian`` without compiling anything: half a millisecond of one core for a spectrum.
+The derivatives are taken where they are cheap: by the four intrinsic labels in the network (forward mode,
+four directions beside the value), by v sin i, resolution and velocity in the transfer that multiplies the
+Fourier modes. Value and derivatives then share one inverse transform and one interpolation. The same
+numbers as ``Generator.jacobian`` without compiling anything: half a millisecond of one core for a
+spectrum.
 """
 
 from collections.abc import Callable
@@ -47,7 +48,7 @@ SLOPES: dict[str, Callable] = {
 
 
 def network_derivatives(network: Network, inputs: np.ndarray) -> np.ndarray:
-    """Outputs, then their derivatives by each input: ``[row, 1 + input, output]`` for ``inputs[row, input]``."""
+    """Outputs and their derivatives by each of ``inputs[row, input]``: ``[row, 1 + input, output]``."""
     rows, count = inputs.shape
     x = np.zeros((rows, 1 + count, count), network.precision)
     x[:, 0] = inputs
@@ -99,8 +100,8 @@ class Derivatives:
     def __call__(self, labels: np.ndarray, velocity: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
         """``float32[row, 1 + wanted, wavelength]`` for ``labels[row, 6]`` and ``velocity[row]`` [km/s].
 
-        ``wanted`` are indices of PARAMETERS; labels are not checked. Derivatives are per unit of each; that by
-        v sin i is the one at SLOWEST where v sin i is below it.
+        ``wanted`` are indices of PARAMETERS; labels are not checked. Derivatives are per unit of each;
+        that by v sin i is the one at SLOWEST where v sin i is below it.
         """
         modes = self._modes(labels, any(index in INTRINSIC for index in wanted))
         rotation, instrument, phase = self._transfer(labels, velocity)

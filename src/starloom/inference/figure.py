@@ -20,7 +20,13 @@ def draw(result: FitResult, path: str | PathLike) -> None:
     """Draw a fit (.png, .pdf, .svg); ConfigError for a format that matplotlib does not write."""
     plt = pyplot()
     figure, axes = plt.subplots(
-        2, 2, figsize=(13, 6), sharex="col", layout="constrained", height_ratios=(2.6, 1), width_ratios=(3.3, 1)
+        2,
+        2,
+        figsize=(13, 6),
+        sharex="col",
+        layout="constrained",
+        height_ratios=(2.6, 1),
+        width_ratios=(3.3, 1),
     )
     _spectrum(axes[0, 0], result)
     _residuals(axes[1, 0], result)
@@ -95,5 +101,10 @@ def _left_out(axes, wavelength: np.ndarray, used: np.ndarray) -> None:
         step = np.median(np.diff(wavelength)) / 2
         label = "left out" if number == 0 else None
         axes.axvspan(
-            wavelength[first] - step, wavelength[end - 1] + step, color="tab:blue", alpha=0.18, linewidth=0, label=label
+            wavelength[first] - step,
+            wavelength[end - 1] + step,
+            color="tab:blue",
+            alpha=0.18,
+            linewidth=0,
+            label=label,
         )

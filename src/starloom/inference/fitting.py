@@ -1,7 +1,7 @@
 """Fits of observed spectra, one or a batch at common wavelengths."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import StarloomError
-from starloom.inference import coordinates, starts, uncertainty
+from starloom.inference import coordinates, starts
 from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives
-from starloom.inference.minimise import Minimum, is_held, minimise
+from starloom.inference.minimise import Minimum, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import Observation, observe
-from starloom.inference.result import FitResult, intervals
+from starloom.inference.result import FLAGS, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
+from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
 from starloom.labels import DOMAIN, NAMES
 from starloom.networks.emulator import Emulator
 from starloom.networks.generator import Generator
@@ -29,7 +30,6 @@ ROUNDS = 4  # of weights and rejected pixels after the first fit
 LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
 LOW_SNR = 10.0
 BAD_CHI2 = 1.5
-FAR = 3.0  # standard deviations beyond a bound at which the domain is said to be left
 RIVAL = 9.0  # difference of chi2 below which another minimum is a rival
 TABLE_RESOLUTIONS = (5000.0, 6000.0, 7500.0, 9500.0, 11500.0, 14500.0)
 
@@ -46,7 +46,8 @@ def fit(
 ) -> FitResult:
     """Labels, radial velocity and continuum of one observed spectrum.
 
-    ``options`` are fields of ``Settings``. Raises ConfigError or OutOfRangeError where the spectrum cannot be fitted.
+    ``options`` are fields of ``Settings``. Raises ConfigError or OutOfRangeError where the spectrum
+    cannot be fitted.
     """
     settings = replace(settings or Settings(), **options)
     generator = generator or _default()
@@ -59,7 +60,7 @@ def fit_each(
     settings: Settings | None = None,
     **options,
 ) -> Iterator[FitResult | Failure]:
-    """Fits of many spectra, in their order; one that cannot be fitted is a ``Failure`` and the others are done.
+    """Fits of many spectra, in their order; what cannot be fitted is a ``Failure``, and the others are done.
 
     Neighbours at the same wavelengths are fitted together, which is several times faster.
     """
@@ -172,7 +173,7 @@ class _Batch:
         return found
 
     def _leave_out(self, begin: np.ndarray) -> None:
-        """Leave out what the model does not know at the velocities of the starts, and the Ca II cores if asked."""
+        """Leave out what the model does not know at the starts' velocities, and the Ca II cores if asked."""
         velocity = begin[..., VELOCITY]
         reach = np.broadcast_to(
             [DOMAIN.high[coordinates.VSINI], DOMAIN.low[coordinates.RESOLUTION]], (len(begin), 2)
@@ -210,7 +211,7 @@ class _Batch:
         return found, objective.parameters(np.arange(len(begin)), found.at)
 
     def _from_starts(self, begin: np.ndarray) -> tuple[Minimum, np.ndarray]:
-        """A minimum for each start, and its PARAMETERS ``[star, start, 7]``; only the promising ones to the end."""
+        """A minimum for each start, its PARAMETERS ``[star, start, 7]``; only promising ones to the end."""
         stars, count = begin.shape[:2]
         owner = np.repeat(np.arange(stars), count)
         found, parameters = self._minimised(owner, begin.reshape(-1, len(PARAMETERS)), FIRST_ITERATIONS)
@@ -273,116 +274,68 @@ class _Batch:
     def _all_results(self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray) -> list[FitResult]:
         rows = np.arange(len(at))
         objective = self._objective(rows, at)
-        place = coordinates.from_parameters(at)
-        chi2, slope, normal = objective(rows, place[:, self.free])
-        here = objective.linearised(rows, place[:, self.free])
-        slopes = coordinates.slopes(place)
-        return [
-            self._result(
-                star,
-                here,
-                place[star],
-                slopes[star],
-                chi2[star],
-                slope[star],
-                normal[star],
-                converged[star],
-                iterations[star],
-            )
-            for star in rows
-        ]
+        place = coordinates.from_parameters(at)[:, self.free]
+        chi2, slope, normal = objective(rows, place)
+        here = objective.linearised(rows, place)
+        results = []
+        for star in rows:
+            bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, self.low, self.high)
+            state = {
+                "outside_domain": bounds.outside,
+                "not_converged": not converged[star],
+                "ambiguous": self.ambiguous[star],
+                "error_estimated": self.estimated[star],
+            }
+            about = {"iterations": int(iterations[star]), "at_bound": bounds.names}
+            results.append(self._result(star, here, float(chi2[star]), bounds.shift, state, about))
+        return results
 
-    def _result(self, star, here, place, slopes, chi2, slope, normal, converged, iterations) -> FitResult:
-        observation, used, free = self.observations[star], self.good[star], list(self.free)
+    def _result(
+        self, star: int, here: Linearised, chi2: float, shift: np.ndarray, state: dict, about: dict
+    ) -> FitResult:
+        observation, used, noise = self.observations[star], self.good[star], self.noise[star]
         dof = int(used.sum()) - here.columns.shape[1]
-        total = np.hypot(self.noise[star], self.model_error[star])
-        residual = (self.flux[star] - here.model[star]) / total
-        reach = max(
-            1,
-            round(
-                float(
-                    np.median(self.vacuum_aa)
-                    / here.parameters[star, coordinates.RESOLUTION]
-                    / np.median(np.diff(self.vacuum_aa))
-                )
+        known = uncertain(
+            Neighbourhood(
+                here.parameters[star],
+                here.columns[star],
+                self.flux[star] - here.model[star],
+                used,
+                noise,
+                self.model_error[star],
+                self.vacuum_aa,
+                self.free,
+                self.prior,
+                dof,
             ),
+            shift,
         )
-        inflated = uncertainty.inflation(residual, used, dof, reach)
-        by_place = here.columns[star].copy()
-        by_place[: len(free)] = slopes[np.ix_(free, free)].T @ by_place[: len(free)]
-        information = np.zeros(len(by_place))
-        information[: len(free)] = uncertainty.domain_information(self.free)
-        known = uncertainty.prior_information(self.prior, self.free)
-        information[: len(free)] += (slopes[free, free] ** 2) * known
-        weight = np.where(used, 1 / total**2, 0.0)
-        edges = uncertainty.band_edges(self.vacuum_aa)
-        full = uncertainty.covariance(
-            by_place, weight, self.noise[star], self.model_error[star], edges, information
-        )
-        noise_weight = np.where(used, 1 / self.noise[star] ** 2, 0.0)
-        bound = uncertainty.bound((by_place * noise_weight) @ by_place.T)
-        covariance_place, bound_place = np.zeros((2, len(PARAMETERS), len(PARAMETERS)))
-        covariance_place[np.ix_(free, free)] = full[: len(free), : len(free)] * inflated
-        bound_place[np.ix_(free, free)] = bound[: len(free), : len(free)]
-        parameters = here.parameters[star]
-        covariance = uncertainty.in_parameters(covariance_place, place, slopes)
-        bounds = np.sqrt(np.diag(uncertainty.in_parameters(bound_place, place, slopes)))
-        at_bound, outside, shift = self._bounds(place, slope, normal, inflated)
-        snr = float(np.median(self.flux[star][used] / self.noise[star][used]))
-        reasons = {
-            "at_bound": bool(at_bound),
-            "outside_domain": outside,
+        snr = float(np.median(self.flux[star][used] / noise[used]))
+        state |= {
+            "at_bound": bool(about["at_bound"]),
             "bad_fit": chi2 / dof > BAD_CHI2,
             "low_snr": snr < LOW_SNR,
-            "not_converged": not converged,
-            "ambiguous": self.ambiguous[star],
-            "error_estimated": self.estimated[star],
         }
         return FitResult(
             spectrum=observation.spectrum,
-            values=parameters,
-            covariance=covariance,
-            bounds=bounds,
-            intervals=intervals(
-                place,
-                parameters,
-                slopes,
-                uncertainty.without_ends(covariance_place, self.free, inflated),
-                shift,
-            ),
-            inflation=inflated,
-            free=tuple(PARAMETERS[index] for index in free),
+            values=here.parameters[star],
+            covariance=known.covariance,
+            bounds=known.bounds,
+            intervals=known.intervals,
+            inflation=known.inflation,
+            free=tuple(PARAMETERS[index] for index in self.free),
             continuum=here.continuum[star] * observation.scale,
-            chi2=float(chi2),
+            chi2=chi2,
             dof=dof,
             snr=snr,
             pixels=observation.pixels,
             model=here.model[star] * observation.scale,
-            error=total * observation.scale,
+            error=np.hypot(noise, self.model_error[star]) * observation.scale,
             used=used,
-            flags=tuple(name for name, true in reasons.items() if true),
-            at_bound=at_bound,
-            iterations=int(iterations),
+            flags=tuple(name for name in FLAGS if state[name]),
             settings={"model": self.generator.name, **self.settings.about},
+            **about,
         )
-
-    def _bounds(self, place, slope, normal, inflated) -> tuple[tuple[str, ...], bool, np.ndarray]:
-        """Free parameters at a bound, whether one asks for more than FAR beyond it, and by how much each would move."""
-        here, shift = place[list(self.free)], np.zeros(len(PARAMETERS))
-        at = (here <= self.low + 1e-9) | (here >= self.high - 1e-9)
-        names = tuple(PARAMETERS[i] for i, bound in zip(self.free, at, strict=True) if bound)
-        held = is_held(here[None], slope[None], self.low + 1e-9, self.high - 1e-9)[0]
-        outside = False
-        for index in np.flatnonzero(held):
-            released = ~held
-            released[index] = True
-            variance = uncertainty.bound(normal[np.ix_(released, released)])
-            size = variance[(np.cumsum(released) - 1)[index]][(np.cumsum(released) - 1)[index]]
-            shift[self.free[index]] = size * slope[index]
-            # lines sharper than the instrument's, or than thermal ones, are no sign of another kind of star
-            telling = here[index] > 0.5 or self.free[index] in (coordinates.TEFF, coordinates.LOGG, coordinates.MH)
-            outside |= telling and bool(abs(slope[index]) * np.sqrt(size) > FAR)
-        return names, outside, shift
 
 
 def _robust(values: np.ndarray) -> float:

@@ -18,7 +18,7 @@ LONGEST_STEP = 0.25  # in parameters whose range is about 1
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """Where the iteration ended: ``at`` [row, p], ``chi2``, ``converged`` and the number of ``iterations``."""
+    """Where the iteration ended: ``at`` [row, p], ``chi2``, ``converged``, and after how many steps."""
 
     at: np.ndarray
     chi2: np.ndarray

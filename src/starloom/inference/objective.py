@@ -18,7 +18,7 @@ PORTION = 24  # rows evaluated at once: their arrays stay in the processor's cac
 
 
 def chebyshev(wavelength_aa: np.ndarray, order: int) -> np.ndarray:
-    """Chebyshev polynomials of degree 0 to ``order`` on [-1, 1] over the wavelengths: ``[order + 1, wavelength]``."""
+    """Chebyshev polynomials of degree 0 to ``order`` over the wavelengths: ``[order + 1, wavelength]``."""
     low, high = wavelength_aa[[0, -1]]
     place = 2 * (wavelength_aa - low) / max(high - low, 1e-12) - 1
     return np.polynomial.chebyshev.chebvander(place, order).T.astype(np.float32)
@@ -41,8 +41,8 @@ class Prior:
 class Linearised:
     """A model and its derivatives at ``parameters[row, 7]``.
 
-    ``model[row, wavelength]`` with the continuum in it, ``continuum[row, coefficient]``;
-    ``columns[row, free + coefficient, wavelength]``: derivatives by the free PARAMETERS, then by the continuum's
+    ``model[row, wavelength]`` with the continuum in it, ``continuum[row, coefficient]``; ``columns[row,
+    free + coefficient, wavelength]``: derivatives by the free PARAMETERS, then by the continuum's
     coefficients.
     """
 
@@ -56,8 +56,8 @@ class Linearised:
 class Objective:
     """Problems at common wavelengths: ``flux`` and ``weight`` (0: not used) of stars ``[star, wavelength]``.
 
-    ``owner[row]`` is the star of each row (each start), ``fixed[row, 7]`` the values of the PARAMETERS that are
-    not among the indices ``free``.
+    ``owner[row]`` is the star of each row (each start), ``fixed[row, 7]`` the values of the PARAMETERS
+    that are not among the indices ``free``.
     """
 
     derivatives: Derivatives

@@ -39,8 +39,8 @@ class Observation:
 def observe(spectrum: Spectrum, settings: Settings) -> Observation:
     """The observation in a spectrum, which is not changed.
 
-    Raises ConfigError or OutOfRangeError, one line, where it cannot be fitted: nothing in the model's range, too few
-    pixels, no flux, errors that are zero, an unknown resolution.
+    Raises ConfigError or OutOfRangeError, one line, where it cannot be fitted: nothing in the model's
+    range, too few pixels, no flux, errors that are zero, an unknown resolution.
     """
     vacuum = vacuum_from_air(spectrum.wavelength) if spectrum.medium == "air" else spectrum.wavelength
     first, last = np.searchsorted(vacuum, KNOWN_AA)

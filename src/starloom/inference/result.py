@@ -1,15 +1,12 @@
 """What a fit found: labels with honest uncertainties, and everything needed to judge them."""
 
 from dataclasses import dataclass, field
-from math import sqrt
 from os import PathLike
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
-from starloom.inference import coordinates
 from starloom.inference.derivatives import PARAMETERS
-from starloom.labels import DOMAIN, NAMES, lowest_logg
+from starloom.labels import NAMES
 from starloom.spectrum import Spectrum
 
 FLAGS = {
@@ -27,13 +24,18 @@ FLAGS = {
 class FitResult:
     """The best model of one observed spectrum; arrays are in the order of PARAMETERS.
 
-    ``values[7]``: labels and radial velocity [km/s] (in the spectrum's frame). ``covariance[7, 7]``: of all that is
-    known to be uncertain (noise, the generator's error, misfit); zero for what was held. ``bounds[7]``: the
-    standard deviation that noise alone allows, the Cramer-Rao bound. ``intervals[7, 2]``: 68 % ones, within the
-    domain. ``inflation``: factor of the covariance for residuals larger than the errors, or correlated between
-    pixels; 1 where they are neither. ``model``: flux with the continuum in it, in the observed unit, NaN-free, at
-    the fitted pixels ``pixels`` of ``spectrum``; ``used``: pixels that entered; ``error``: what each was weighted with.
-    ``continuum``: Chebyshev coefficients in units of ``spectrum``'s flux. ``at_bound``: names of labels.
+    - ``values[7]``: labels and radial velocity [km/s], in the spectrum's frame; - ``covariance[7, 7]``:
+    of all that is known to be uncertain: noise, the generator's error, misfit; zero for
+      what was held;
+    - ``bounds[7]``: the standard deviation that noise alone allows, the Cramer-Rao bound;
+    - ``intervals[7, 2]``: 68 %, within the domain;
+    - ``inflation``: the factor in the covariance for residuals that are larger than the errors, or correlated
+      between pixels; 1 where they are neither;
+    - ``model``: flux with the continuum in it, in the observed unit, at the fitted ``pixels`` of
+    ``spectrum``;
+      ``used``: those that entered; ``error``: what they were weighted with;
+    - ``continuum``: Chebyshev coefficients in the observed unit;
+    - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range.
     """
 
     spectrum: Spectrum
@@ -122,55 +124,6 @@ class FitResult:
 
     def __repr__(self) -> str:
         pairs = zip(PARAMETERS, self.values, np.sqrt(np.diag(self.covariance)), strict=True)
-        texts = [f"{name} = {value:.5g} +- {error:.2g}" for name, value, error in pairs if name in self.free]
-        return f"FitResult({', '.join(texts)}; chi2/dof {self.reduced_chi2:.2f}; {', '.join(self.flags) or 'no flags'})"
-
-
-def intervals(
-    place: np.ndarray, parameters: np.ndarray, slopes: np.ndarray, covariance: np.ndarray, shift: np.ndarray
-) -> np.ndarray:
-    """68 % intervals ``[7, 2]``, within the domain, from a ``covariance`` of coordinates without the ends' knowledge.
-
-    Each is the shortest of a normal distribution cut off at the ends of the range: symmetric where they are far, and
-    one-sided at an end. Its centre is the value plus ``shift[7]``, by which a coordinate held at an end would leave
-    it. For v sin i that is so in its coordinate, for the others in the parameter itself.
-    """
-    size = np.sqrt(np.diag(slopes @ covariance @ slopes.T))
-    centre = parameters + np.diag(slopes) * shift
-    low = np.append(DOMAIN.low, -np.inf)
-    low[coordinates.LOGG] = lowest_logg(parameters[coordinates.TEFF], parameters[coordinates.MH])
-    ends = np.stack(_shortest(centre, size, low, np.append(DOMAIN.high, np.inf)), axis=-1)
-    index = coordinates.VSINI
-    deviation = sqrt(covariance[index, index])
-    rotation = _shortest(place[[index]] + shift[index], np.array([deviation]), np.zeros(1), np.ones(1))
-    moved = np.repeat(place[None], 2, axis=0)
-    moved[:, index] = np.ravel(rotation)
-    ends[index] = coordinates.to_parameters(moved)[:, index]
-    return np.where((np.diag(covariance) > 0)[:, None], ends, parameters[:, None])
-
-
-def _shortest(centre, size, low, high, share: float = 0.6827) -> tuple[np.ndarray, np.ndarray]:
-    """The shortest intervals that hold ``share`` of normal distributions cut off at ``low`` and ``high``."""
-    size = np.maximum(size, 1e-12)
-    # beyond 30 deviations the tail is an exponential that no float64 distinguishes from the one at 30
-    left, right = np.clip((low - centre) / size, -30, 30), np.clip((high - centre) / size, -30, 30)
-    whole = ndtr(right) - ndtr(left)
-    # in the tails, from the side where nothing cancels
-    whole = np.where(left > 0, ndtr(-left) - ndtr(-right), whole)
-    half = ndtri(0.5 + share * whole / 2)
-    start, end = -half, half
-    at_low = (left > -half) | (left > 0)
-    at_high = ~at_low & (right < half)
-    with np.errstate(invalid="ignore"):
-        end = np.where(
-            at_low,
-            np.where(left > 0, -ndtri(ndtr(-left) - share * whole), ndtri(ndtr(left) + share * whole)),
-            end,
-        )
-        start = np.where(
-            at_high,
-            np.where(right < 0, ndtri(ndtr(right) - share * whole), -ndtri(ndtr(-right) + share * whole)),
-            start,
-        )
-    start, end = np.where(at_low, left, start), np.where(at_high, right, end)
-    return np.maximum(centre + start * size, low), np.minimum(centre + end * size, high)
+        texts = [f"{name} = {value:.5g} +- {size:.2g}" for name, value, size in pairs if name in self.free]
+        flags = ", ".join(self.flags) or "no flags"
+        return f"FitResult({', '.join(texts)}; chi2/dof {self.reduced_chi2:.2f}; {flags})"

@@ -22,15 +22,16 @@ HIGHEST_ORDER = 20
 class Settings:
     """Options of a fit; the defaults suit a spectrum whose resolution is known.
 
-    ``fixed``: labels (or ``velocity`` [km/s]) held at a value, by name. ``priors``: mean and standard deviation of
-    what is known, by name. ``resolution``: of the instrument; None: what the spectrum says of itself;
-    ``free_resolution`` fits it too, with that as no more than a start. ``continuum``: order of the Chebyshev
-    polynomial that multiplies the model (1: scale and slope). ``velocities``: range searched [km/s].
-    ``starts``: how many of the best templates are refined. ``windows``: wavelength ranges (low, high) [A], in the
-    spectrum's medium and frame, that are not used. ``core_kms``: half width of what is left out around the centres of
-    the Ca II triplet, in the star's frame. ``floor``: error in units of the model flux that is added in
-    quadrature. ``snr``: signal-to-noise ratio of a spectrum without errors; None: from the scatter around the fit.
-    ``clip``: pixels this many standard deviations above the model are taken for cosmic rays; 0: none.
+    ``fixed``: labels (or ``velocity`` [km/s]) held at a value, by name. ``priors``: mean and standard
+    deviation of what is known, by name. ``resolution``: of the instrument; None: what the spectrum says
+    of itself; ``free_resolution`` fits it too, with that as no more than a start. ``continuum``: order of
+    the Chebyshev polynomial that multiplies the model (1: scale and slope). ``velocities``: range
+    searched [km/s]. ``starts``: how many of the best templates are refined. ``windows``: wavelength
+    ranges (low, high) [A], in the spectrum's medium and frame, that are not used. ``core_kms``: half
+    width of what is left out around the centres of the Ca II triplet, in the star's frame. ``floor``:
+    error in units of the model flux that is added in quadrature. ``snr``: signal-to-noise ratio of a
+    spectrum without errors; None: from the scatter around the fit. ``clip``: pixels this many standard
+    deviations above the model are taken for cosmic rays; 0: none.
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)

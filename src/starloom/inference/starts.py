@@ -1,7 +1,8 @@
 """Where fits start: every spectrum against a table of templates at all velocities, in a few matrix products.
 
-Templates of quasi-random labels cover the domain. On a grid of CELL km/s the sums over pixels that chi2 is
-made of are correlations with the templates and their squares, and both are sums of a few principal components:
+Templates of quasi-random labels cover the domain. On a grid of CELL km/s the sums over pixels that chi2
+is made of are correlations with the templates and their squares, and both are sums of a few principal
+components:
 
     chi2(template, velocity) = sum w y^2 - b A^-1 b,   b_k = sum w y C_k T,   A_kl = sum w C_k C_l T^2
 
@@ -21,7 +22,7 @@ from starloom.inference import coordinates
 from starloom.inference.coordinates import LOGG, MH, RESOLUTION, TEFF, VELOCITY, VSINI
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.objective import Prior
-from starloom.labels import DOMAIN, lowest_logg
+from starloom.labels import lowest_logg
 from starloom.networks.emulator import Emulator
 
 CELL_KMS = 6.0
@@ -93,7 +94,7 @@ def starting_points(
     velocities: tuple[float, float],
     count: int,
 ) -> np.ndarray:
-    """The ``count`` best and different PARAMETERS ``[star, count, 7]`` for ``flux`` and ``weight`` ``[star, pixel]``.
+    """The ``count`` best and different PARAMETERS ``[star, count, 7]`` for ``flux[star, pixel]``.
 
     ``basis[coefficient, pixel]``: of the continuum, of which scale and slope are used; ``velocities``: range
     [km/s].
@@ -139,7 +140,7 @@ def _cell_sums(cell, cells, basis, flux, weight):
 
 
 def _products(table: Templates, lags: np.ndarray, linear: np.ndarray, square: np.ndarray):
-    """Correlations ``[component, lag]`` of the sums with the components of the templates and of their squares."""
+    """Correlations ``[component, lag]`` of the sums with the components of templates and of squares."""
     lower = np.tril_indices(len(linear))
     return [
         [_correlation(transforms, table.length, values, lags) for values in sums]

@@ -7,8 +7,8 @@ table is written anew every few seconds, beside its place, and renamed: it is wh
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from starloom.database.workers import processes
-from starloom.errors import ConfigError, StarloomError
+from starloom.errors import ConfigError
 from starloom.files import parsing, replacing
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.fitting import BATCH, Failure, fit_each
@@ -51,11 +51,11 @@ def fit_files(
     workers: int = 1,
     progress: Callable[[int], None] = lambda files: None,
 ) -> tuple[int, int]:
-    """Fit the spectra in ``paths`` and write a table (.ecsv, .csv, .fits); numbers of fits and of faults in it.
+    """Fit the spectra in ``paths`` into a table (.ecsv, .csv, .fits); numbers of fits and of faults in it.
 
     ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again;
-    ``progress`` is told how many files are done. Raises ConfigError for another format, and where the table was made
-    with other settings or from another list.
+    ``progress`` is told how many files are done. Raises ConfigError for another format, and where the
+    table was made with other settings or from another list.
     """
     output = Path(output)
     if output.suffix.lower() not in FORMATS:
@@ -132,7 +132,9 @@ def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str]) -> list
     for row in rows:
         number, name = row["number"], row["name"]
         if not 0 < number <= len(names) or not name.startswith(names[number - 1]):
-            raise ConfigError(f"{path}: row {number} is {name}, which is not so in the list: give another output")
+            raise ConfigError(
+                f"{path}: row {number} is {name}, which is not so in the list: give another output"
+            )
     return rows
 
 
@@ -144,7 +146,11 @@ def _text(value: Any) -> Any:
 def _reading(path: Path) -> dict:
     """Options with which empty text stays empty text."""
     text = ("name", "flags", "at_bound", "fault", "digest")
-    return {} if path.suffix.lower() != ".csv" else {"converters": dict.fromkeys(text, [_as_text()]), "fill_values": []}
+    return (
+        {}
+        if path.suffix.lower() != ".csv"
+        else {"converters": {name: [_as_text()] for name in text}, "fill_values": []}
+    )
 
 
 def _as_text():
