@@ -124,7 +124,7 @@ def print_rows(fits: Fits, chosen: np.ndarray, title: str) -> None:
     """A line for each label: scatter over bound and bias where the bound is small, and coverage."""
     print(f"\n{title}: {chosen.sum()} stars")
     print(
-        f"{'':10}{'small':>7}{'scatter/bound':>15}{'bias/error':>12}{'holds truth':>13}{'all':>8}{'bound':>10}"
+        f"{'':10}{'small':>7}{'scatter/bound':>15}{'bias/error':>12}{'holds truth':>12}{'all':>8}{'bound':>9}"
     )
     for name in SHOWN:
         column = fits.column(name)
@@ -137,8 +137,8 @@ def print_rows(fits: Fits, chosen: np.ndarray, title: str) -> None:
         scatter = np.quantile(np.abs(off / fits.bounds[:, column])[small], 0.6827)
         bias = np.median((off / fits.errors[:, column])[small])
         bound = np.median(fits.bounds[small, column])
-        shares = f"{holds[small].mean():13.1%}{holds[chosen].mean():8.1%}"
-        print(f"{name:10}{small.sum():7}{scatter:15.2f}{bias:+12.3f}{shares}{bound:10.3g}")
+        shares = f"{holds[small].mean():12.1%}{holds[chosen].mean():8.1%}"
+        print(f"{name:10}{small.sum():7}{scatter:15.2f}{bias:+12.3f}{shares}{bound:9.3g}")
 
 
 def failures(fits: Fits) -> np.ndarray:
@@ -170,9 +170,7 @@ def print_failures(path: Path, fits: Fits, model: str, settings: Settings) -> No
             for k, name in enumerate(PARAMETERS)
             if name in SHOWN
         )
-        print(
-            f"  star {fits.index[row]}, S/N {fits.snr[row]}: {names}; {cause}; {fits.flags[row] or 'no flags'}"
-        )
+        print(f"  star {fits.index[row]}, S/N {fits.snr[row]}: {names}; {cause}; {fits.flags[row]}")
 
 
 def print_networks(path: Path, weights: str, fits: Fits) -> None:

@@ -54,13 +54,12 @@ def to_parameters(place: np.ndarray) -> np.ndarray:
     return parameters
 
 
-def slopes(place: np.ndarray) -> np.ndarray:
+def slopes(place: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     """Derivatives of the parameters by the coordinates: ``[..., 7 (parameter), 7 (coordinate)]``.
 
-    That of v sin i, infinite at 0, is taken at SLOWEST or above, like the spectrum's derivative by v sin
-    i, so that their product is right.
+    ``parameters[..., 7]`` are those of ``place[..., 7]``. The derivative of v sin i, infinite at 0, is taken
+    at SLOWEST or above, like the spectrum's derivative by v sin i, so that their product is right.
     """
-    parameters = to_parameters(place)
     matrix = np.zeros((*place.shape, len(PARAMETERS)))
     matrix[..., TEFF, TEFF] = parameters[..., TEFF] * _LN_SPAN
     for index in LINEAR:
@@ -68,13 +67,15 @@ def slopes(place: np.ndarray) -> np.ndarray:
     vsini = np.maximum(parameters[..., VSINI], SLOWEST)
     matrix[..., VSINI, VSINI] = np.hypot(vsini, TURN_KMS) / vsini * _ROTATION_SPAN
     matrix[..., VELOCITY, VELOCITY] = VELOCITY_SCALE_KMS
-    lowest = lowest_logg(parameters[..., TEFF], parameters[..., MH])
+    lowest, by_teff, by_mh = _corner(parameters[..., TEFF], parameters[..., MH])
     matrix[..., LOGG, LOGG] = DOMAIN.high[LOGG] - lowest
-    left = 1 - place[..., LOGG]
-    for index, step in ((TEFF, 1.0), (MH, 1e-3)):  # piecewise linear, so differences are exact
-        ahead, behind = (
-            [parameters[..., i] + sign * step * (i == index) for i in (TEFF, MH)] for sign in (1, -1)
-        )
-        corner = (lowest_logg(*ahead) - lowest_logg(*behind)) / (2 * step)
-        matrix[..., LOGG, index] = left * corner * matrix[..., index, index]
+    for index, corner in ((TEFF, by_teff), (MH, by_mh)):
+        matrix[..., LOGG, index] = (1 - place[..., LOGG]) * corner * matrix[..., index, index]
     return matrix
+
+
+def _corner(teff: np.ndarray, mh: np.ndarray) -> np.ndarray:
+    """``lowest_logg`` and its derivatives by Teff and [M/H]: ``[3, ...]``; differences, since piecewise linear."""
+    steps = np.array([[0, 1.0, -1.0, 0, 0], [0, 0, 0, 1e-3, -1e-3]]).reshape(2, 5, *[1] * teff.ndim)
+    here, *around = lowest_logg(teff + steps[0], mh + steps[1])
+    return np.stack([here, (around[0] - around[1]) / 2.0, (around[2] - around[3]) / 2e-3])

@@ -8,12 +8,13 @@ spectrum.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import log, pi, sqrt
 
 import numpy as np
 from scipy import fft
 
-from starloom.broadening import doppler_shift, gaussian_transfer, instrument_variance
+from starloom.broadening import doppler_shift, finish_onto, gaussian_transfer, instrument_variance
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
 from starloom.labels import NAMES
@@ -88,12 +89,24 @@ def rotation_slope(table: RotationTable, x: np.ndarray) -> np.ndarray:
     return ((3 * third * t + 2 * second) * t + first) * np.float32(1 / table.step)
 
 
+def at_most(emulator: Emulator, wavelength_vacuum_aa: np.ndarray, resolution: float) -> Emulator:
+    """The emulator at other wavelengths with no more modes than ``resolution`` needs: good up to it."""
+    if not isinstance(emulator, Emulator):
+        raise ConfigError("a fit needs a model of the family 'emulator', whose derivatives are known")
+    finish = finish_onto(wavelength_vacuum_aa, min(resolution, emulator.finish.finest_resolution))
+    whole, count = emulator.finish.frequency.size, finish.frequency.size
+    kept = np.concatenate([np.arange(count), whole + np.arange(count)])  # real and imaginary parts
+    *layers, last = emulator.network.layers
+    *parameters, decoder = emulator.network.parameters
+    decoder = {"weight": np.ascontiguousarray(decoder["weight"][:, kept]), "bias": decoder["bias"][kept]}
+    network = Network((*layers, replace(last, outputs=2 * count)), (*parameters, decoder))
+    return replace(emulator, network=network, finish=finish)
+
+
 class Derivatives:
     """Flux and its derivatives by PARAMETERS of an emulator at its wavelengths; see the module."""
 
     def __init__(self, emulator: Emulator):
-        if not isinstance(emulator, Emulator):
-            raise ConfigError("a fit needs a model of the family 'emulator', whose derivatives are known")
         self.emulator = emulator
         self._frequency = emulator.finish.frequency.astype(np.float32)
 

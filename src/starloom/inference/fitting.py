@@ -10,7 +10,7 @@ import numpy as np
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import StarloomError
 from starloom.inference import coordinates, starts
-from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives
+from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at_most
 from starloom.inference.minimise import Minimum, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import Observation, observe
@@ -101,8 +101,8 @@ def _default() -> Generator:
 
 
 @lru_cache(maxsize=4)
-def _derivatives(emulator: Emulator, vacuum_aa: bytes) -> Derivatives:
-    return Derivatives(emulator.on(np.frombuffer(vacuum_aa)))
+def _derivatives(emulator: Emulator, vacuum_aa: bytes, resolution: float) -> Derivatives:
+    return Derivatives(at_most(emulator, np.frombuffer(vacuum_aa), resolution))
 
 
 class _Batch:
@@ -110,9 +110,13 @@ class _Batch:
 
     def __init__(self, generator: Generator, settings: Settings, observations: Sequence[Observation]):
         self.generator, self.settings, self.observations = generator, settings, observations
-        Derivatives(generator.model)  # refuses other families
         self.vacuum_aa = observations[0].vacuum_aa
-        self.derivatives = _derivatives(generator.model, self.vacuum_aa.tobytes())
+        finest = DOMAIN.high[coordinates.RESOLUTION]
+        if not settings.free_resolution:
+            finest = min(
+                step for step in TABLE_RESOLUTIONS if step >= max(o.resolution for o in observations)
+            )
+        self.derivatives = _derivatives(generator.model, self.vacuum_aa.tobytes(), finest)
         self.basis = chebyshev(self.vacuum_aa, settings.continuum)
         self.flux = np.array([o.flux for o in observations])
         self.good = np.array([o.good for o in observations])

@@ -8,6 +8,7 @@ by its Schur complement: variable projection (Golub & Pereyra 1973) with the Jac
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -69,11 +70,19 @@ class Objective:
     free: tuple[int, ...]
     prior: Prior
 
+    @cached_property
+    def _fixed_place(self) -> np.ndarray:
+        return coordinates.from_parameters(self.fixed)
+
+    def place(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """All coordinates ``[row, 7]`` from the free ones ``at[row, free]``."""
+        place = self._fixed_place[rows]
+        place[:, self.free] = at
+        return place
+
     def parameters(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
         """PARAMETERS ``[row, 7]`` at coordinates of the free ones ``at[row, free]``."""
-        place = coordinates.from_parameters(self.fixed[rows])
-        place[:, self.free] = at
-        found = coordinates.to_parameters(place)
+        found = coordinates.to_parameters(self.place(rows, at))
         held = [index for index in range(len(PARAMETERS)) if index not in self.free]
         found[:, held] = self.fixed[rows][:, held]
         return found
@@ -96,17 +105,18 @@ class Objective:
         star, count = self.owner[rows], len(self.free)
         root = np.sqrt(self.weight[star])
         residual = (self.flux[star] - here.model) * root
-        columns = here.columns * root[:, None]
-        products = columns @ columns.swapaxes(1, 2)
-        right = (columns @ residual[..., None])[..., 0]
+        # float32 moves a minimum by 1e-4 of a standard deviation
+        columns = here.columns * root[:, None].astype(np.float32)
+        products = (columns @ columns.swapaxes(1, 2)).astype(np.float64)
+        right = (columns @ residual[..., None].astype(np.float32))[..., 0].astype(np.float64)
         by_free, mixed, linear = (
             products[:, :count, :count],
             products[:, :count, count:],
             products[:, count:, count:],
         )
         normal = by_free - mixed @ np.linalg.solve(linear, mixed.swapaxes(1, 2))
-        place = coordinates.from_parameters(here.parameters)
-        matrix = coordinates.slopes(place)[:, self.free][:, :, self.free]
+        matrix = coordinates.slopes(self.place(rows, at), here.parameters)
+        matrix = matrix[:, self.free][:, :, self.free]
         apart, inverse = self.prior.terms(here.parameters)
         apart, inverse = apart[:, self.free], inverse[list(self.free)]
         slope = right[:, :count] + apart * inverse
@@ -116,7 +126,7 @@ class Objective:
         return chi2, (turned @ slope[..., None])[..., 0], turned @ normal @ matrix
 
     def linearised(self, rows: np.ndarray, at: np.ndarray) -> Linearised:
-        """The model with its best continuum and the derivatives, in float64."""
+        """The model with its best continuum, in float64, and the derivatives."""
         parameters = self.parameters(rows, at)
         found = self.derivatives(parameters[:, :-1], parameters[:, -1], self.free)
         star = self.owner[rows]
@@ -126,5 +136,5 @@ class Objective:
         right = weighted @ self.flux[star][..., None]
         continuum = np.linalg.solve(weighted @ linear.swapaxes(1, 2), right)[..., 0]
         level = (continuum.astype(np.float32) @ self.basis)[:, None]
-        columns = np.concatenate([found[:, 1:] * level, linear], axis=1, dtype=np.float64)
+        columns = np.concatenate([found[:, 1:] * level, linear], axis=1, dtype=np.float32)
         return Linearised(parameters, (continuum[:, None] @ linear)[:, 0], continuum, columns)

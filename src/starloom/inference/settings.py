@@ -40,7 +40,7 @@ class Settings:
     free_resolution: bool = False
     continuum: int = 1
     velocities: tuple[float, float] = (-500.0, 500.0)
-    starts: int = 5
+    starts: int = 6
     windows: tuple[tuple[float, float], ...] = ()
     core_kms: float = 0.0
     floor: float = 0.0

@@ -30,7 +30,9 @@ STRIDE = 2  # cells between the velocities that are tried: half a width of the s
 TEMPLATES = 2048
 SCOUTS = 256  # templates that choose the quarter of all velocities at which the others are compared
 COMPONENTS = 40
-TEFF_BINS = 8  # each start of a star is the best template of another one: two minima differ in Teff
+# two minima differ in Teff or rotation: each start of a star is the best of another group of templates
+TEFF_BINS = 8
+FAST_KMS = 80.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ class Templates:
     length: int  # of the transforms
     flux: tuple[np.ndarray, np.ndarray]
     square: tuple[np.ndarray, np.ndarray]
-    teff_bin: np.ndarray
+    group: np.ndarray
 
 
 @lru_cache(maxsize=8)
@@ -70,10 +72,8 @@ def templates(emulator: Emulator, resolution: float, fixed: tuple[tuple[int, flo
     flux = emulator.on(grid).spectrum(parameters[:, :VELOCITY])
     length = fft.next_fast_len(2 * cells, real=True)
     parts = (_components(array, length) for array in (flux, flux**2))
-    teff_bin = np.minimum(
-        (coordinates.from_parameters(parameters)[:, TEFF] * TEFF_BINS).astype(int), TEFF_BINS - 1
-    )
-    return Templates(parameters, origin, cells, length, *parts, teff_bin)
+    place = (coordinates.from_parameters(parameters)[:, TEFF] * TEFF_BINS).astype(int)
+    return Templates(parameters, origin, cells, length, *parts, 2 * place + (parameters[:, VSINI] > FAST_KMS))
 
 
 def _components(array: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +112,7 @@ def starting_points(
             cell[inside], table.cells, basis[:, inside], flux[star, inside], weight[star, inside]
         )
         chi2, lag = _best_velocities(table, lags, sums)
-        chosen = _different(table.teff_bin, chi2 + priors, count)
+        chosen = _different(table.group, chi2 + priors, count)
         found[star] = table.parameters[chosen]
         found[star, :, VELOCITY] = lag[chosen] * CELL_KMS
     return found

@@ -84,8 +84,8 @@ class Uncertainty:
 def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     """How well the parameters are known; ``shift[7]`` as for ``intervals``."""
     place = coordinates.from_parameters(star.parameters)
-    slopes, free = coordinates.slopes(place), list(star.free)
-    columns = star.columns.copy()
+    slopes, free = coordinates.slopes(place, star.parameters), list(star.free)
+    columns = star.columns.astype(np.float64)
     columns[: len(free)] = slopes[np.ix_(free, free)].T @ columns[: len(free)]
     information = np.zeros(len(columns))
     information[: len(free)] = domain_information(star.free)
