@@ -103,9 +103,10 @@ def write_raw_csv(path):
     path.write_text(bulk_text([SOURCE]))
 
 
-def write_raw_fits(path):
+def write_raw(path):
     arrays = {name: [values] for name, values in star().items()}
-    Table({"source_id": [int(SOURCE)], **arrays, "combined_transits": [16]}).write(path)
+    form = {".fits": "fits", ".xml": "votable", ".ecsv": "ascii.ecsv"}[path.suffix]
+    Table({"source_id": [int(SOURCE)], **arrays, "combined_transits": [16]}).write(path, format=form)
 
 
 ARCHIVE = {
@@ -117,7 +118,9 @@ ARCHIVE = {
     f"RVS_MEAN_SPECTRUM-Gaia DR4 {SOURCE}.csv": write_csv,
     "RvsMeanSpectrum_000000-003111.csv.gz": write_bulk,
     "RVS_RAW.csv": write_raw_csv,
-    "RVS_RAW.fits": write_raw_fits,
+    "RVS_RAW.fits": write_raw,
+    "RVS_RAW.xml": write_raw,
+    "RVS_RAW.ecsv": write_raw,
 }
 
 
