@@ -525,6 +525,20 @@ def test_real_stars_as_text(shared, tmp_path, name):
     np.testing.assert_allclose(air, real["wave_air_A"], atol=2e-3)  # their index of air: 0.002 A
 
 
+@pytest.mark.parametrize("name", ["sun_fts_disk_centre", "mike_hd140283", "hpf_hr3039"])
+def test_real_stars_as_gaia_would_see_them(shared, tmp_path, name):
+    real = observed(shared, name)
+    flux = real["rvs_flux"].astype(np.float32)
+    made = Table({"wavelength": real["rvs_wave_vac_A"] / 10, "flux": flux, "flux_error": flux / 100})
+    made["wavelength"].unit = "nm"
+    made.write(tmp_path / "star.xml", format="votable")
+    spectrum = read_observed(tmp_path / "star.xml")
+    np.testing.assert_array_equal(spectrum.flux.astype(np.float32), flux)
+    masked = 0 if spectrum.mask is None else spectrum.mask.sum()
+    assert masked == np.isnan(flux).sum()  # hpf_hr3039 has gaps
+    assert (spectrum.medium, spectrum.labels["resolution"]) == ("vacuum", 11500)
+
+
 def test_a_masked_pixel_stays_one_when_written_again(tmp_path):
     write_csv(tmp_path / "g.csv")
     spectrum = read_observed(tmp_path / "g.csv")
