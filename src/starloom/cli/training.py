@@ -15,7 +15,7 @@ def train() -> None:
 
 @app.command("emulator")
 def emulator(
-    store: Annotated[Path, typer.Argument(help="Folder of a finished store.")],
+    stores: Annotated[list[Path], typer.Argument(help="Folders of finished stores, one or more.")],
     model: Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).")],
     recipe: Annotated[Path | None, typer.Option(help="TOML file, by default that of 'default'.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
@@ -27,14 +27,15 @@ def emulator(
     from starloom.networks.emulator import packed
     from starloom.networks.fitting import DEFAULT_RECIPE, EmulatorRecipe, fit_emulator
 
-    content = open_store(store)
+    opened = [open_store(store) for store in stores]
     design = EmulatorRecipe.read(recipe or DEFAULT_RECIPE)
-    fitted, training = fit_emulator(content, design, folder=folder, progress=True)
+    fitted, training = fit_emulator(opened, design, folder=folder, progress=True)
     loss, epochs = training.best_loss**0.5, len(training.history)
+    names = " and ".join(f"{store.recipe.name!r}" for store in opened)
     card = (
-        f"Emulator of intrinsic spectra trained on the store {content.recipe.name!r} "
-        f"({content.manifest.physics}); rms error {loss:.1e} in flux on its validation spectra, before "
-        "rotation and at R = 14500."
+        f"Emulator of intrinsic spectra trained on the stores {names} ({opened[0].manifest.physics}); rms "
+        f"error {loss:.1e} in flux on their validation spectra, before rotation and at R = 14500."
     )
-    weights.save(model, packed(fitted, content.recipe.digest, card), precision)
+    digest = " ".join(store.recipe.digest for store in opened)
+    weights.save(model, packed(fitted, digest, card), precision)
     print(f"{model}: rms flux error {loss:.2e} after {training.best_epoch + 1} of {epochs} epochs")

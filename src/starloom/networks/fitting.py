@@ -5,7 +5,7 @@ variance), or in flux; what the fitted networks give is in the labels' and laten
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -150,24 +150,29 @@ class EmulatorRecipe:
         return cls(int(values["coefficients"]), network, plan, int(values.get("batch", 512)))
 
 
-def fit_emulator(store: Store, recipe: EmulatorRecipe, **options: Any) -> tuple[Emulator, Training]:
-    """The emulator of a store's intrinsic spectra: basis and network from its training split.
+def fit_emulator(
+    stores: Sequence[Store], recipe: EmulatorRecipe, **options: Any
+) -> tuple[Emulator, Training]:
+    """The emulator of the intrinsic spectra of stores: basis and network from their training splits.
 
-    Stopping is judged on its validation split; its test split is not touched.  ``options`` go to
+    Stopping is judged on their validation splits; their test splits are not touched.  ``options`` go to
     ``training.train``: a folder for checkpoints, progress.
     """
-    training, validation = store.splits["train"], store.splits["validation"]
-    basis = mode_basis(_portions(store, training), recipe.coefficients)
-    labels = store.labels[:, INTRINSIC].astype(np.float32)
-    everything = np.arange(len(labels))
-    coefficients = encode(_portions(store, everything), basis).astype(np.float32)
+    basis = mode_basis(_portions(stores, "train"), recipe.coefficients)
+    first = np.cumsum([0] + [len(store.labels) for store in stores])
+    rows = {
+        split: np.concatenate(
+            [store.splits[split] + start for store, start in zip(stores, first, strict=False)]
+        )
+        for split in ("train", "validation")
+    }
     fitted = fit_coefficients(
         recipe.network,
-        labels,
-        coefficients,
+        np.concatenate([store.labels[:, INTRINSIC] for store in stores]).astype(np.float32),
+        encode(_portions(stores), basis).astype(np.float32),
         basis.deviation,
-        training,
-        validation,
+        rows["train"],
+        rows["validation"],
         recipe.plan,
         recipe.batch,
         **options,
@@ -175,6 +180,9 @@ def fit_emulator(store: Store, recipe: EmulatorRecipe, **options: Any) -> tuple[
     return assembled(fitted.network, basis), fitted
 
 
-def _portions(store: Store, indices: np.ndarray, size: int = 1000) -> Iterator[np.ndarray]:
-    for start in range(0, len(indices), size):
-        yield store.flux(indices[start : start + size])
+def _portions(stores: Sequence[Store], split: str | None = None, size: int = 1000) -> Iterator[np.ndarray]:
+    """Kept spectra of a split of the stores, or all of them, in order."""
+    for store in stores:
+        indices = np.arange(len(store.labels)) if split is None else store.splits[split]
+        for start in range(0, len(indices), size):
+            yield store.flux(indices[start : start + size])
