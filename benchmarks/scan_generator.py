@@ -45,9 +45,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=24)
     options = parser.parse_args()
     generator = Generator.load(options.model)
-    print(
-        f"{'star':<14}{'label':<12}{'largest step':>14}{'over its neighbours':>21}{'beyond the synthesiser':>24}"
-    )
+    print(f"{'':<26}{'largest step':>14}{'over its neighbours':>21}{'beyond the synthesiser':>24}")
     for name, star in STARS.items():
         for label in LABELS:
             labels = scan(star, NAMES.index(label.name))
