@@ -39,11 +39,20 @@ from starloom.networks.batches import RowBatches, mapped
 from starloom.networks.fitting import fit_autoencoder, fit_estimator, fit_label_network
 from starloom.networks.forward import Network
 from starloom.networks.history import Epoch
-from starloom.networks.paper import decoder, encoder, packed_autoencoder
+from starloom.networks.paper import encoder, packed_autoencoder
 from starloom.networks.training import Plan, Training
 
 ESTIMATOR = "estimator-"
 KEPT = ("spectra", "autoencoder", "labels", ESTIMATOR)  # stages whose work is not thrown away unasked
+UPSTREAM: dict[str, tuple[str, ...]] = {
+    "store": (),
+    "spectra": ("store",),
+    "components": ("spectra",),
+    "autoencoder": ("components",),
+    "labels": ("autoencoder",),
+    "generator": ("labels",),
+    "report": ("evaluation",),
+}
 PORTION = 1000  # spectra at once
 
 
@@ -117,7 +126,7 @@ class Reproduction:
 
     def digest(self, stage: str) -> str:
         """What must agree for a stage's result to be used: its settings and those before it."""
-        recipe, upstream = self.recipe, self._upstream(stage)
+        recipe, upstream = self.recipe, self.upstream(stage)
         settings: dict[str, Any] = {
             "store": self._store_identity,
             "spectra": asdict(recipe.copies),
@@ -130,20 +139,13 @@ class Reproduction:
         content = [stage, settings.get(kind), [self.digest(name) for name in upstream]]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _upstream(self, stage: str) -> tuple[str, ...]:
-        """The stages that a stage builds on; the last two also on those estimators that are finished."""
+    def upstream(self, stage: str) -> tuple[str, ...]:
+        """The stages that a stage builds on: of the estimators, those that are finished."""
         if stage.startswith(ESTIMATOR):
             return ("components",)
-        fixed = {
-            "spectra": ("store",),
-            "components": ("spectra",),
-            "autoencoder": ("components",),
-            "labels": ("autoencoder",),
-            "generator": ("labels",),
-            "evaluation": ("generator", *self.finished_estimators),
-            "report": ("evaluation",),
-        }
-        return fixed.get(stage, ())
+        if stage == "evaluation":
+            return ("generator", *self.finished_estimators)
+        return UPSTREAM[stage]
 
     @property
     def finished_estimators(self) -> tuple[str, ...]:
@@ -188,12 +190,12 @@ def run_stage(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     function = STAGES["estimator" if stage.startswith(ESTIMATOR) else stage]
     started = perf_counter()
     if stage != "store":
-        for name in reproduction._upstream(stage):
+        for name in reproduction.upstream(stage):
             if name != "store" and reproduction.result(name) is None:
                 raise StoreError(f"{folder}: stage {stage} needs {name}, which is not finished")
         if stage.startswith(KEPT) and (folder / f"{stage}.json").exists():
             raise StoreError(
-                f"{folder / stage}: made with other settings; move {stage} and {stage}.json away to make it anew"
+                f"{folder / stage}: made with other settings; to make it anew, move it and {stage}.json away"
             )
     reproduction.say(f"{stage}: begins")
     values = function(reproduction, stage)
@@ -372,13 +374,17 @@ def _options(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     }
 
 
-def _later(name: str) -> Callable[[Reproduction, str], dict[str, Any]]:
-    """A stage of ``assessment``, which builds on this module."""
+def _assess(name: str) -> Callable[[Reproduction, str], dict[str, Any]]:
+    """A stage of the modules that build on this one."""
 
     def stage(reproduction: Reproduction, _: str) -> dict[str, Any]:
-        from starloom.evaluation.reproduction import assessment
+        from starloom.evaluation.reproduction import assessment, summary
 
-        return getattr(assessment, name)(reproduction)
+        return {
+            "generator": assessment.make_generator,
+            "evaluation": assessment.evaluate,
+            "report": summary.report,
+        }[name](reproduction)
 
     return stage
 
@@ -389,8 +395,8 @@ STAGES: dict[str, Callable[[Reproduction, str], dict[str, Any]]] = {
     "components": make_components,
     "autoencoder": train_autoencoder,
     "labels": train_labels,
-    "generator": _later("make_generator"),
+    "generator": _assess("generator"),
     "estimator": train_estimator,
-    "evaluation": _later("evaluate"),
-    "report": _later("report"),
+    "evaluation": _assess("evaluation"),
+    "report": _assess("report"),
 }
