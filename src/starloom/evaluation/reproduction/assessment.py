@@ -56,15 +56,17 @@ def card(reproduction: Reproduction, errors: dict[str, float]) -> str:
     auto, labels = reproduction.result("autoencoder"), reproduction.result("labels")
     return f"""# decoder(NN(labels)) of Gebran (2024), trained on our own synthesis
 
-Tables 2 and 3 of the paper: six labels to {recipe.autoencoder.latent} latents to 4000 points, 8400.0 to 8799.9 A in air.
+Tables 2 and 3 of the paper: six labels to {recipe.autoencoder.latent} latents to 4000 points,
+8400.0 to 8799.9 A in air.
 
-Data: {counts["train"]} training, {counts["validation"]} validation and {counts["test"]} test spectra, broadenings of
-{whole["train"]}, {whole["validation"]} and {whole["test"]} intrinsic ones (no spectrum has a relative in two of them);
-store {reproduction.opened.recipe.name!r}, {reproduction.opened.manifest.physics}.
-Training: recipe {recipe.name!r}; autoencoder {auto["epochs"]} epochs, label network {labels["epochs"]} epochs, the best
-epoch's weights.
-Error in normalised flux on the test spectra: mean {errors["mean"]:.1e}, P95 {errors["p95"]:.1e}, P99 {errors["p99"]:.1e},
-largest {errors["largest"]:.2g}.
+Data: {counts["train"]} training, {counts["validation"]} validation and {counts["test"]} test
+spectra, broadenings of {whole["train"]}, {whole["validation"]} and {whole["test"]} intrinsic ones (none
+has a relative in another set); store {reproduction.opened.recipe.name!r},
+{reproduction.opened.manifest.physics}.
+Training: recipe {recipe.name!r}; autoencoder {auto["epochs"]} epochs, label network
+{labels["epochs"]} epochs, the best epoch's weights.
+Error in normalised flux on the test spectra: mean {errors["mean"]:.1e}, P95 {errors["p95"]:.1e},
+P99 {errors["p99"]:.1e}, largest {errors["largest"]:.2g}.
 Made for comparison with the paper; the model "default" is the more accurate one.
 """
 

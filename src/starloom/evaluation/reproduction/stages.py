@@ -173,10 +173,8 @@ def run(reproduction: Reproduction, until: str = "report", only: tuple[str, ...]
     _write(folder / "recipe.json", asdict(reproduction.recipe))
     done = []
     for stage in wanted:
-        if stage != "store" and not only and reproduction.result(stage) is not None:
-            reproduction.say(f"{stage}: finished before")
-            continue
-        if stage != "store" and only and stage.startswith(KEPT) and reproduction.result(stage) is not None:
+        again = stage == "store" or (only and not stage.startswith(KEPT))
+        if not again and reproduction.result(stage) is not None:
             reproduction.say(f"{stage}: finished before")
             continue
         run_stage(reproduction, stage)
@@ -380,11 +378,12 @@ def _assess(name: str) -> Callable[[Reproduction, str], dict[str, Any]]:
     def stage(reproduction: Reproduction, _: str) -> dict[str, Any]:
         from starloom.evaluation.reproduction import assessment, summary
 
-        return {
+        functions = {
             "generator": assessment.make_generator,
             "evaluation": assessment.evaluate,
             "report": summary.report,
-        }[name](reproduction)
+        }
+        return functions[name](reproduction)
 
     return stage
 

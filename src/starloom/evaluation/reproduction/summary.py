@@ -23,7 +23,7 @@ SHOWN_RESOLUTION = 11500.0  # of the paper's figure 8
 SHOWN = 6  # spectra of figure 8
 # Gebran (2024), section 2.2 and 3.1; None where it gives nothing
 PAPER_AUTOENCODER = {"mse": 4e-6, "mae": 0.0013, "variance_score": 0.998, "r2": 0.999}
-PAPER_COMPONENTS = 0.005
+PAPER_COMPONENTS = {"relative_error": 0.005}
 PAPER_MILLISECONDS, PAPER_SYNTHESIS_SECONDS = 9.0, 180.0
 MEASURES = {
     "mse": "MSE",
@@ -67,44 +67,34 @@ def _data(reproduction: Reproduction, found: dict[str, Any]) -> Table:
 
 def _training(reproduction: Reproduction, stage: str) -> str:
     result = reproduction.result(stage)
-    return (
-        f"{result['parameters']} parameters, {result['epochs']} epochs in {result['training_seconds'] / 60:.0f} minutes; "
-        f"the weights of epoch {result['best_epoch'] + 1} are kept."
-    )
+    minutes, best = result["training_seconds"] / 60, result["best_epoch"] + 1
+    done = f"{result['parameters']} parameters, {result['epochs']} epochs in {minutes:.0f} minutes"
+    return f"{done}; the weights of epoch {best} are kept."
 
 
 def _autoencoder(reproduction: Reproduction, found: dict[str, Any], folder: Path) -> list[Any]:
-    sets = found["autoencoder"]
-    rows = [
-        [text, _number(PAPER_AUTOENCODER.get(name)), *(_number(sets[s][name]) for s in sets)]
-        for name, text in MEASURES.items()
-    ]
-    table = Table("Reconstruction of spectra.", ["Measure", "Paper", *(s.capitalize() for s in sets)], rows)
-    components = found["components"]
-    more = [
-        [
-            text,
-            _number(PAPER_COMPONENTS if name == "relative_error" else None),
-            *(_number(components[s][name]) for s in components),
-        ]
-        for name, text in MEASURES.items()
-    ]
     number = reproduction.recipe.estimator.coefficients
-    linear = Table(
-        f"Reconstruction by {number} principal components.",
-        ["Measure", "Paper", *(s.capitalize() for s in components)],
-        more,
-    )
+    caption = f"Reconstruction by {number} principal components."
     result = reproduction.result("autoencoder")
-    live = f"{result['live_latents']} of {reproduction.recipe.autoencoder.latent} latents vary over the training spectra."
+    latents = reproduction.recipe.autoencoder.latent
+    live = f"{result['live_latents']} of {latents} latents vary over the training spectra."
     text = f"{_training(reproduction, 'autoencoder')} {live}"
     return [
         text,
-        table,
-        linear,
+        _measures("Reconstruction of spectra.", found["autoencoder"], PAPER_AUTOENCODER),
+        _measures(caption, found["components"], PAPER_COMPONENTS),
         _curve(reproduction, folder, "autoencoder", 3),
         _figure_4(reproduction, folder),
     ]
+
+
+def _measures(caption: str, sets: dict[str, Any], paper: dict[str, float]) -> Table:
+    """A row for each measure: the paper's value and that of each set of spectra."""
+    rows = [
+        [text, _number(paper.get(name)), *(_number(found[name]) for found in sets.values())]
+        for name, text in MEASURES.items()
+    ]
+    return Table(caption, ["Measure", "Paper", *(name.capitalize() for name in sets)], rows)
 
 
 def _end_to_end(reproduction: Reproduction, found: dict[str, Any], folder: Path) -> list[Any]:
@@ -229,4 +219,4 @@ def _figure_8(reproduction: Reproduction, folder: Path) -> Picture:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if 0.1 <= abs(value) < 10 else f"{value:.2g}"
+    return f"{value:.4f}" if 0.1 <= abs(value) < 1 else f"{value:.3g}"
