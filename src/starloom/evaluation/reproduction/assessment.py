@@ -13,7 +13,8 @@ from starloom.evaluation.error_map import ErrorStatement
 from starloom.evaluation.errors import Distribution, FluxErrors, compare, label_cells
 from starloom.evaluation.metrics import ReconstructionSums
 from starloom.evaluation.recovery import differences, table_5
-from starloom.evaluation.reproduction.stages import ESTIMATOR, PORTION, Reproduction, portions
+from starloom.evaluation.reproduction.stages import ESTIMATOR, Reproduction
+from starloom.evaluation.reproduction.trainings import PORTION, portions
 from starloom.files import replacing
 from starloom.labels import NAMES
 from starloom.networks import stated_error, weights

@@ -17,7 +17,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,12 +31,13 @@ from starloom.database import recipe as store_recipes
 from starloom.database.batches import FixedSet, export_fixed_set, open_fixed_set
 from starloom.database.store import Store, open_store
 from starloom.errors import ConfigError, StoreError
+from starloom.evaluation.reproduction import trainings
 from starloom.evaluation.reproduction.recipe import Recipe
+from starloom.evaluation.reproduction.trainings import PORTION, applied
 from starloom.files import parsing, replacing
 from starloom.networks import weights
-from starloom.networks.basis import Basis, principal_components
-from starloom.networks.batches import RowBatches, mapped
-from starloom.networks.fitting import fit_autoencoder, fit_estimator, fit_label_network
+from starloom.networks.basis import Basis
+from starloom.networks.batches import mapped
 from starloom.networks.forward import Network
 from starloom.networks.history import Epoch
 from starloom.networks.paper import encoder, packed_autoencoder
@@ -53,7 +54,6 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "generator": ("labels",),
     "report": ("evaluation",),
 }
-PORTION = 1000  # spectra at once
 
 
 @dataclass(frozen=True)
@@ -248,83 +248,44 @@ def make_components(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     folder = reproduction.folder / stage
     folder.mkdir(exist_ok=True)
     spectra = reproduction.spectra
-    number = reproduction.recipe.estimator.coefficients
-    basis = principal_components(portions(spectra, spectra.splits["train"]), number)
+    basis = trainings.components(reproduction.recipe, spectra)
     arrays = {"mean": basis.mean, "components": basis.components, "deviation": basis.deviation}
     with replacing(folder / "basis.npz") as temporary:
         np.savez(temporary, total=basis.total_variance, **arrays)
-    encode = basis.encoder()
-    save_array(folder / "coefficients.npy", _applied(encode, spectra))
+    save_array(folder / "coefficients.npy", applied(basis.encoder(), spectra))
     return {"unexplained": float(basis.unexplained[-1])}
 
 
 def train_autoencoder(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Train table 2, and write the latents of all spectra."""
     recipe, spectra, basis = reproduction.recipe, reproduction.spectra, reproduction.basis
-    plan = recipe.plans.autoencoder
-    spread = float(np.sqrt(basis.total_variance / len(basis.mean)))
-
-    def read(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        return (spectra.flux(rows),)
-
-    training = fit_autoencoder(
-        recipe.autoencoder,
-        RowBatches(spectra.splits["train"], read, recipe.batch, plan.seed),
-        RowBatches(spectra.splits["validation"], read, recipe.batch),
-        plan,
-        basis.mean,
-        spread,
-        **_options(reproduction, stage),
-    )
+    training = trainings.autoencoder(recipe, spectra, basis, **_options(reproduction, stage))
     folder = reproduction.folder / stage
     weights.save(folder / "model.safetensors", packed_autoencoder(training.network, recipe.name))
-    latents = _applied(encoder(training.network), spectra)
+    latents = applied(encoder(training.network), spectra)
     save_array(folder / "latents.npy", latents)
     live = latents[spectra.splits["train"]].std(axis=0) > 0
-    return {**summary(training), "loss_unit": spread**2, "live_latents": int(live.sum())}
+    return {**summary(training), "loss_unit": trainings.spread(basis) ** 2, "live_latents": int(live.sum())}
 
 
 def train_labels(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Train table 3 on the latents."""
-    recipe, spectra = reproduction.recipe, reproduction.spectra
-    training = fit_label_network(
-        recipe.labels,
-        spectra.labels,
-        np.load(reproduction.folder / "autoencoder" / "latents.npy"),
-        spectra.splits["train"],
-        spectra.splits["validation"],
-        recipe.plans.labels,
-        recipe.batch,
-        **_options(reproduction, stage),
-    )
+    latents = np.load(reproduction.folder / "autoencoder" / "latents.npy")
+    options = _options(reproduction, stage)
+    training = trainings.label_network(reproduction.recipe, reproduction.spectra, latents, **options)
     _save_network(reproduction.folder / stage, training.network)
     return summary(training)
 
 
 def train_estimator(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Train table 4 for one label, and write what it finds for all spectra."""
-    recipe, spectra, coefficients = reproduction.recipe, reproduction.spectra, reproduction.coefficients
-    training = fit_estimator(
-        recipe.estimator,
-        stage.removeprefix(ESTIMATOR),
-        coefficients,
-        spectra.labels,
-        spectra.splits["train"],
-        spectra.splits["validation"],
-        recipe.plans.estimator,
-        recipe.batch,
-        **_options(reproduction, stage),
-    )
+    label, coefficients = stage.removeprefix(ESTIMATOR), reproduction.coefficients
+    options = _options(reproduction, stage)
+    training = trainings.estimator(reproduction.recipe, label, reproduction.spectra, coefficients, **options)
     folder = reproduction.folder / stage
     _save_network(folder, training.network)
     save_array(folder / "found.npy", mapped(training.network, (coefficients,), PORTION)[:, 0])
     return summary(training)
-
-
-def portions(spectra: FixedSet, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The flux of these rows, some at a time."""
-    for start in range(0, len(rows), PORTION):
-        yield spectra.flux(rows[start : start + PORTION])
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
@@ -342,11 +303,6 @@ def summary(training: Training) -> dict[str, Any]:
         "training_seconds": sum(row.seconds for row in training.history),
         "parameters": training.network.size,
     }
-
-
-def _applied(network: Network, spectra: FixedSet) -> np.ndarray:
-    everything = np.arange(len(spectra.labels))
-    return np.concatenate([network(flux) for flux in portions(spectra, everything)])
 
 
 def _save_network(folder: Path, network: Network) -> None:
