@@ -48,12 +48,17 @@ def fit_autoencoder(
     spread: float = 1.0,
     **options: Any,
 ) -> Training:
-    """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000]; loss: mean squared flux error.
+    """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000].
 
-    ``mean[point]`` and ``spread`` (one number) of the training spectra are where the network starts.
+    ``mean[point]`` and ``spread`` (one number) of the training spectra are where the network starts. Loss:
+    mean squared flux error in units of ``spread``^2, so that its gradients stay above Adam's epsilon.
     """
     network = design.initial(plan.seed, mean, spread)
-    return train(network, reconstruction_error, training, validation, plan, **options)
+
+    def loss(predict, arrays):
+        return reconstruction_error(predict, arrays) / spread**2
+
+    return train(network, loss, training, validation, plan, **options)
 
 
 def fit_label_network(
