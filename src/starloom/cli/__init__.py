@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, forecast, generation, installation, synthesis, training
+from starloom.cli import (
+    database,
+    demo,
+    domain,
+    forecast,
+    generation,
+    installation,
+    reproduction,
+    synthesis,
+    training,
+)
 from starloom.errors import StarloomError
 
 app = typer.Typer(
@@ -46,6 +56,7 @@ app.command("models")(generation.models)
 app.command("evaluate")(generation.evaluate)
 app.add_typer(database.app, name="database")
 app.add_typer(training.app, name="train")
+app.command("reproduce")(reproduction.reproduce)
 
 
 def main() -> None:
