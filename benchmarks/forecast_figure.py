@@ -2,6 +2,7 @@
 
 ``python benchmarks/forecast_figure.py [--model NAME] [--output FILE]`` draws the Cramer-Rao bound of five
 labels at four signal-to-noise ratios for Gaia's RVS mean spectra, and prints it for the stars of a table.
+``--check`` compares those with bounds from synthesised spectra instead (minutes).
 """
 
 import argparse
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from starloom import Generator
+from starloom.broadening import finish_onto, keep
 from starloom.evaluation.figures import SYMBOLS, UNITS, save
 from starloom.figures import pyplot
 from starloom.inference.forecast import PARAMETERS, Setting, covariances
@@ -42,6 +44,10 @@ STARS = {  # Teff, log g
     "A giant": (9000, 2.5),
     "B giant": (12500, 3.0),
 }
+
+
+CHECKED = ("K dwarf", "Sun", "A dwarf", "B dwarf", "K giant", "A giant")
+STEPS = (40.0, 0.05, 0.5, 0.05, 0.1, 100.0)
 
 
 def typical(teff, logg) -> np.ndarray:
@@ -85,6 +91,9 @@ def draw(size: np.ndarray):
         bar.set_ticklabels([f"{edge:g}" for edge in edges])
         bar.set_label(f"{SYMBOLS[name]} [{UNITS[name]}]")
         row[0].set_ylabel(r"$\log g$")
+    for line, text, shift in ((DWARFS, "dwarfs", (-28, 8)), (GIANTS, "giants", (-36, -2))):
+        place = line[len(line) // 2]
+        grid[0, 0].annotate(text, place, shift, textcoords="offset points", color="white", fontsize="small")
     _frame(grid)
     return figure
 
@@ -104,16 +113,60 @@ def _frame(grid) -> None:
         axes.set_title(f"S/N = {snr} per pixel", fontsize="medium")
 
 
+class Synthesised:
+    """Flux and derivatives by synthesis, as far as a forecast asks a generator for them."""
+
+    def __init__(self):
+        self.kept: dict[tuple, np.ndarray] = {}
+
+    def flux(self, labels, *, wavelength_aa, radial_velocity=0.0, **_) -> np.ndarray:
+        """Flux [star, wavelength] at vacuum wavelengths."""
+        finish = finish_onto(wavelength_aa)
+        stars = [(self._intrinsic(tuple(row[[0, 1, 3, 4]])), row[2], row[5]) for row in labels]
+        return np.stack([finish(*star, radial_velocity=float(radial_velocity)) for star in stars])
+
+    def jacobian(self, labels, **view) -> np.ndarray:
+        """Central differences [star, wavelength, 6] over STEPS."""
+        columns = [
+            (self.flux(labels + step, **view) - self.flux(labels - step, **view)) / (2 * step.sum())
+            for step in np.diag(STEPS)
+        ]
+        return np.stack(columns, axis=-1)
+
+    def _intrinsic(self, star: tuple) -> np.ndarray:
+        if star not in self.kept:
+            from starloom.synthesis import synthesize_each
+
+            (made,) = synthesize_each(np.array([star]))
+            self.kept[star] = keep(np.asarray(made.normalized, dtype=np.float64))
+        return self.kept[star]
+
+
+def check(generator: Generator) -> None:
+    """Print the generator's bounds over those from synthesis, at S/N = 100."""
+    labels = np.stack([typical(*STARS[name]) for name in CHECKED])
+    ratio = bounds(generator, labels, 100) / bounds(Synthesised(), labels, 100)
+    print(f"{'generated / synthesised':<28}" + "".join(f"{n:>10}" for n in PARAMETERS if n != "resolution"))
+    for name, row in zip(CHECKED, ratio, strict=True):
+        print(f"{name:<28}" + "".join(f"{value:>10.3f}" for value in row))
+
+
 def report(generator: Generator) -> None:
     """Print the bounds of STARS at S/N = 100, and the factor by which not knowing the others raises each."""
     labels = np.stack([typical(*star) for star in STARS.values()])
     size = bounds(generator, labels, 100)
     free = [name for name in PARAMETERS if name != "resolution"]
-    print(f"{'star':<10}{'Teff':>7}{'log g':>7}{'vsini':>7}" + "".join(f"{name:>10}" for name in free))
+    print(f"{'S/N = 100':<10}{'Teff':>7}{'log g':>7}{'vsini':>7}" + "".join(f"{name:>10}" for name in free))
     for name, star, row in zip(STARS, labels, size, strict=True):
         print(
             f"{name:<10}{star[0]:>7.0f}{star[1]:>7.2f}{star[2]:>7.0f}" + "".join(f"{v:>10.3g}" for v in row)
         )
+    for order in (None, 8):
+        setting = Setting(100, continuum=order)
+        ratio = np.sqrt(np.diagonal(covariances(generator, labels, setting), axis1=1, axis2=2)) / size
+        print(f"\nbounds with a {'known continuum' if order is None else 'continuum of order 8'} over these:")
+        for name, row in zip(STARS, ratio, strict=True):
+            print(f"{name:<31}" + "".join(f"{value:>10.2f}" for value in row))
     for fixed in ("teff", "logg", "mh", "vmic", "velocity"):
         setting = Setting(100, fixed=("resolution", fixed))
         known = np.sqrt(np.diagonal(covariances(generator, labels, setting), axis1=1, axis2=2))
@@ -128,8 +181,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="default")
     parser.add_argument("--output", type=Path, default=Path("docs/figures/forecast.png"))
+    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     generator = Generator.load(options.model)
+    if options.check:
+        check(generator)
+        return
     report(generator)
     teff, logg = (axis.ravel() for axis in np.meshgrid(TEFF, LOGG, indexing="ij"))
     inside = logg >= lowest_logg(teff, np.zeros_like(teff))

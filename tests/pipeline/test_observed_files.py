@@ -103,9 +103,10 @@ def write_raw_csv(path):
     path.write_text(bulk_text([SOURCE]))
 
 
-def write_raw_fits(path):
+def write_raw(path):
     arrays = {name: [values] for name, values in star().items()}
-    Table({"source_id": [int(SOURCE)], **arrays, "combined_transits": [16]}).write(path)
+    form = {".fits": "fits", ".xml": "votable", ".ecsv": "ascii.ecsv"}[path.suffix]
+    Table({"source_id": [int(SOURCE)], **arrays, "combined_transits": [16]}).write(path, format=form)
 
 
 ARCHIVE = {
@@ -117,7 +118,9 @@ ARCHIVE = {
     f"RVS_MEAN_SPECTRUM-Gaia DR4 {SOURCE}.csv": write_csv,
     "RvsMeanSpectrum_000000-003111.csv.gz": write_bulk,
     "RVS_RAW.csv": write_raw_csv,
-    "RVS_RAW.fits": write_raw_fits,
+    "RVS_RAW.fits": write_raw,
+    "RVS_RAW.xml": write_raw,
+    "RVS_RAW.ecsv": write_raw,
 }
 
 
@@ -520,6 +523,20 @@ def test_real_stars_as_text(shared, tmp_path, name):
     np.testing.assert_array_equal(spectrum.flux, real["flux"])
     air = spectrum.wavelength if spectrum.medium == "air" else air_from_vacuum(spectrum.wavelength)
     np.testing.assert_allclose(air, real["wave_air_A"], atol=2e-3)  # their index of air: 0.002 A
+
+
+@pytest.mark.parametrize("name", ["sun_fts_disk_centre", "mike_hd140283", "hpf_hr3039"])
+def test_real_stars_as_gaia_would_see_them(shared, tmp_path, name):
+    real = observed(shared, name)
+    flux = real["rvs_flux"].astype(np.float32)
+    made = Table({"wavelength": real["rvs_wave_vac_A"] / 10, "flux": flux, "flux_error": flux / 100})
+    made["wavelength"].unit = "nm"
+    made.write(tmp_path / "star.xml", format="votable")
+    spectrum = read_observed(tmp_path / "star.xml")
+    np.testing.assert_array_equal(spectrum.flux.astype(np.float32), flux)
+    masked = 0 if spectrum.mask is None else spectrum.mask.sum()
+    assert masked == np.isnan(flux).sum()  # hpf_hr3039 has gaps
+    assert (spectrum.medium, spectrum.labels["resolution"]) == ("vacuum", 11500)
 
 
 def test_a_masked_pixel_stays_one_when_written_again(tmp_path):

@@ -17,6 +17,7 @@ from starloom.cli import (
     forecast,
     generation,
     installation,
+    reproduction,
     synthesis,
     training,
 )
@@ -57,6 +58,7 @@ app.command("models")(generation.models)
 app.command("evaluate")(generation.evaluate)
 app.add_typer(database.app, name="database")
 app.add_typer(training.app, name="train")
+app.command("reproduce")(reproduction.reproduce)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ DEGENERATE = 1e-9
 NO_INFORMATION = 1e3  # a bound of so many times a label's range is none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """What is observed and what is known beforehand.
 
@@ -60,6 +60,7 @@ class Setting:
             if self.medium != "vacuum":
                 raise ConfigError("medium: the points of Gaia's spectra are in vacuum; give wavelength_aa")
         object.__setattr__(self, "wavelength_aa", np.asarray(self.wavelength_aa, np.float64))
+        object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         object.__setattr__(self, "fixed", tuple(dict.fromkeys(self.fixed)))
         snr = np.asarray(self.snr, np.float64)
         if snr.shape not in ((), self.wavelength_aa.shape):

@@ -50,7 +50,7 @@ def completed(path: Any, record: Record, given: Mapping[str, Any]) -> Record:
         ):
             raise ConfigError(
                 f"{path}: {name} = {value!r} is given, but file and format tell {told!r} "
-                "(format='table' takes Gaia's columns for any others)"
+                "(if these only look like Gaia's columns: format='table')"
             )
     record = replace(record, **wanted)
     if missing := [name for name in CHOICES if getattr(record, name) is None]:

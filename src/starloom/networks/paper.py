@@ -21,7 +21,9 @@ PAPER_POINTS = Points("air", "linear", 8400.0, 8799.9, PAPER_GRID_AA.size)
 class Autoencoder:
     """Table 2: the encoder's hidden layers, the latent space, and the decoder as the encoder's mirror image.
 
-    The output is linear, as the table's "-" says; ``latent_activation`` is the table's relu.
+    The output is linear, as the table's "-" says; ``latent_activation`` is the table's relu. A relu whose sum
+    is negative for all spectra never learns, which befalls half of the latents where their biases start at
+    zero; so they start at ``latent_bias``.
     """
 
     points: int = 4000
@@ -29,6 +31,7 @@ class Autoencoder:
     latent: int = 10
     activation: str = "relu"
     latent_activation: str = "relu"
+    latent_bias: float = 1.0
     initialiser: str = "glorot_uniform"
 
     def initial(self, seed: int, mean: np.ndarray | None = None, spread: float = 1.0) -> Network:
@@ -42,6 +45,7 @@ class Autoencoder:
         up = dense_layers((self.latent, *reversed(self.hidden), self.points), self.activation)
         mean = np.zeros(self.points) if mean is None else mean
         middle = Network.initial(down + up, seed, self.initialiser)
+        middle.parameters[len(down) - 1]["bias"][:] = self.latent_bias
         scaled = affine(mean, np.full(self.points, 1 / spread)).then(middle)
         return scaled.then(unscaling(mean, np.full(self.points, spread)))
 
@@ -114,9 +118,14 @@ def label_scaling(names=NAMES, reciprocal: bool = False) -> Network:
 
 
 def standard(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column; 1 for one that is constant, such as a dead relu latent."""
+    """Mean and standard deviation of each column, the latter at least a thousandth of the largest.
+
+    So the rare spikes of a relu latent that is almost dead do not count like a living one's whole range; 1
+    where nothing varies.
+    """
     deviation = values.std(axis=0, dtype=np.float64)
-    return values.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0)
+    least = 1e-3 * deviation.max() or 1.0
+    return values.mean(axis=0, dtype=np.float64), np.maximum(deviation, least)
 
 
 def unscaling(mean: np.ndarray, deviation: np.ndarray) -> Network:
