@@ -212,9 +212,11 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--estimator", default="", help="weights file of the family estimator")
     parser.add_argument("--workers", type=int, default=1)
+    # the spectra are synthesised in LTE, so the cores of their Ca II lines are as good as the rest
+    parser.add_argument("--core", type=float, default=0.0, help="half width of the Ca II cores [km/s]")
     parser.add_argument("--save", type=Path, help="write the fits to this .npz")
     arguments = parser.parse_args()
-    settings = Settings()
+    settings = Settings(core_kms=arguments.core)
     parts = [range(i, min(i + PORTION, arguments.stars)) for i in range(0, arguments.stars, PORTION)]
     task = partial(fitted, arguments.store, arguments.model, settings)
     start, processor = time.perf_counter(), time.process_time()

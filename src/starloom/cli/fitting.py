@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -50,8 +50,8 @@ def fit(
         Repeated, typer.Option(help="LOW:HIGH [A] not to be used, as observed; repeatable.")
     ] = None,
     core: Annotated[
-        float | None, typer.Option(help="Half width left out around the Ca II line centres [km/s]; 0: none.")
-    ] = None,
+        float, typer.Option(help="Half width of the Ca II cores, which are not trusted [km/s]; 0: none.")
+    ] = 50.0,
     floor: Annotated[float, typer.Option(help="Error to add in quadrature, in units of the flux.")] = 0.0,
     snr: Annotated[
         float | None, typer.Option(help="Signal-to-noise ratio of a spectrum without errors.")
@@ -73,7 +73,6 @@ def fit(
     from starloom.errors import ConfigError
     from starloom.inference import Settings
 
-    options: dict[str, Any] = {} if core is None else {"core_kms": core}
     settings = Settings(
         fixed=_values("--fix", fix),
         priors=_priors(prior),
@@ -82,9 +81,9 @@ def fit(
         continuum=continuum,
         velocities=_pair("--velocities", velocities),
         windows=tuple(_pair("--mask", text) for text in mask or ()),
+        core_kms=core,
         floor=floor,
         snr=snr,
-        **options,
     )
     given = {"medium": medium and medium.value, "frame": frame and frame.value, "unit": unit}
     if (star is None) == (listed is None):

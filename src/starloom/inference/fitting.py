@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
+from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import StarloomError
 from starloom.inference import coordinates, starts
@@ -131,7 +132,7 @@ class _Batch:
         begin = self._starts()
         self._leave_out(begin)
         self.allowed = self.good.copy()
-        self.model_error = self._model_error(begin[:, 0], np.ones(self.flux.shape))
+        self._estimate_errors(begin[:, 0], np.ones(self.flux.shape))
         found, every = self._from_starts(begin)
         chi2 = found.chi2.reshape(begin.shape[:2])
         best = chi2.argmin(axis=1)
@@ -145,7 +146,7 @@ class _Batch:
 
     def weight(self) -> np.ndarray:
         """1 / variance of each pixel, 0 where it is not used."""
-        return np.where(self.good, 1 / (self.noise**2 + self.model_error**2), 0.0)
+        return np.where(self.good, 1 / self._error() ** 2, 0.0)
 
     def _starts(self) -> np.ndarray:
         """PARAMETERS ``[star, start, 7]`` from the tables of templates."""
@@ -177,7 +178,7 @@ class _Batch:
         return found
 
     def _leave_out(self, begin: np.ndarray) -> None:
-        """Leave out what the model does not know at the starts' velocities, and the Ca II cores if asked."""
+        """Leave out what the model does not know at the velocities of the starts."""
         velocity = begin[..., VELOCITY]
         reach = np.broadcast_to(
             [DOMAIN.high[coordinates.VSINI], DOMAIN.low[coordinates.RESOLUTION]], (len(begin), 2)
@@ -188,20 +189,23 @@ class _Batch:
         first = self.generator.model.known(labels, velocity.max(axis=1) + LEEWAY_KMS)[0]
         last = self.generator.model.known(labels, velocity.min(axis=1) - LEEWAY_KMS)[1]
         self.good &= (self.vacuum_aa >= first[:, None]) & (self.vacuum_aa <= last[:, None])
-        if self.settings.core_kms > 0:
-            centres = vacuum_from_air(np.array(CALCIUM_AA))
-            apart = SPEED_OF_LIGHT_KMS * np.log(self.vacuum_aa / centres[:, None])
-            near = np.abs(apart - begin[:, 0, VELOCITY, None, None]) < self.settings.core_kms
-            self.good &= ~near.any(axis=1)
 
-    def _model_error(self, parameters: np.ndarray, level: np.ndarray) -> np.ndarray:
-        """What the generator states about its error, and the floor, in the observed unit."""
-        labels = parameters[:, : len(NAMES)]
-        stated = np.zeros(self.flux.shape)
-        if self.generator.stated is not None:
-            rest = self.vacuum_aa * np.exp(-np.median(parameters[:, VELOCITY]) / SPEED_OF_LIGHT_KMS)
-            stated = self.generator.stated.at("p68", labels, rest).astype(np.float64)
-        return np.hypot(stated, self.settings.floor) * level
+    def _estimate_errors(self, parameters: np.ndarray, level: np.ndarray) -> None:
+        """What the generator states about its error, and what else the settings say, in the observed unit."""
+        velocity = parameters[:, VELOCITY, None]
+        rest = self.vacuum_aa * np.exp(-doppler_shift(velocity) / SPEED_OF_LIGHT_KMS)
+        self.model_error, stated = np.zeros(self.flux.shape), self.generator.stated
+        if stated is not None:
+            rows = zip(parameters[:, : len(NAMES)], rest, strict=True)
+            self.model_error = level * np.array([stated.at("p68", labels, star) for labels, star in rows])
+        centres = vacuum_from_air(np.array(CALCIUM_AA))
+        apart = SPEED_OF_LIGHT_KMS * np.abs(np.log(rest[:, None] / centres[:, None])).min(axis=1)
+        core = np.where(apart < self.settings.core_kms, self.settings.core_floor, 0.0)
+        self.floor = np.hypot(core, self.settings.floor) * level
+
+    def _error(self) -> np.ndarray:
+        """Noise, floor and the generator's error together."""
+        return np.sqrt(self.noise**2 + self.floor**2 + self.model_error**2)
 
     def _objective(self, owner: np.ndarray, fixed: np.ndarray) -> Objective:
         return Objective(
@@ -266,12 +270,12 @@ class _Batch:
 
     def _weigh_anew(self, here: Linearised, rows: np.ndarray) -> None:
         """Errors at the present model, and the pixels that a cosmic ray has hit."""
-        self.model_error = self._model_error(here.parameters, here.continuum @ self.basis)
         residual = self.flux - here.model
         for star in rows[self.estimated[rows]]:
             self.noise[star] = _robust(residual[star, self.allowed[star]])
+        self._estimate_errors(here.parameters, here.continuum @ self.basis)
         if self.settings.clip > 0:
-            scaled = residual * np.sqrt(1 / (self.noise**2 + self.model_error**2))
+            scaled = residual / self._error()
             scale = np.array([max(1.0, _robust(r[ok])) for r, ok in zip(scaled, self.allowed, strict=True)])
             self.good = self.allowed & (scaled < self.settings.clip * scale[:, None])
 
@@ -306,6 +310,7 @@ class _Batch:
                 self.flux[star] - here.model[star],
                 used,
                 noise,
+                self.floor[star],
                 self.model_error[star],
                 self.vacuum_aa,
                 self.free,
@@ -334,7 +339,7 @@ class _Batch:
             snr=snr,
             pixels=observation.pixels,
             model=here.model[star] * observation.scale,
-            error=np.hypot(noise, self.model_error[star]) * observation.scale,
+            error=self._error()[star] * observation.scale,
             used=used,
             flags=tuple(name for name in FLAGS if state[name]),
             settings={"model": self.generator.name, **self.settings.about},

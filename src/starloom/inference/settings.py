@@ -28,10 +28,11 @@ class Settings:
     the Chebyshev polynomial that multiplies the model (1: scale and slope). ``velocities``: range
     searched [km/s]. ``starts``: how many of the best templates are refined. ``windows``: wavelength
     ranges (low, high) [A], in the spectrum's medium and frame, that are not used. ``core_kms``: half
-    width of what is left out around the centres of the Ca II triplet, in the star's frame. ``floor``:
-    error in units of the model flux that is added in quadrature. ``snr``: signal-to-noise ratio of a
-    spectrum without errors; None: from the scatter around the fit. ``clip``: pixels this many standard
-    deviations above the model are taken for cosmic rays; 0: none.
+    width, in the star's frame, of the cores of the Ca II triplet, which form in the chromosphere and not in
+    LTE: there ``core_floor``, an error in units of the continuum, is added in quadrature. ``floor``: the same
+    for all pixels. ``snr``: signal-to-noise ratio of a spectrum without errors; None: from the scatter around
+    the fit. ``clip``: pixels this many standard deviations above the model are taken for cosmic rays; 0:
+    none.
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -42,7 +43,8 @@ class Settings:
     velocities: tuple[float, float] = (-500.0, 500.0)
     starts: int = 6
     windows: tuple[tuple[float, float], ...] = ()
-    core_kms: float = 0.0
+    core_kms: float = 50.0
+    core_floor: float = 0.03
     floor: float = 0.0
     snr: float | None = None
     clip: float = 6.0
@@ -73,7 +75,7 @@ class Settings:
         for name, low, high in (("continuum", 0, HIGHEST_ORDER), ("starts", 1, 20)):
             if not low <= getattr(self, name) <= high:
                 raise OutOfRangeError(f"{name} = {getattr(self, name)} is outside [{low}, {high}]")
-        for name in ("core_kms", "floor", "clip"):
+        for name in ("core_kms", "core_floor", "floor", "clip"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise OutOfRangeError(f"{name} = {getattr(self, name)} is not a number from 0")
         if self.snr is not None and not 0 < self.snr < np.inf:

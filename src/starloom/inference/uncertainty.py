@@ -38,8 +38,8 @@ class Neighbourhood:
     """A fitted star around its minimum; arrays without a name for their axis are per pixel.
 
     ``parameters[7]``; ``columns[free + coefficient, pixel]``: derivatives of the model; ``residual``:
-    observed minus model; ``used``; ``noise`` and ``model_error``: standard deviations; ``vacuum_aa``;
-    ``free``: indices of the free PARAMETERS; ``prior``; ``dof``: degrees of freedom.
+    observed minus model; ``used``; ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of
+    the generator): standard deviations; ``free``: indices of the free PARAMETERS; ``dof``: degrees of freedom.
     """
 
     parameters: np.ndarray
@@ -47,6 +47,7 @@ class Neighbourhood:
     residual: np.ndarray
     used: np.ndarray
     noise: np.ndarray
+    floor: np.ndarray
     model_error: np.ndarray
     vacuum_aa: np.ndarray
     free: tuple[int, ...]
@@ -55,8 +56,13 @@ class Neighbourhood:
 
     @property
     def error(self) -> np.ndarray:
-        """Noise and the model's error together."""
-        return np.hypot(self.noise, self.model_error)
+        """Noise, floor and the generator's error together."""
+        return np.hypot(self.pixel_error, self.model_error)
+
+    @property
+    def pixel_error(self) -> np.ndarray:
+        """What is independent from pixel to pixel."""
+        return np.hypot(self.noise, self.floor)
 
     @property
     def profile_pixels(self) -> int:
@@ -91,7 +97,9 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     information[: len(free)] = domain_information(star.free)
     information[: len(free)] += slopes[free, free] ** 2 * prior_information(star.prior, star.free)
     weight, noise_weight = (np.where(star.used, 1 / error**2, 0.0) for error in (star.error, star.noise))
-    found = covariance(columns, weight, star.noise, star.model_error, band_edges(star.vacuum_aa), information)
+    found = covariance(
+        columns, weight, star.pixel_error, star.model_error, band_edges(star.vacuum_aa), information
+    )
     factor = inflation(star.residual / star.error, star.used, star.dof, star.profile_pixels)
     matrix = star.widened(found) * factor
     bound = star.widened(inverted((columns * noise_weight) @ columns.T))
