@@ -39,7 +39,7 @@ class Neighbourhood:
 
     ``parameters[7]``; ``columns[free + coefficient, pixel]``: derivatives of the model; ``residual``:
     observed minus model; ``used``; ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of
-    the generator): standard deviations; ``free``: indices of the free PARAMETERS; ``dof``: degrees of freedom.
+    the generator): standard deviations; ``free``: indices of PARAMETERS; ``dof``: degrees of freedom.
     """
 
     parameters: np.ndarray

@@ -1,0 +1,80 @@
+"""The table of templates and what it finds."""
+
+import numpy as np
+import pytest
+
+from starloom.inference import starts
+from starloom.inference.objective import Prior, chebyshev
+from starloom.labels import DOMAIN
+
+NOTHING = Prior(np.zeros(7), np.full(7, np.inf))
+WAVELENGTH_AA = 8460 + 0.1 * np.arange(2401)
+
+
+@pytest.fixture(scope="module")
+def table(model):
+    return starts.templates(model.model, 11500.0)
+
+
+def found(table, flux, count=3, weight=None, velocities=(-500.0, 500.0), prior=NOTHING):
+    weight = np.full(flux.shape, 1e4) if weight is None else weight
+    basis = chebyshev(WAVELENGTH_AA, 1)
+    return starts.starting_points(table, WAVELENGTH_AA, basis, flux, weight, prior, velocities, count)
+
+
+def test_templates_are_in_the_domain(table):
+    assert DOMAIN.contains(table.parameters[:, :6]).all()
+    assert (table.parameters[:, 5] == 11500).all()
+    assert 0.4 < (table.parameters[:, 2] < 80).mean() < 0.8
+
+
+@pytest.mark.parametrize(("row", "velocity"), [(5, 126.0), (100, -294.0), (777, 6.0)])
+def test_a_template_finds_itself(table, model, row, velocity):
+    labels = table.parameters[row, :6]
+    flux = model.flux(labels, wavelength_aa=WAVELENGTH_AA, medium="vacuum", radial_velocity=velocity)
+    tilted = flux * (2 + 0.3 * np.linspace(-1, 1, flux.size))
+    best = found(table, tilted[None])[0, 0]
+    assert np.array_equal(best[:6], labels)
+    assert best[6] == velocity  # one of those that are tried
+
+
+def test_starts_are_of_different_groups(table, model):
+    flux = model.flux(table.parameters[5, :6], wavelength_aa=WAVELENGTH_AA, medium="vacuum")
+    points = found(table, flux[None], count=8)[0]
+    rows = [int(np.flatnonzero((table.parameters[:, :6] == point[:6]).all(axis=1))[0]) for point in points]
+    assert len(set(table.group[rows])) == 8
+
+
+def test_unused_pixels_do_not_matter(table, model):
+    flux = model.flux(table.parameters[5, :6], wavelength_aa=WAVELENGTH_AA, medium="vacuum")[None].astype(
+        float
+    )
+    weight = np.full(flux.shape, 1e4)
+    weight[:, 500:700] = 0
+    spoilt = flux.copy()
+    spoilt[:, 500:700] = 40.0
+    assert np.array_equal(found(table, flux, weight=weight), found(table, spoilt, weight=weight))
+
+
+def test_velocities_stay_in_range(table, model):
+    flux = model.flux(
+        table.parameters[5, :6], wavelength_aa=WAVELENGTH_AA, medium="vacuum", radial_velocity=300.0
+    )
+    points = found(table, flux[None], velocities=(-50.0, 50.0))
+    assert np.abs(points[..., 6]).max() <= 50 + starts.STRIDE * starts.CELL_KMS
+
+
+def test_priors_choose(table, model):
+    """A prior on Teff that excludes everything below 8000 K excludes it from the starts."""
+    flux = model.flux(table.parameters[5, :6], wavelength_aa=WAVELENGTH_AA, medium="vacuum")
+    mean, deviation = np.zeros(7), np.full(7, np.inf)
+    mean[0], deviation[0] = 12000.0, 1.0
+    points = found(table, flux[None], count=1, prior=Prior(mean, deviation))
+    assert abs(points[0, 0, 0] - 12000) < 100
+
+
+def test_fixed_labels(model):
+    table = starts.templates(model.model, 9500.0, ((0, 6000.0), (3, -0.3)))
+    assert (table.parameters[:, 0] == 6000).all()
+    assert (table.parameters[:, 3] == -0.3).all()
+    assert DOMAIN.contains(table.parameters[:, :6]).all()
