@@ -1,14 +1,14 @@
-"""Coordinates in which the domain of labels is a box and the spectrum close to linear.
+"""Coordinates in which the spectrum is close to linear and the domain, but for its corner, a box.
 
-The fit works in them, so that every bound, the corner near the radiation limit included, is a bound of one
-coordinate. In the order of PARAMETERS, each from 0 to 1 but the last:
+In the order of PARAMETERS, each from 0 to 1 but the last:
 
 - ln Teff, since spectra change with relative steps of temperature;
-- the fraction of the way from ``lowest_logg`` to the highest log g;
 - sqrt(v^2 + a^2) - a for v = v sin i, a = 10 km/s: the spectrum depends on v^2 where rotation is slower than
   the instrument, so the derivative by v vanishes at 0, and a fit in v would never leave it;
-- [M/H], vmic and the resolution, linearly;
+- log g, [M/H], vmic and the resolution, linearly;
 - the velocity in units of 100 km/s.
+
+In the corner near the radiation limit log g has a higher end, which depends on Teff and [M/H]: ``lowest``.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from starloom.labels import DOMAIN, NAMES, lowest_logg
 TEFF, LOGG, VSINI, MH, VMIC, RESOLUTION, VELOCITY = range(len(PARAMETERS))
 TURN_KMS = 10.0  # a of the module's text
 VELOCITY_SCALE_KMS = 100.0
-LINEAR = (MH, VMIC, RESOLUTION)
+LINEAR = (LOGG, MH, VMIC, RESOLUTION)
 _LOW, _SPAN = DOMAIN.low, DOMAIN.high - DOMAIN.low
 _LN_LOW, _LN_SPAN = np.log(DOMAIN.low[TEFF]), np.log(DOMAIN.high[TEFF] / DOMAIN.low[TEFF])
 _ROTATION_SPAN = np.hypot(DOMAIN.high[VSINI], TURN_KMS) - TURN_KMS
@@ -29,8 +29,6 @@ def from_parameters(parameters: np.ndarray) -> np.ndarray:
     """Coordinates ``[..., 7]`` of labels and velocity ``[..., 7]``."""
     place = np.empty(parameters.shape)
     place[..., TEFF] = (np.log(parameters[..., TEFF]) - _LN_LOW) / _LN_SPAN
-    lowest = lowest_logg(parameters[..., TEFF], parameters[..., MH])
-    place[..., LOGG] = (parameters[..., LOGG] - lowest) / (DOMAIN.high[LOGG] - lowest)
     place[..., VSINI] = (np.hypot(parameters[..., VSINI], TURN_KMS) - TURN_KMS) / _ROTATION_SPAN
     for index in LINEAR:
         place[..., index] = (parameters[..., index] - _LOW[index]) / _SPAN[index]
@@ -44,8 +42,6 @@ def to_parameters(place: np.ndarray) -> np.ndarray:
     parameters[..., TEFF] = np.exp(_LN_LOW + place[..., TEFF] * _LN_SPAN)
     for index in LINEAR:
         parameters[..., index] = _LOW[index] + place[..., index] * _SPAN[index]
-    lowest = lowest_logg(parameters[..., TEFF], parameters[..., MH])
-    parameters[..., LOGG] = lowest + place[..., LOGG] * (DOMAIN.high[LOGG] - lowest)
     turned = place[..., VSINI] * _ROTATION_SPAN + TURN_KMS
     parameters[..., VSINI] = np.sqrt(np.maximum(turned**2 - TURN_KMS**2, 0))
     parameters[..., VELOCITY] = place[..., VELOCITY] * VELOCITY_SCALE_KMS
@@ -54,28 +50,30 @@ def to_parameters(place: np.ndarray) -> np.ndarray:
     return parameters
 
 
-def slopes(place: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-    """Derivatives of the parameters by the coordinates: ``[..., 7 (parameter), 7 (coordinate)]``.
+def slopes(parameters: np.ndarray) -> np.ndarray:
+    """Derivative of each of ``parameters[..., 7]`` by its own coordinate; it depends on no other.
 
-    ``parameters[..., 7]`` are those of ``place[..., 7]``. The derivative of v sin i, infinite at 0, is taken
-    at SLOWEST or above, like the spectrum's derivative by v sin i, so that their product is right.
+    That of v sin i, infinite at 0, is taken at SLOWEST or above, like the spectrum's derivative by v sin i,
+    so that their product is right.
     """
-    matrix = np.zeros((*place.shape, len(PARAMETERS)))
-    matrix[..., TEFF, TEFF] = parameters[..., TEFF] * _LN_SPAN
+    found = np.empty(parameters.shape)
+    found[..., TEFF] = parameters[..., TEFF] * _LN_SPAN
     for index in LINEAR:
-        matrix[..., index, index] = _SPAN[index]
+        found[..., index] = _SPAN[index]
     vsini = np.maximum(parameters[..., VSINI], SLOWEST)
-    matrix[..., VSINI, VSINI] = np.hypot(vsini, TURN_KMS) / vsini * _ROTATION_SPAN
-    matrix[..., VELOCITY, VELOCITY] = VELOCITY_SCALE_KMS
-    lowest, by_teff, by_mh = _corner(parameters[..., TEFF], parameters[..., MH])
-    matrix[..., LOGG, LOGG] = DOMAIN.high[LOGG] - lowest
-    for index, corner in ((TEFF, by_teff), (MH, by_mh)):
-        matrix[..., LOGG, index] = (1 - place[..., LOGG]) * corner * matrix[..., index, index]
-    return matrix
+    found[..., VSINI] = np.hypot(vsini, TURN_KMS) / vsini * _ROTATION_SPAN
+    found[..., VELOCITY] = VELOCITY_SCALE_KMS
+    return found
 
 
-def _corner(teff: np.ndarray, mh: np.ndarray) -> np.ndarray:
-    """``lowest_logg``, and its derivatives by Teff and [M/H]: linear by pieces, so differences do."""
-    steps = np.array([[0, 1.0, -1.0, 0, 0], [0, 0, 0, 1e-3, -1e-3]]).reshape(2, 5, *[1] * teff.ndim)
-    here, *around = lowest_logg(teff + steps[0], mh + steps[1])
-    return np.stack([here, (around[0] - around[1]) / 2.0, (around[2] - around[3]) / 2e-3])
+def lowest(place: np.ndarray) -> np.ndarray:
+    """The coordinate of the lowest log g at ``place[..., 7]``."""
+    teff = np.exp(_LN_LOW + place[..., TEFF] * _LN_SPAN)
+    return (lowest_logg(teff, _LOW[MH] + place[..., MH] * _SPAN[MH]) - _LOW[LOGG]) / _SPAN[LOGG]
+
+
+def lowest_slopes(place: np.ndarray) -> np.ndarray:
+    """Derivatives of ``lowest`` by the coordinates of Teff and [M/H]: ``[2, ...]``; linear by pieces."""
+    step = 1e-4 * np.eye(len(PARAMETERS))
+    pairs = [(lowest(place + step[i]), lowest(place - step[i])) for i in (TEFF, MH)]
+    return np.stack([(ahead - behind) / 2e-4 for ahead, behind in pairs])

@@ -215,7 +215,7 @@ class _Batch:
     def _minimised(self, owner: np.ndarray, begin: np.ndarray, most: int = 40) -> tuple[Minimum, np.ndarray]:
         objective = self._objective(owner, begin)
         start = coordinates.from_parameters(begin)[:, self.free]
-        found = minimise(objective, start, self.low, self.high, most=most)
+        found = minimise(objective, start, self.low, self.high, most=most, project=objective.project)
         return found, objective.parameters(np.arange(len(begin)), found.at)
 
     def _from_starts(self, begin: np.ndarray) -> tuple[Minimum, np.ndarray]:
@@ -283,11 +283,14 @@ class _Batch:
         rows = np.arange(len(at))
         objective = self._objective(rows, at)
         place = coordinates.from_parameters(at)[:, self.free]
-        chi2, slope, normal = objective(rows, place)
+        chi2, slope, normal = objective.plain(rows, place)
+        low = np.repeat(self.low[None], len(rows), axis=0)
+        if coordinates.LOGG in self.free:
+            low[:, self.free.index(coordinates.LOGG)] = coordinates.lowest(objective.place(rows, place))
         here = objective.linearised(rows, place)
         results = []
         for star in rows:
-            bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, self.low, self.high)
+            bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, low[star], self.high)
             state = {
                 "outside_domain": bounds.outside,
                 "not_converged": not converged[star],

@@ -12,6 +12,8 @@ import numpy as np
 # rows and their parameters [row, p] to chi2 [row], -gradient/2 [row, p] and normal matrix [row, p, p]
 Evaluate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
+Project = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
 FIRST_DAMPING, LEAST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-7, 1e7
 LONGEST_STEP = 0.25  # in parameters whose range is about 1
 
@@ -33,14 +35,18 @@ def minimise(
     high: np.ndarray,
     tolerance: float = 1e-3,
     most: int = 40,
+    project: Project = lambda rows, at: at,
 ) -> Minimum:
     """Minimise chi2 from ``start[row, p]`` within ``low[p]`` and ``high[p]``.
+
+    ``project`` moves what a step brings out of any further bound back onto it; ``evaluate`` must then give
+    slopes along that bound.
 
     A row has converged where the model promises a decrease of chi2 below ``tolerance`` (so it is within 0.03
     standard deviations of the minimum); it takes part in no further evaluation. ``most`` iterations.
     """
-    at = np.clip(start, low, high)
-    rows = np.arange(len(at))
+    rows = np.arange(len(start))
+    at = project(rows, np.clip(start, low, high))
     chi2, slope, normal = evaluate(rows, at)
     damping = np.full(len(at), FIRST_DAMPING)
     converged = np.zeros(len(at), bool)
@@ -54,7 +60,7 @@ def minimise(
             break
         iterations[rows] += 1
         step = _step(slope[rows], normal[rows], held[rows], damping[rows], at[rows], low, high)
-        tried = at[rows] + step
+        tried = project(rows, at[rows] + step)
         new_chi2, new_slope, new_normal = evaluate(rows, tried)
         gain = (chi2[rows] - new_chi2) / np.maximum(_promise(slope[rows], normal[rows], step), 1e-300)
         good = np.isfinite(new_chi2) & (new_chi2 < chi2[rows])

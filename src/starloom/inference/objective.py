@@ -13,8 +13,10 @@ from functools import cached_property
 import numpy as np
 
 from starloom.inference import coordinates
+from starloom.inference.coordinates import LOGG
 from starloom.inference.derivatives import PARAMETERS, Derivatives
 
+EDGE = 1e-9  # of a coordinate: rounding
 PORTION = 24  # rows evaluated at once: their arrays stay in the processor's cache
 
 
@@ -87,14 +89,48 @@ class Objective:
         found[:, held] = self.fixed[rows][:, held]
         return found
 
+    def project(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """The free coordinates with log g in the domain's corner raised to the lowest there is."""
+        if LOGG not in self.free:
+            return at
+        column = self.free.index(LOGG)
+        raised = at.copy()
+        raised[:, column] = np.maximum(at[:, column], coordinates.lowest(self.place(rows, at)))
+        return raised
+
     def __call__(self, rows: np.ndarray, at: np.ndarray):
-        """What ``minimise`` asks for: chi2, half of minus its gradient, and the normal matrix."""
+        """What ``minimise`` asks for: chi2, half of minus its gradient, and the normal matrix.
+
+        Where chi2 would fall below the lowest log g, all three are along that bound.
+        """
+        chi2, slope, normal = self.plain(rows, at)
+        if LOGG in self.free:
+            column, place = self.free.index(LOGG), self.place(rows, at)
+            lowest = coordinates.lowest(place)
+            held = np.flatnonzero((lowest > 0) & (at[:, column] <= lowest + EDGE) & (slope[:, column] < 0))
+            if held.size:
+                along = self._along(place[held], column)
+                turned = along.swapaxes(1, 2)
+                slope[held] = (turned @ slope[held, :, None])[..., 0]
+                normal[held] = turned @ normal[held] @ along
+        return chi2, slope, normal
+
+    def _along(self, place: np.ndarray, column: int) -> np.ndarray:
+        """Derivatives of the free coordinates by themselves, where log g follows its lowest value."""
+        along = np.repeat(np.eye(len(self.free))[None], len(place), axis=0)
+        along[:, column, column] = 0
+        for index, slope in zip(
+            (coordinates.TEFF, coordinates.MH), coordinates.lowest_slopes(place), strict=True
+        ):
+            if index in self.free:
+                along[:, column, self.free.index(index)] = slope
+        return along
+
+    def plain(self, rows: np.ndarray, at: np.ndarray):
+        """As ``__call__``, but by each coordinate alone everywhere."""
         count = len(self.free)
-        chi2, slope, normal = (
-            np.empty(len(rows)),
-            np.empty((len(rows), count)),
-            np.empty((len(rows), count, count)),
-        )
+        chi2, slope = np.empty(len(rows)), np.empty((len(rows), count))
+        normal = np.empty((len(rows), count, count))
         for start in range(0, len(rows), PORTION):
             part = slice(start, start + PORTION)
             chi2[part], slope[part], normal[part] = self._portion(rows[part], at[part])
@@ -109,21 +145,15 @@ class Objective:
         columns = here.columns * root[:, None].astype(np.float32)
         products = (columns @ columns.swapaxes(1, 2)).astype(np.float64)
         right = (columns @ residual[..., None].astype(np.float32))[..., 0].astype(np.float64)
-        by_free, mixed, linear = (
-            products[:, :count, :count],
-            products[:, :count, count:],
-            products[:, count:, count:],
-        )
-        normal = by_free - mixed @ np.linalg.solve(linear, mixed.swapaxes(1, 2))
-        matrix = coordinates.slopes(self.place(rows, at), here.parameters)
-        matrix = matrix[:, self.free][:, :, self.free]
+        mixed, linear = products[:, :count, count:], products[:, count:, count:]
+        normal = products[:, :count, :count] - mixed @ np.linalg.solve(linear, mixed.swapaxes(1, 2))
         apart, inverse = self.prior.terms(here.parameters)
         apart, inverse = apart[:, self.free], inverse[list(self.free)]
         slope = right[:, :count] + apart * inverse
         normal = normal + np.diag(inverse**2)
         chi2 = (residual**2).sum(axis=1) + (apart**2).sum(axis=1)
-        turned = matrix.swapaxes(1, 2)
-        return chi2, (turned @ slope[..., None])[..., 0], turned @ normal @ matrix
+        scale = coordinates.slopes(here.parameters)[:, self.free]
+        return chi2, scale * slope, scale[:, None] * normal * scale[..., None]
 
     def linearised(self, rows: np.ndarray, at: np.ndarray) -> Linearised:
         """The model with its best continuum, in float64, and the derivatives."""

@@ -90,12 +90,12 @@ class Uncertainty:
 def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     """How well the parameters are known; ``shift[7]`` as for ``intervals``."""
     place = coordinates.from_parameters(star.parameters)
-    slopes, free = coordinates.slopes(place, star.parameters), list(star.free)
+    slopes, free = coordinates.slopes(star.parameters), list(star.free)
     columns = star.columns.astype(np.float64)
-    columns[: len(free)] = slopes[np.ix_(free, free)].T @ columns[: len(free)]
+    columns[: len(free)] *= slopes[free, None]
     information = np.zeros(len(columns))
     information[: len(free)] = domain_information(star.free)
-    information[: len(free)] += slopes[free, free] ** 2 * prior_information(star.prior, star.free)
+    information[: len(free)] += slopes[free] ** 2 * prior_information(star.prior, star.free)
     weight, noise_weight = (np.where(star.used, 1 / error**2, 0.0) for error in (star.error, star.noise))
     found = covariance(
         columns, weight, star.pixel_error, star.model_error, band_edges(star.vacuum_aa), information
@@ -208,8 +208,8 @@ def in_parameters(matrix: np.ndarray, place: np.ndarray, slopes: np.ndarray) -> 
         ends = np.repeat(place[None], 2, axis=0)
         ends[:, index] = np.clip(place[index] + np.array([-1, 1]) * deviation, 0, 1)
         low, high = coordinates.to_parameters(ends)[:, index]
-        slopes[index, index] = (high - low) / (ends[1, index] - ends[0, index])
-    return slopes @ matrix @ slopes.T
+        slopes[index] = (high - low) / (ends[1, index] - ends[0, index])
+    return slopes[:, None] * matrix * slopes
 
 
 def inflation(residual: np.ndarray, used: np.ndarray, dof: int, reach: int) -> float:
@@ -238,8 +238,8 @@ def intervals(
     held at an end would leave it. For v sin i that is so in its coordinate, for the others in the
     parameter itself.
     """
-    size = np.sqrt(np.diag(slopes @ covariance @ slopes.T))
-    centre = parameters + np.diag(slopes) * shift
+    size = slopes * np.sqrt(np.diag(covariance))
+    centre = parameters + slopes * shift
     low = np.append(DOMAIN.low, -np.inf)
     low[coordinates.LOGG] = lowest_logg(parameters[coordinates.TEFF], parameters[coordinates.MH])
     ends = np.stack(_shortest(centre, size, low, np.append(DOMAIN.high, np.inf)), axis=-1)
