@@ -143,14 +143,14 @@ def _text(value: Any) -> Any:
     return "" if value is None else value.strip() if isinstance(value, str) else value
 
 
-def _reading(path: Path) -> dict:
-    """Options with which empty text stays empty text."""
-    text = ("name", "flags", "at_bound", "fault", "digest")
-    return (
-        {}
-        if path.suffix.lower() != ".csv"
-        else {"converters": {name: [_as_text()] for name in text}, "fill_values": []}
-    )
+def _reading(path: Path) -> dict[str, Any]:
+    """Options with which astropy leaves empty text and NaN as they are."""
+    if path.suffix.lower() == ".fits":
+        return {"mask_invalid": False}
+    if path.suffix.lower() == ".csv":
+        text = ("name", "flags", "at_bound", "fault", "digest")
+        return {"converters": {name: [_as_text()] for name in text}, "fill_values": []}
+    return {}
 
 
 def _as_text():

@@ -191,7 +191,7 @@ def prior_information(prior: Prior, free: tuple[int, ...]) -> np.ndarray:
 
 def inverted(normal: np.ndarray) -> np.ndarray:
     """The inverse of a normal matrix, the Cramer-Rao bound; huge, not infinite, where nothing is known."""
-    scale = np.sqrt(np.maximum(np.diag(normal), 1e-300))
+    scale = np.sqrt(np.maximum(np.diag(normal), 1e-30))
     scaled = normal / scale / scale[:, None] + 1e-12 * np.eye(len(normal))
     return np.linalg.inv(scaled) / scale / scale[:, None]
 
@@ -215,17 +215,19 @@ def in_parameters(matrix: np.ndarray, place: np.ndarray, slopes: np.ndarray) -> 
 def inflation(residual: np.ndarray, used: np.ndarray, dof: int, reach: int) -> float:
     """Factor >= 1 of the covariance for misfit: reduced chi2 times the correlation of the residuals.
 
-    Each counts only where it is SIGNIFICANT. The correlation length is 1 + 2 sum rho_k over ``reach``
-    pixels, a width of the instrument's profile: what it is that makes neighbouring pixels fail together.
+    The correlation length is 1 + 2 sum rho_k over ``reach`` pixels, a width of the instrument's profile: what
+    it is that makes neighbouring pixels fail together. Both count only where they are SIGNIFICANT.
     """
     r = np.where(used, residual, 0.0)
-    reduced = float((r**2).sum()) / dof
-    factor = reduced if reduced > 1 + SIGNIFICANT * sqrt(2 / dof) else 1.0
-    total = (r**2).sum()
-    pairs = [(r[:-k] * r[k:]).sum() / total for k in range(1, reach + 1)]
-    length = 1 + 2 * sum(pairs)
-    # each rho_k of white noise has the variance 1 / n
-    return factor * (length if length > 1 + SIGNIFICANT * 2 * sqrt(reach / dof) else 1.0)
+    total = float((r**2).sum())
+    if total == 0:
+        return 1.0
+    reduced = total / dof
+    length = float(1 + 2 * sum((r[:-k] * r[k:]).sum() for k in range(1, reach + 1)) / total)
+    # the variance of chi2 is 2 dof, that of each rho_k of white noise 1 / dof
+    reduced = reduced if abs(reduced - 1) > SIGNIFICANT * sqrt(2 / dof) else 1.0
+    length = length if length - 1 > SIGNIFICANT * 2 * sqrt(reach / dof) else 1.0
+    return max(1.0, reduced * length)
 
 
 def intervals(

@@ -1,0 +1,87 @@
+"""The posterior: its density is that of the fit, and the sampler finds it."""
+
+import numpy as np
+import pytest
+
+from starloom.errors import ConfigError
+from starloom.inference import fit, posterior
+from starloom.inference.coordinates import from_parameters
+from starloom.inference.fitting import _Batch
+from starloom.inference.observation import observe
+from starloom.inference.settings import Settings
+from starloom.labels import DOMAIN, lowest_logg
+
+LABELS = (5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0)
+
+
+@pytest.fixture(scope="module")
+def star(observed, model):
+    """Only Teff and the velocity are free: what is quick to sample."""
+    fixed = {"logg": 4.44, "vsini": 8.0, "mh": 0.1, "vmic": 1.2}
+    return fit(observed(LABELS, seed=0), model, fixed=fixed, core_kms=0.0)
+
+
+def test_density_is_the_fits_chi2(star, model):
+    """Differences of the log density are minus half those of chi2: to 0.02 in float32."""
+    jax = pytest.importorskip("jax")
+    util = pytest.importorskip("numpyro.infer.util")
+    batch = _Batch(
+        model,
+        Settings(core_kms=0.0, **{"fixed": star.settings["fixed"]}),
+        [observe(star.spectrum, Settings(**{"fixed": star.settings["fixed"]}))],
+    )
+    batch.noise, batch.floor = batch.noise, np.zeros_like(batch.noise)
+    batch.model_error = np.sqrt(
+        np.maximum(0, (star.error / batch.observations[0].scale) ** 2 - batch.noise**2)
+    )
+    at = np.repeat(star.values[None], 3, axis=0)
+    at[1, 0] += 20.0
+    at[2, 6] -= 1.0
+    objective = batch._objective(np.zeros(3, int), at)
+    chi2 = objective(np.arange(3), from_parameters(at)[:, list(batch.free)])[0]
+    with jax.enable_x64(True):
+        density = [
+            float(
+                util.log_density(posterior._model(star, model), (), {}, {"teff": v[0], "velocity": v[6]})[0]
+            )
+            for v in at
+        ]
+    assert np.diff(density) == pytest.approx(-0.5 * np.diff(chi2), abs=0.05)
+
+
+def test_draws_agree_with_the_covariance(star, model):
+    """150 draws: mean and deviation to 4 of their own errors; JAX stays as it was."""
+    jax = pytest.importorskip("jax")
+    pytest.importorskip("numpyro")
+    drawn = posterior.sample(star, model, draws=150, warmup=60)
+    assert jax.numpy.zeros(1).dtype == np.float32
+    assert drawn.names == ("teff", "velocity")
+    assert drawn.draws.shape == (150, 2)
+    assert drawn.divergences == 0
+    for column, (name, index) in enumerate((("teff", 0), ("velocity", 6))):
+        values, error = drawn.draws[:, column], star.errors[name]
+        independent = max(30.0, drawn.effective[column])
+        assert abs(values.mean() - star.values[index]) < 4 * error / independent**0.5 + 0.1 * error
+        assert values.std() == pytest.approx(error, rel=4 / (2 * independent) ** 0.5 + 0.05)
+    assert "posterior" in posterior.text(drawn)
+
+
+def test_corner_plot(star, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("scipy")
+    draws = np.random.default_rng([9, 0]).normal(size=(400, 2)) * [10, 0.2] + star.values[[0, 6]]
+    drawn = posterior.Posterior(star, ("teff", "velocity"), draws, 3, np.full(2, 400.0))
+    posterior.corner(drawn, tmp_path / "corner.png")
+    assert (tmp_path / "corner.png").stat().st_size > 5000
+    assert "3 of 400 transitions diverged" in posterior.text(drawn)
+    with pytest.raises(ConfigError, match=r"corner\.xyz"):
+        posterior.corner(drawn, tmp_path / "corner.xyz")
+
+
+def test_the_sampler_starts_inside(observed, model):
+    """Also for a fit at the ends of its ranges."""
+    result = fit(observed((12000.0, 3.0, 0.0, 1.0, 0.0, 11500.0), seed=1, snr=20), model)
+    inner = posterior._inner(result)
+    assert 0 < inner["logg_part"] < 1
+    assert 0 < inner["vsini"] < DOMAIN.high[2]
+    assert lowest_logg(inner["teff"], inner["mh"]) < 5
