@@ -75,7 +75,7 @@ def slopes(place: np.ndarray, parameters: np.ndarray) -> np.ndarray:
 
 
 def _corner(teff: np.ndarray, mh: np.ndarray) -> np.ndarray:
-    """``lowest_logg`` and its derivatives by Teff and [M/H]: ``[3, ...]``; differences, since piecewise linear."""
+    """``lowest_logg`` and (differences: it is piecewise linear) its derivatives by Teff and [M/H]."""
     steps = np.array([[0, 1.0, -1.0, 0, 0], [0, 0, 0, 1e-3, -1e-3]]).reshape(2, 5, *[1] * teff.ndim)
     here, *around = lowest_logg(teff + steps[0], mh + steps[1])
     return np.stack([here, (around[0] - around[1]) / 2.0, (around[2] - around[3]) / 2e-3])
