@@ -25,8 +25,11 @@ from starloom.spectrum import Spectrum
 from starloom.wavelength import vacuum_from_air
 
 BATCH = 32  # spectra fitted together
-FIRST_ITERATIONS = 5  # of every start, before the best two go on
+FIRST_ITERATIONS = 5  # of every start, before the FINALISTS go on
+FINALISTS = 3
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
+APART = 0.1  # of the box: what is further apart in Teff, log g, [M/H] or v sin i is another kind of star
+TELLING = [coordinates.TEFF, coordinates.LOGG, coordinates.MH, coordinates.VSINI]
 ROUNDS = 4  # of weights and rejected pixels after the first fit
 LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
 LOW_SNR = 10.0
@@ -137,7 +140,7 @@ class _Batch:
         chi2 = found.chi2.reshape(begin.shape[:2])
         best = chi2.argmin(axis=1)
         rows = np.arange(len(chi2))
-        self.ambiguous = self._rivals(chi2, every, best)
+        self.rivals = self._rivals(chi2, every, best)
         at = every[rows, best]
         converged = found.converged.reshape(chi2.shape)[rows, best]
         iterations = found.iterations.reshape(chi2.shape)[rows, best]
@@ -232,26 +235,36 @@ class _Batch:
         return found, parameters.reshape(begin.shape)
 
     def _promising(self, chi2: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        """The best start of each star, and the next best that is not on its way to the same minimum."""
+        """The best start of each star, and the next best that are not on their way to the same minimum."""
         place = coordinates.from_parameters(parameters)[..., list(self.free)]
-        kept = np.zeros(chi2.shape, bool)
+        kept, left = np.zeros(chi2.shape, bool), chi2.copy()
         rows = np.arange(len(chi2))
-        best = chi2.argmin(axis=1)
-        kept[rows, best] = True
-        near = (np.abs(place - place[rows, best][:, None]) < SAME).all(axis=-1)
-        others = np.where(near, np.inf, chi2)
-        second = others.argmin(axis=1)
-        kept[rows, second] |= np.isfinite(others[rows, second])
+        for _ in range(FINALISTS):
+            best = left.argmin(axis=1)
+            kept[rows, best] |= np.isfinite(left[rows, best])
+            left[(np.abs(place - place[rows, best][:, None]) < SAME).all(axis=-1)] = np.inf
         return kept
 
     def _rivals(self, chi2: np.ndarray, parameters: np.ndarray, best: np.ndarray) -> np.ndarray:
-        """Whether another start ended elsewhere, almost as well."""
-        place = coordinates.from_parameters(parameters)[
-            ..., [coordinates.TEFF, coordinates.LOGG, coordinates.MH]
-        ]
-        rows = np.arange(len(chi2))
-        apart = np.abs(place - place[rows, best][:, None]).max(axis=-1) > 0.1
-        return (apart & (chi2 < chi2[rows, best][:, None] + RIVAL)).any(axis=1)
+        """What other minima add to the covariance of the coordinates ``[star, 7, 7]``, by their likelihood.
+
+        Of a mixture of them, around the best; 0 where none is within RIVAL of it in chi2 and APART.
+        """
+        place = coordinates.from_parameters(parameters)
+        added = np.zeros((len(chi2), len(PARAMETERS), len(PARAMETERS)))
+        for star, first in enumerate(best):
+            seen, sum_of_weights = [place[star, first]], 1.0
+            for other in np.argsort(chi2[star]):
+                apart = place[star, other] - place[star, first]
+                new = all(np.abs(place[star, other] - known).max() > SAME for known in seen)
+                above = chi2[star, other] - chi2[star, first]
+                if new and above < RIVAL and np.abs(apart[TELLING]).max() > APART:
+                    seen.append(place[star, other])
+                    weight = np.exp(-above / 2)
+                    sum_of_weights += weight
+                    added[star] += weight * np.outer(apart, apart)
+            added[star] /= sum_of_weights
+        return added
 
     def _refined(self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray):
         """New weights at the solution, and cosmic rays out, until nothing changes any more."""
@@ -294,7 +307,7 @@ class _Batch:
             state = {
                 "outside_domain": bounds.outside,
                 "not_converged": not converged[star],
-                "ambiguous": self.ambiguous[star],
+                "ambiguous": bool(self.rivals[star].any()),
                 "error_estimated": self.estimated[star],
             }
             about = {"iterations": int(iterations[star]), "at_bound": bounds.names}
@@ -319,6 +332,7 @@ class _Batch:
                 self.free,
                 self.prior,
                 dof,
+                self.rivals[star],
             ),
             shift,
         )

@@ -39,7 +39,8 @@ class Neighbourhood:
 
     ``parameters[7]``; ``columns[free + coefficient, pixel]``: derivatives of the model; ``residual``:
     observed minus model; ``used``; ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of
-    the generator): standard deviations; ``free``: indices of PARAMETERS; ``dof``: degrees of freedom.
+    the generator): standard deviations; ``free``: indices of PARAMETERS; ``dof``: degrees of freedom;
+    ``rivals[7, 7]``: what other minima add to the covariance of the coordinates.
     """
 
     parameters: np.ndarray
@@ -53,6 +54,7 @@ class Neighbourhood:
     free: tuple[int, ...]
     prior: Prior
     dof: int
+    rivals: np.ndarray
 
     @property
     def error(self) -> np.ndarray:
@@ -103,10 +105,13 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     factor = inflation(star.residual / star.error, star.used, star.dof, star.profile_pixels)
     matrix = star.widened(found) * factor
     bound = star.widened(inverted((columns * noise_weight) @ columns.T))
+    ends = intervals(
+        place, star.parameters, slopes, without_ends(matrix, star.free, factor) + star.rivals, shift
+    )
     return Uncertainty(
-        in_parameters(matrix, place, slopes),
+        in_parameters(matrix + star.rivals, place, slopes),
         np.sqrt(np.diag(in_parameters(bound, place, slopes))),
-        intervals(place, star.parameters, slopes, without_ends(matrix, star.free, factor), shift),
+        ends,
         factor,
     )
 
