@@ -27,6 +27,7 @@ from starloom.wavelength import vacuum_from_air
 BATCH = 32  # spectra fitted together
 FIRST_ITERATIONS = 5  # of every start, before the FINALISTS go on
 FINALISTS = 3
+ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 APART = 0.1  # of the box: what is further apart in Teff, log g, [M/H] or v sin i is another kind of star
 TELLING = [coordinates.TEFF, coordinates.LOGG, coordinates.MH, coordinates.VSINI]
@@ -215,21 +216,25 @@ class _Batch:
             self.derivatives, self.basis, self.flux, self.weight(), owner, fixed, self.free, self.prior
         )
 
-    def _minimised(self, owner: np.ndarray, begin: np.ndarray, most: int = 40) -> tuple[Minimum, np.ndarray]:
+    def _minimised(self, owner: np.ndarray, begin: np.ndarray, **options) -> tuple[Minimum, np.ndarray]:
+        """``minimise`` from PARAMETERS ``begin[row, 7]`` of the stars ``owner[row]``, and where it ends."""
         objective = self._objective(owner, begin)
         start = coordinates.from_parameters(begin)[:, self.free]
-        found = minimise(objective, start, self.low, self.high, most=most, project=objective.project)
+        found = minimise(objective, start, self.low, self.high, project=objective.project, **options)
         return found, objective.parameters(np.arange(len(begin)), found.at)
 
     def _from_starts(self, begin: np.ndarray) -> tuple[Minimum, np.ndarray]:
         """A minimum for each start, its PARAMETERS ``[star, start, 7]``; only promising ones to the end."""
         stars, count = begin.shape[:2]
         owner = np.repeat(np.arange(stars), count)
-        found, parameters = self._minimised(owner, begin.reshape(-1, len(PARAMETERS)), FIRST_ITERATIONS)
+        rough = {"tolerance": ROUGH}
+        found, parameters = self._minimised(
+            owner, begin.reshape(-1, len(PARAMETERS)), most=FIRST_ITERATIONS, **rough
+        )
         kept = self._promising(found.chi2.reshape(stars, count), parameters.reshape(begin.shape)).ravel()
         rows = np.flatnonzero(kept & ~found.converged)
         if rows.size:
-            final, parameters[rows] = self._minimised(owner[rows], parameters[rows])
+            final, parameters[rows] = self._minimised(owner[rows], parameters[rows], **rough)
             found.chi2[rows], found.converged[rows] = final.chi2, final.converged
             found.iterations[rows] += final.iterations
         return found, parameters.reshape(begin.shape)
