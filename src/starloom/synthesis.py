@@ -128,7 +128,6 @@ def synthesize(
         line, continuum = radiate(
             star[0], star[2], matter, positions, windows, molecules or molecular_table(), angles, synspec
         )
-        weights = 2 * np.pi * weights if mu is None else weights
         unit = SyntheticSpectrum.unit + ("" if mu is None else " sr-1")
         flux, continuum = (jnp.asarray(weights * ANGSTROM, jnp.float32) @ part for part in (line, continuum))
     return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, _labels(atmosphere, mh, vmic), unit)
