@@ -1,7 +1,8 @@
 """Spectra of starloom beside those of other codes and of real stars; the tables of docs/validation.md.
 
 ``python benchmarks/compare_references.py OUTPUT`` prints Markdown tables and writes figures into the folder
-OUTPUT.  It needs the folder ``shared`` beside the repository, and the internet once, for ionisation energies.
+OUTPUT.  It needs the extra ``benchmarks`` (pandas and pyarrow), the folder ``shared`` beside the repository,
+and the internet once, for ionisation energies.
 """
 
 import argparse

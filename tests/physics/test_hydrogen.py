@@ -123,5 +123,7 @@ def test_opacity_is_finite_and_positive(states, structures):
 def test_lines_of_dissolved_levels_vanish(hydrogen_gas):
     """At log ne = 17 the levels from n = 14 are gone (by Inglis & Teller 1939 from n = 7)."""
     grid = np.geomspace(8600e-8, 8640e-8, 2001)
-    opacity = np.asarray(hydrogen.hydrogen_opacity(grid, np.full(2, 1e4), hydrogen_gas(np.array([1e14, 1e17])), 0.0))
+    opacity = np.asarray(
+        hydrogen.hydrogen_opacity(grid, np.full(2, 1e4), hydrogen_gas(np.array([1e14, 1e17])), 0.0)
+    )
     assert opacity[1].max() < 3e-3 * opacity[0].max()
