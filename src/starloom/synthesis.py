@@ -264,7 +264,8 @@ def synthesize_together(
 
 @jax.jit
 def _gas_of_each(stars, lines: LineList) -> Gas:
-    """The gas of several stars, one after the other: it is cheap, and other stars' Newton steps are not."""
+    """The gas of several stars, one after the other: vectorised, its equation of state takes minutes to
+    compile."""
     return jax.lax.map(lambda star: gas(*star, lines), stars)
 
 
