@@ -235,7 +235,7 @@ def line_opacity(
     inverse = step / doppler  # pixels to Doppler widths
     positions = jax.tree.map(jnp.asarray, positions)
 
-    def within(line: Array, offsets: Array | float) -> Array:
+    def within(line: Array, offsets: Array) -> Array:
         """The line's peak, 0 beyond its own half width."""
         if windows.half is None:
             return peak[line]
@@ -259,7 +259,7 @@ def line_opacity(
         line = windows.whole[i]
         offsets = jnp.arange(-PAD, pixels + PAD, dtype=jnp.float32)
         x = (offsets - (positions.pixel[line] + positions.offset[line])) * inverse[line]
-        return total + within(line, 0.0) * wings(damping[line], x)
+        return total + within(line, offsets - positions.pixel[line]) * wings(damping[line], x)
 
     counts = windows.counts
     total = jnp.zeros((peak.shape[1], pixels + 2 * PAD), dtype=jnp.float32)
