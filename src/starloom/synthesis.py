@@ -221,6 +221,8 @@ def synthesize_labels(
     shape = (*stars.shape[:-1], len(GRID))
     if together is None:
         together = 1 if jax.default_backend() == "cpu" else TOGETHER
+    if together < 1:
+        raise OutOfRangeError(f"together = {together} is below 1 star")
     flux, continuum = (np.empty((len(rows), len(GRID)), np.float32) for _ in range(2))
     for first in range(0, len(rows), together):
         some = slice(first, first + together)
@@ -235,8 +237,9 @@ def synthesize_together(
 ) -> SyntheticSpectrum:
     """Spectra of stars at once, for devices that do much in parallel; rows as of ``synthesize_each``.
 
-    Windows are common, but in each star a line ends where it would alone: the spectra are those of
-    ``synthesize_each`` to 3e-6.  A star needs 0.1 GB of the device.  Each number of stars is compiled anew.
+    Windows are common, but in each star a line ends where it would alone.  The spectra are those of
+    ``synthesize_each`` to 2e-5: where one star needs a line's wings over the whole grid, float32 centres them
+    to 1e-3 of a pixel in all.  Each number of stars is compiled anew.
     """
     rows = np.asarray(stars, dtype=float)
     if len(rows) == 1:

@@ -160,13 +160,16 @@ def test_one_and_many():
 
 @pytest.mark.slow
 def test_stars_together_are_those_one_by_one():
-    """1e-5: only rounding differs, since a line ends where it does in its own star."""
+    """3e-5: a line ends where it does in its own star, but wings over the whole grid, which any star may ask
+    for, are centred to 1e-3 of a pixel by float32, at the slope of a line 2e-5 of the flux; else 3e-6."""
     teff, logg, mh, vmic = np.array(
         [(3700.0, 4.8, 0.5, 1.0), (4600.0, 2.0, -1.0, 2.0), (5777.0, 4.44, 0.0, 1.0), (9500.0, 3.5, 0.3, 2.5)]
     ).T
     together, each = (synthesize_labels(teff, logg, mh, vmic, together=n) for n in (4, 1))
     assert together.flux.shape == (4, len(AIR))
-    assert np.abs(together.normalized - each.normalized).max() < 1e-5
+    difference = np.abs(together.normalized - each.normalized)
+    assert difference.max() < 3e-5
+    assert np.sqrt(np.mean(difference**2)) < 1e-6
     assert np.abs(together.continuum / each.continuum - 1).max() < 1e-6
 
 
@@ -216,6 +219,8 @@ def test_missing_labels_are_named(sun):
 
 
 def test_labels_outside_are_refused():
+    with pytest.raises(OutOfRangeError, match=r"^together = 0 is below 1 star$"):
+        synthesize_labels(5777.0, 4.0, 0.0, 2.0, together=0)
     with pytest.raises(OutOfRangeError, match=r"^teff = 25000 K is outside \[3600, 15000\] K") as caught:
         synthesize_labels(25000.0, 4.0, 0.0, 2.0)
     assert "\n" not in str(caught.value)
