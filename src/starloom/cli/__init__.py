@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, generation, installation, synthesis, training
+from starloom.cli import database, demo, domain, explorer, generation, installation, synthesis, training
 from starloom.errors import StarloomError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("demo")(demo.demo)
 app.command("generate")(generation.generate)
 app.command("models")(generation.models)
 app.command("evaluate")(generation.evaluate)
+app.command("explore")(explorer.explore)
 app.add_typer(database.app, name="database")
 app.add_typer(training.app, name="train")
 
