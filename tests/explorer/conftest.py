@@ -13,6 +13,14 @@ from starloom.explorer.site import site
 # all but the first two keep Chromium from calling home
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync""".split()
+RESET = """() => {
+  document.getElementById("help").close();
+  document.activeElement?.blur();
+  document.getElementById("normalise").checked = true;
+  document.getElementById("lines").open = false;
+  explorer.observe(null);
+  explorer.open("");
+}"""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -60,29 +68,50 @@ def browser():
         started.close()
 
 
-@pytest.fixture
-def visit(browser, address) -> Iterator[Callable]:
-    """Function that opens the page in a browser of its own; fails for what the console complains about."""
-    contexts, complaints = [], []
+@pytest.fixture(scope="module")
+def opened(browser) -> Iterator[Callable]:
+    """Function that opens the page in a context of its own: the page, and what its console complains about."""
+    contexts = []
 
-    def opened(path: str = "", at: str = address, complain: bool = True, **options):
+    def open_page(address: str, **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         contexts.append(context)
-        page = context.new_page()
-        if complain:
-            page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(at + path)
+        page, complaints = context.new_page(), []
+        page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
         page.wait_for_selector("[data-ready]", state="attached")
-        return page
+        return page, complaints
 
-    yield opened
+    yield open_page
     for context in contexts:
         context.close()
-    assert complaints == []
 
 
 @pytest.fixture
-def page(visit):
-    """The page as it opens."""
-    return visit()
+def visit(opened, address) -> Iterator[Callable]:
+    """Function that opens the page anew; fails for complaints in the console."""
+    made = []
+
+    def visited(link: str = "", at: str = address, complains: bool = False, **options):
+        page, complaints = opened(at + link, **options)
+        if not complains:
+            made.append(complaints)
+        return page
+
+    yield visited
+    assert [complaints for complaints in made if complaints] == []
+
+
+@pytest.fixture(scope="module")
+def kept(opened, address):
+    return opened(address)
+
+
+@pytest.fixture
+def page(kept):
+    """The page as it opens, kept from test to test; fails for complaints in the console."""
+    page, complaints = kept
+    page.evaluate(RESET)
+    yield page
+    assert complaints == []

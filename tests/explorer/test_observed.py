@@ -29,7 +29,7 @@ DROP = """([name, content]) => {
 
 def drop(page, path: Path) -> None:
     """Drop a file and wait until the page has taken or refused it."""
-    page.evaluate("explorer.observed = null; document.getElementById('fault').textContent = ''")
+    page.evaluate("explorer.observe(null); document.getElementById('fault').textContent = ''")
     page.evaluate(DROP, [path.name, base64.b64encode(path.read_bytes()).decode()])
     page.wait_for_function("explorer.observed || document.getElementById('fault').textContent")
 
@@ -69,9 +69,10 @@ def rvs(generator) -> Table:
 
 
 @pytest.fixture
-def here(visit):
+def here(page):
     """The page with the sliders where the star is."""
-    return visit("#" + "&".join(f"{name}={value}" for name, value in STAR.items()))
+    page.evaluate("link => explorer.open(link)", "&".join(f"{name}={value}" for name, value in STAR.items()))
+    return page
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".fits"])

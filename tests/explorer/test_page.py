@@ -167,7 +167,7 @@ def test_altered_weights_are_refused(visit, serve, content):
     name = next(name for name in content if name.startswith("model-"))
     altered = content[name][:-1] + bytes([content[name][-1] ^ 1])
     with serve({**content, name: altered}) as address:
-        page = visit(at=address, complain=False)
+        page = visit(at=address, complains=True)
     assert page.get_attribute("html", "data-ready") == "failed"
     assert "do not have the hash" in page.inner_text("#notice")
 
@@ -312,6 +312,7 @@ def test_pins_and_their_differences(page):
     page.get_by_label("Show pinned spectrum B with the sliders").click()
     assert state(page)["labels"]["teff"] == PRESETS["B8 dwarf"][0]
     page.get_by_label("Remove pinned spectrum A").click()
+    assert state(page)["pins"] == 3
     assert [text.strip()[0] for text in page.locator(".chip.pin").all_inner_texts()] == ["B", "C", "D"]
     page.click("#unpin")
     assert state(page)["pins"] == 0
@@ -339,7 +340,7 @@ def test_the_link_shows_the_same(visit, page):
 
 
 @pytest.mark.parametrize(
-    ("address", "reason"),
+    ("link", "reason"),
     [
         ("#teff=hot", "teff = hot is no number"),
         ("#teff=99999", "teff = 99999 is outside 3600 to 15000"),
@@ -347,8 +348,8 @@ def test_the_link_shows_the_same(visit, page):
         ("#rv=1e9&pinA=1,2&view=x&medium=water", "rv = 1e9 is outside"),
     ],
 )
-def test_a_wrong_link_is_told_and_changed(visit, address, reason):
-    page = visit(address)
+def test_a_wrong_link_is_told_and_changed(page, link, reason):
+    page.evaluate("link => explorer.open(link)", link)
     assert reason in page.inner_text("#notice")
     assert np.isfinite(shown(page)).any()
 
@@ -391,8 +392,9 @@ def test_png_holds_both_panels(page):
 
 @pytest.mark.parametrize("velocity", [0, -250])
 @pytest.mark.parametrize("medium", ["air", "vacuum"])
-def test_the_python_call_makes_the_same_spectrum(visit, velocity, medium):
-    page = visit(f"#teff=6100&logg=3.9&vsini=33&mh=-0.4&vmic=1.3&resolution=7000&rv={velocity}&medium={medium}")
+def test_the_python_call_makes_the_same_spectrum(page, velocity, medium):
+    link = f"#teff=6100&logg=3.9&vsini=33&mh=-0.4&vmic=1.3&resolution=7000&rv={velocity}&medium={medium}"
+    page.evaluate("link => explorer.open(link)", link)
     flux = shown(page)
     names: dict = {}
     exec(page.evaluate("explorer.python()"), names)
@@ -474,13 +476,15 @@ def test_fingers_move_and_pinch(visit):
 
 
 @pytest.mark.parametrize("width", [360, 768, 1000, 1920])
-def test_nothing_sticks_out(visit, width):
-    page = visit(viewport={"width": width, "height": 800})
+def test_nothing_sticks_out(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_function("explorer.plots.flux.width === document.getElementById('plot').clientWidth")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     size = page.evaluate("[explorer.plots.flux.width, explorer.plots.flux.height, explorer.plots.difference.height]")
     assert size[0] > 0.55 * min(width, 1000)
     assert size[1] > 120
     assert size[2] > 90
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_all_comes_from_its_own_server(visit, address, content):

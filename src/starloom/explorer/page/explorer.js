@@ -341,7 +341,7 @@ class Explorer {
       "save-csv": () => save(`${stem(this.state.labels)}.csv`, csv(this.scene, this.facts), "text/csv"),
       "save-png": () => this.#savePng(),
       "overlay-save": () => save(`${stem(this.state.labels)}_observed.csv`, overlayCsv(this.scene, this.facts), "text/csv"),
-      "overlay-remove": () => this.#setObserved(null),
+      "overlay-remove": () => this.observe(null),
       fit: () => this.fit(),
     };
     for (const [id, act] of Object.entries(onClick)) $(id).addEventListener("click", act);
@@ -432,7 +432,7 @@ class Explorer {
       veil(false);
       if (event.dataTransfer.files[0]) this.load(event.dataTransfer.files[0]);
     });
-    $("overlay-medium").addEventListener("change", (event) => this.#setObserved(inMedium(this.observed, event.target.value)));
+    $("overlay-medium").addEventListener("change", (event) => this.observe(inMedium(this.observed, event.target.value)));
   }
 
   /** Overlay the spectrum in a file, or say why not. */
@@ -440,13 +440,14 @@ class Explorer {
     $("fault").textContent = "";
     try {
       const { first_aa: first, last_aa: last } = this.facts.finish;
-      this.#setObserved(await readSpectrum(file, [first, last]));
+      this.observe(await readSpectrum(file, [first, last]));
     } catch (error) {
       $("fault").textContent = `${file.name}: ${error.message}.`;
     }
   }
 
-  #setObserved(observed) {
+  /** Overlay an observed spectrum (see readSpectrum), or none. */
+  observe(observed) {
     this.fitting = null;
     this.observed = observed;
     $("overlay").hidden = !observed;

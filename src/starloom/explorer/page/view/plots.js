@@ -153,7 +153,7 @@ export class Plots {
 
   /** Wide enough for the stated errors and for nearly all differences, symmetric. */
   #differenceRange({ p99, p68, window, observed }, first, last) {
-    let high = Math.max(1.15 * extent([p99], first, last)[1], 3 * extent([p68], first, last)[1]);
+    let high = p99 ? Math.max(1.15 * extent([p99], first, last)[1], 3 * extent([p68], first, last)[1]) : 1e-3;
     for (const column of this.differences.slice(1)) high = Math.max(high, 1.1 * largest(column, first, last));
     if (observed) {
       const [from, to] = visible(observed.x, window);
