@@ -11,8 +11,15 @@ from starloom.explorer.server import Server
 from starloom.explorer.site import site
 
 # all but the first two keep Chromium from calling home
-FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync""".split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 RESET = """() => {
   document.getElementById("help").close();
   document.activeElement?.blur();
@@ -70,7 +77,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def opened(browser) -> Iterator[Callable]:
-    """Function that opens the page in a context of its own: the page, and what its console complains about."""
+    """Function that opens the page in a context of its own: the page, and its console's complaints."""
     contexts = []
 
     def open_page(address: str, **options):

@@ -38,10 +38,10 @@ def overlaid(page) -> dict:
     assert page.inner_text("#fault") == ""
     page.wait_for_function("explorer.scene.observed")
     return page.evaluate(
-        """({ medium: explorer.observed.medium, assumed: explorer.observed.assumed, count: explorer.observed.vacuum.length,
-           error: Boolean(explorer.observed.error), notes: explorer.observed.notes, line: explorer.observed.line,
-           first: explorer.observed.vacuum[0],
-           rms: Math.hypot(...explorer.scene.observed.difference.filter(Number.isFinite)) / Math.sqrt(explorer.observed.vacuum.length) })"""
+        """(({ medium, assumed, vacuum, error, notes, line }, { difference }) => ({
+          medium, assumed, notes, line, count: vacuum.length, error: Boolean(error), first: vacuum[0],
+          rms: Math.hypot(...difference.filter(Number.isFinite)) / Math.sqrt(vacuum.length),
+        }))(explorer.observed, explorer.scene.observed)"""
     )
 
 
@@ -65,7 +65,10 @@ def rvs(generator) -> Table:
     flux = flux * (1.02 + 0.01 * np.linspace(-1, 1, flux.size)) + rng.normal(0, 0.005, flux.size)
     error = np.full(flux.size, 0.005)
     flux[:5] = error[:5] = flux[-5:] = error[-5:] = np.nan
-    return Table({"wavelength": RVS_NM, "flux": flux.astype("f4"), "flux_error": error.astype("f4")}, units={"wavelength": "nm"})
+    return Table(
+        {"wavelength": RVS_NM, "flux": flux.astype("f4"), "flux_error": error.astype("f4")},
+        units={"wavelength": "nm"},
+    )
 
 
 @pytest.fixture
@@ -91,7 +94,9 @@ def rvs_file(rvs: Table, path: Path) -> Path:
     """The same spectrum in another form, told by the name."""
     kind = path.name.split(".", 1)[1]
     if kind == "image.fits":
-        header = fits.Header({"CTYPE1": "WAVE", "CUNIT1": "nm", "CRVAL1": 846.0, "CRPIX1": 1.0, "CDELT1": 0.01})
+        header = fits.Header(
+            {"CTYPE1": "WAVE", "CUNIT1": "nm", "CRVAL1": 846.0, "CRPIX1": 1.0, "CDELT1": 0.01}
+        )
         fits.PrimaryHDU(np.array(rvs["flux"]), header).writeto(path)
     elif kind == "row.fits":
         Table({name: [np.array(rvs[name])] for name in rvs.colnames}, units={"wavelength": "nm"}).write(path)
@@ -100,9 +105,15 @@ def rvs_file(rvs: Table, path: Path) -> Path:
         rvs.write(plain)
         path.write_bytes(gzip.compress(plain.read_bytes()))
     elif kind == "txt":
-        np.savetxt(path, np.array([10 * rvs["wavelength"], rvs["flux"], rvs["flux_error"]]).T, header="wavelength flux error")
+        np.savetxt(
+            path,
+            np.array([10 * rvs["wavelength"], rvs["flux"], rvs["flux_error"]]).T,
+            header="wavelength flux error",
+        )
     elif kind == "null.csv":
-        lines = [f"{w!r},{f!r},{e!r}" for w, f, e in zip(*(rvs[n].tolist() for n in rvs.colnames), strict=True)]
+        lines = [
+            f"{w!r},{f!r},{e!r}" for w, f, e in zip(*(rvs[n].tolist() for n in rvs.colnames), strict=True)
+        ]
         path.write_text("wavelength,flux,flux_error\n" + "\n".join(lines).replace("nan", "null") + "\n")
     else:
         rvs.write(path)
@@ -185,7 +196,8 @@ def bad_files(star: Spectrum, folder: Path) -> dict[str, bytes]:
         "bare.fits": image.read_bytes(),
         "damaged.fits.gz": gzip.compress(whole.read_bytes())[:1000],
         "table.vot": b"<?xml version='1.0'?><VOTABLE></VOTABLE>",
-        "zero.csv": b"wavelength,flux\n" + b"".join(b"%d,0\n" % wavelength for wavelength in range(8450, 8550)),
+        "zero.csv": b"wavelength,flux\n"
+        + b"".join(b"%d,0\n" % wavelength for wavelength in range(8450, 8550)),
     }
 
 
@@ -253,7 +265,11 @@ def test_first_estimate_of_a_real_star(page, shared, tmp_path):
     """Kepler-409 in Gaia DR3: 5460 K, log g 4.50 (seismic), [Fe/H] +0.08; see the folder's README."""
     with np.load(shared / "observed" / "gaia_rvs_kepler-409.npz", allow_pickle=True) as stored:
         assert json.loads(str(stored["meta"]))["medium"] == "vacuum"
-        columns = {"wavelength": stored["wave_A"] / 10, "flux": stored["flux"], "flux_error": stored["flux_err"]}
+        columns = {
+            "wavelength": stored["wave_A"] / 10,
+            "flux": stored["flux"],
+            "flux_error": stored["flux_err"],
+        }
         np.testing.assert_allclose(air_from_vacuum(stored["wave_A"]), stored["wave_air_A"], atol=0.01)
     path = tmp_path / "kepler-409.fits"
     Table(columns, units={"wavelength": "nm"}).write(path)

@@ -72,7 +72,9 @@ def test_facts_give_the_labels_and_their_lines(content):
 
 def test_export_writes_every_file(tmp_path, content):
     size = export(tmp_path / "page")
-    written = {str(path.relative_to(tmp_path / "page")) for path in (tmp_path / "page").rglob("*") if path.is_file()}
+    written = {
+        str(path.relative_to(tmp_path / "page")) for path in (tmp_path / "page").rglob("*") if path.is_file()
+    }
     assert written == set(content)
     assert size == sum(map(len, content.values()))
 
@@ -116,7 +118,10 @@ def test_server_answers_with_types_and_not_found():
 
 
 def test_a_taken_port_is_one_line():
-    with Server({}) as server, pytest.raises(ConfigError, match=f"port = {server.server_port} cannot be used"):
+    with (
+        Server({}) as server,
+        pytest.raises(ConfigError, match=f"port = {server.server_port} cannot be used"),
+    ):
         Server({}, server.server_port)
 
 
@@ -139,7 +144,7 @@ def test_command_serves_until_it_is_interrupted():
                 assert b"starloom" in answer.read()
         finally:
             running.send_signal(signal.SIGINT)
-            out, error = running.communicate(timeout=30)
+            _, error = running.communicate(timeout=30)
     assert (running.returncode, error) == (0, "")
 
 

@@ -25,7 +25,7 @@ NAMED_STRENGTH = 0.3  # opacity of a line's centre over the continuum's, below w
 PASCHEN = range(9, 23)  # upper levels of the hydrogen lines that the synthesis has
 PASCHEN_TEFF = 6000.0  # K; in cooler stars the Paschen lines are not what one sees
 
-# name: teff [K], logg, vsini [km/s], mh, vmic [km/s], resolution; log g 2.0 is the domain's lowest, Arcturus has 1.7
+# teff [K], logg, vsini [km/s], mh, vmic [km/s], resolution; Arcturus has log g 1.7, below the domain
 PRESETS = {
     "Sun": (5777, 4.44, 2, 0.0, 1.0, 11500),
     "Arcturus-like giant": (4290, 2.0, 2, -0.5, 1.7, 11500),

@@ -92,7 +92,7 @@ class Explorer {
   setWindow(window) {
     const [low, high] = this.#all();
     if (window) {
-      let width = Math.min(Math.max(window[1] - window[0], NARROWEST), high - low);
+      const width = Math.min(Math.max(window[1] - window[0], NARROWEST), high - low);
       const middle = (window[0] + window[1]) / 2;
       const begin = Math.min(Math.max(middle - width / 2, low), high - width);
       window = width >= (high - low) * 0.9999 ? null : [begin, begin + width];
@@ -467,7 +467,7 @@ class Explorer {
   #aboutOverlay() {
     const { vacuum, error, assumed, notes, line, medium } = this.observed;
     const words = [`${vacuum.length} points`, error ? "with errors" : "without errors", ...notes];
-    if (assumed) words.push(`the file does not say it: ${medium} assumed`);
+    if (assumed) words.push(`air or vacuum not said in the file: ${medium} assumed`);
     if ($("normalise").checked) words.push(`scale ${line.a.toPrecision(4)}, slope ${((200 * line.b) / line.a).toFixed(2).replace("-", "−")} % from end to end`);
     $("overlay-about").textContent = words.join("; ");
   }
@@ -493,13 +493,13 @@ class Explorer {
     }
   }
 
-  #showEstimate({ labels, velocity, deviation, rms, reducedChi, count, atLimit, seconds }) {
+  #showEstimate({ labels, velocity, deviation, digits: all, rms, reducedChi, count, atLimit, seconds }) {
     const table = document.createElement("table");
     const rows = [...STAR, "vsini"].map((name) => [this.domain.labels.find((label) => label.name === name), labels[name]]);
     rows.push([{ name: "velocity", symbol: "radial velocity", unit: "km/s" }, velocity]);
     for (const [{ name, symbol, unit }, value] of rows) {
       const row = table.insertRow();
-      const digits = { teff: 0, vsini: 1, velocity: 1 }[name] ?? 2;
+      const digits = all[name];
       const size = deviation[name];
       row.insertCell().textContent = `${symbol}${unit ? ` [${unit}]` : ""}`;
       row.insertCell().textContent = value.toFixed(digits).replace("-", "−");
@@ -523,6 +523,7 @@ function nearest(lines, wavelength, tolerance) {
 
 function title({ teff, logg, mh, vmic, vsini, resolution }, velocity) {
   const sign = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+  const short = (value) => `${+value.toFixed(3)}`;
   const moving = velocity ? `, RV ${short(velocity).replace("-", "−")}` : "";
   return `${short(teff)} K, log g ${short(logg)}, [M/H] ${sign(mh)}, v sin i ${short(vsini)}, vmic ${short(vmic)}, R ${short(resolution)}${moving}`;
 }

@@ -9,6 +9,7 @@ const STARTS = [
   { teff: 10500, logg: 4, mh: 0, vmic: 2 },
 ];
 const VELOCITY_SCALE = 20; // km/s, that counts as much as the whole range of a label
+const DIGITS = { teff: 0, logg: 2, vsini: 1, mh: 2, vmic: 2, velocity: 1 }; // after the point, of the result
 const STEP = 1e-3; // of a scaled parameter, for derivatives
 const SHORT = 4; // steps with each start
 const LONG = 40; // steps at most with the best
@@ -143,14 +144,18 @@ class Problem {
     const inverse = invert(normal);
     const widths = [...this.limits.map(({ low, high }) => high - low), VELOCITY_SCALE];
     const deviation = widths.map((width, i) => width * Math.sqrt(inverse[i][i] * found.chi));
-    const labels = this.labels(place);
+    const rounded = (name, value) => +value.toFixed(DIGITS[name]);
+    const exact = this.labels(place);
+    const labels = { ...exact };
+    for (const name of FITTED) labels[name] = rounded(name, exact[name]);
     const lowest = this.domain.lowestLogg(labels.teff, labels.mh);
     const atLimit = this.limits
       .filter(({ name, low, high }) => labels[name] <= (name === "logg" ? lowest : low) || labels[name] >= high)
       .map(({ name }) => name);
     return {
-      labels,
-      velocity: this.velocity(place),
+      labels: this.domain.inside(labels),
+      velocity: rounded("velocity", this.velocity(place)),
+      digits: DIGITS,
       deviation: Object.fromEntries([...FITTED, "velocity"].map((name, i) => [name, deviation[i]])),
       rms: this.scatter(found),
       count: found.count,
@@ -196,7 +201,7 @@ async function minimise(problem, first, most, progress = () => {}) {
       break;
     }
     problem.residuals(place, left);
-    if (before - chi < 1e-7 * before) break;
+    if (before - chi < 1e-6 * before) break;
   }
   return { place, chi, steps };
 }

@@ -109,7 +109,8 @@ const mediumInName = (name) => {
 function ordered(wavelength) {
   const rows = wavelength.map((aa, i) => ({ aa, i })).filter(({ aa }) => Number.isFinite(aa) && aa > 0);
   if (rows.length < FEWEST) throw new Error(`only ${rows.length} rows have a wavelength`);
-  if (rows[0].aa > rows.at(-1).aa) rows.reverse();
+  const falls = rows.filter(({ aa }, k) => k > 0 && aa < rows[k - 1].aa).length;
+  if (falls > rows.length / 2) rows.reverse();
   const fall = rows.findIndex(({ aa }, k) => k > 0 && aa <= rows[k - 1].aa);
   if (fall > 0) throw new Error(`wavelengths do not rise at ${rows[fall].aa.toFixed(2)} Å (row ${rows[fall].i + 1})`);
   return rows;

@@ -72,7 +72,7 @@ export class Plots {
     const options = {
       width: 300,
       height: 150,
-      padding: [6, RIGHT, 4, 0],
+      padding: [xTitle ? 18 : 6, RIGHT, 4, 0],
       legend: { show: false },
       pxAlign: 0,
       scales: { x: { time: false, auto: false, range: (_, min, max) => [min, max] }, y: { auto: false, range: (_, min, max) => [min, max] } },
@@ -85,7 +85,7 @@ export class Plots {
       },
       axes: [
         { ...axis, size: xTitle ? 26 : 4, gap: 4, values: xTitle ? labels : () => [], label: xTitle ? () => this.#wavelengthTitle() : undefined, labelFont: FONT, labelSize: 20, labelGap: 0, space: 60 },
-        { ...axis, size: AXIS, values: (_, splits) => fixed(splits), label: title, labelFont: FONT, labelSize: 16, space: 30 },
+        { ...axis, size: AXIS, values: (_, splits) => fixed(splits), label: title, labelFont: FONT, labelSize: 16, space: xTitle ? 22 : 30 },
       ],
       series: [
         {},
@@ -120,7 +120,7 @@ export class Plots {
       return;
     }
     this.names = drawNames(u, lines, this.scene, this.palette);
-    for (const { slot, flux: other } of pins) letter(u, "ABCD"[slot], x, other, this.palette[`pin-${slot}`]);
+    letters(u, x, pins, this.palette);
   }
 
   #overDifference(u, when) {
@@ -135,8 +135,8 @@ export class Plots {
   #differenceCaption() {
     const { pins, observed, p68 } = this.scene;
     const others = [pins.length && "pinned", observed && "observed"].filter(Boolean).join(" and ");
-    const stated = p68 ? "stated errors of the model, 68 % and 99 %" : "";
-    return others ? `${others} less shown${stated && `, over the ${stated}`}` : stated;
+    const stated = p68 ? "stated error of the model: 68 %, 99 %" : "";
+    return others ? `${others} − shown` : stated;
   }
 
   #fluxRange({ flux, pins, observed, closeUp, window }, first, last) {
@@ -217,7 +217,8 @@ const labels = (_, splits) => splits.map((value) => `${+value.toFixed(3)}`);
 /** Axis labels with the same number of digits. */
 function fixed(splits) {
   const step = splits[1] - splits[0];
-  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  let digits = 0;
+  while (digits < 8 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
   return splits.map((value) => value.toFixed(digits).replace("-", "−"));
 }
 
@@ -296,24 +297,32 @@ function caption(u, text, style) {
   ctx.save();
   ctx.font = `${11 * uPlot.pxRatio}px system-ui, sans-serif`;
   ctx.fillStyle = style;
-  ctx.textBaseline = "top";
+  ctx.textBaseline = "bottom";
   ctx.textAlign = "left";
-  ctx.fillText(text, bbox.left + 6 * uPlot.pxRatio, bbox.top + 3 * uPlot.pxRatio);
+  ctx.fillText(text, bbox.left, bbox.top - 3 * uPlot.pxRatio);
   ctx.restore();
 }
 
-/** A pin's letter at the right end of its curve, so that colour is not all that tells them apart. */
-function letter(u, text, x, flux, style) {
+/** The pins' letters at the right ends of their curves, so that colour is not all that tells them apart. */
+function letters(u, x, pins, palette) {
+  const { ctx, bbox } = u;
+  const apart = 11 * uPlot.pxRatio;
   const [, last] = visible(x, [u.scales.x.min, u.scales.x.max]);
-  let at = last;
-  while (at > 0 && (Number.isNaN(flux[at]) || x[at] > u.scales.x.max)) at--;
   const [, toY] = positions(u);
-  const { left, width } = u.bbox;
-  u.ctx.save();
-  u.ctx.font = `600 ${11 * uPlot.pxRatio}px system-ui, sans-serif`;
-  u.ctx.fillStyle = style;
-  u.ctx.textBaseline = "middle";
-  u.ctx.textAlign = "left";
-  u.ctx.fillText(text, left + width + 2 * uPlot.pxRatio, toY(flux[at]) + ("ABCD".indexOf(text) - 1.5) * 4 * uPlot.pxRatio);
-  u.ctx.restore();
+  const places = pins.map(({ slot, flux }) => {
+    let at = last;
+    while (at > 0 && (Number.isNaN(flux[at]) || x[at] > u.scales.x.max)) at--;
+    return { slot, y: toY(flux[at]) };
+  });
+  places.sort((one, other) => one.y - other.y);
+  places.forEach((place, i) => i && (place.y = Math.max(place.y, places[i - 1].y + apart)));
+  ctx.save();
+  ctx.font = `600 ${11 * uPlot.pxRatio}px system-ui, sans-serif`;
+  ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
+  for (const { slot, y } of places) {
+    ctx.fillStyle = palette[`pin-${slot}`];
+    ctx.fillText("ABCD"[slot], bbox.left + bbox.width + 5 * uPlot.pxRatio, y);
+  }
+  ctx.restore();
 }
