@@ -234,7 +234,7 @@ class Explorer {
     const chips = [chip("ink", "", title(labels, velocity))];
     if (this.observed) chips.push(chip("observed", "", this.observed.name));
     for (const { slot, labels: own, velocity: moving } of pins) {
-      const made = chip(`pin-${slot}`, LETTERS[slot], title(own, moving), "pin");
+      const made = chip(`pin-${slot}`, LETTERS[slot], differences(own, moving, labels, velocity), "pin");
       const name = `pinned spectrum ${LETTERS[slot]}`;
       made.append(
         action("↺", `Show ${name} with the sliders`, () => this.setStar({ ...own }, moving)),
@@ -521,11 +521,32 @@ function nearest(lines, wavelength, tolerance) {
   return sorted[0] && Math.abs(sorted[0].x - wavelength) < tolerance ? sorted[0] : null;
 }
 
-function title({ teff, logg, mh, vmic, vsini, resolution }, velocity) {
-  const sign = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
-  const short = (value) => `${+value.toFixed(3)}`;
-  const moving = velocity ? `, RV ${short(velocity).replace("-", "−")}` : "";
-  return `${short(teff)} K, log g ${short(logg)}, [M/H] ${sign(mh)}, v sin i ${short(vsini)}, vmic ${short(vmic)}, R ${short(resolution)}${moving}`;
+const WORDS = {
+  teff: (value) => `${value} K`,
+  logg: (value) => `log g ${value}`,
+  mh: (value) => `[M/H] ${value === "0" || value.startsWith("−") ? "" : "+"}${value}`,
+  vsini: (value) => `v sin i ${value}`,
+  vmic: (value) => `vmic ${value}`,
+  resolution: (value) => `R ${value}`,
+  velocity: (value) => `RV ${value}`,
+};
+
+function words(labels, velocity) {
+  const values = { ...labels, velocity };
+  const text = (name) => WORDS[name](`${+values[name].toFixed(3)}`.replace("-", "−"));
+  return Object.fromEntries(Object.keys(WORDS).map((name) => [name, text(name)]));
+}
+
+/** Labels as one line of text. */
+function title(labels, velocity) {
+  const { velocity: moving, ...all } = words(labels, velocity);
+  return [...Object.values(all), ...(velocity ? [moving] : [])].join(", ");
+}
+
+/** What is not the same in other labels. */
+function differences(labels, velocity, others, otherVelocity) {
+  const [own, other] = [words(labels, velocity), words(others, otherVelocity)];
+  return Object.keys(own).filter((name) => own[name] !== other[name]).map((name) => own[name]).join(", ") || "the same";
 }
 
 function chip(colourName, letter, text, kind = "") {

@@ -7,6 +7,7 @@ const PINS = 4;
 const AXIS = 58; // CSS pixels left of both panels
 const RIGHT = 20; // CSS pixels right of them, where pins have their letters
 const HEADROOM = 50; // CSS pixels above the flux for line names
+const TOLERANCE = 0.2; // CSS pixels
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -85,7 +86,7 @@ export class Plots {
       },
       axes: [
         { ...axis, size: xTitle ? 26 : 4, gap: 4, values: xTitle ? labels : () => [], label: xTitle ? () => this.#wavelengthTitle() : undefined, labelFont: FONT, labelSize: 20, labelGap: 0, space: 60 },
-        { ...axis, size: AXIS, values: (_, splits) => fixed(splits), label: title, labelFont: FONT, labelSize: 16, space: xTitle ? 22 : 30 },
+        { ...axis, size: AXIS, values: (_, splits) => fixed(splits), label: title, labelFont: FONT, labelSize: 16, space: xTitle ? 18 : 30 },
       ],
       series: [
         {},
@@ -232,21 +233,49 @@ function clipped(u, draw) {
   ctx.restore();
 }
 
-/** All points as one path: smoother than uPlot's own, which keeps extremes of each pixel. */
+/** The points as one path: smoother than uPlot's own, which keeps the extremes of each pixel. */
 function curve(u, index, first, last) {
-  const stroke = new Path2D();
   const [x, y] = [u.data[0], u.data[index]];
+  const stroke = new Path2D();
+  trace(stroke, u, x, y, Math.max(first - 1, 0), Math.min(last + 1, x.length - 1));
+  return { stroke, fill: null, clip: null, band: null, gaps: null, flags: 1 };
+}
+
+/**
+ * Draw through the points, leaving out those nearer than TOLERANCE to the line that is drawn without them.
+ *
+ * A point is kept where no straight line from the last kept one passes all since then: most points of a cool
+ * star's spectrum, a sixth of a hot one's.
+ */
+function trace(path, u, x, y, first, last) {
   const [toX, toY] = positions(u);
+  const tolerance = TOLERANCE * uPlot.pxRatio;
   let pen = false;
-  for (let i = Math.max(first - 1, 0); i <= Math.min(last + 1, x.length - 1); i++) {
-    if (y[i] === null) pen = false;
-    else if (pen) stroke.lineTo(toX(x[i]), toY(y[i]));
-    else {
-      stroke.moveTo(toX(x[i]), toY(y[i]));
+  let [fromX, fromY, lastX, lastY, least, most] = [0, 0, 0, 0, -Infinity, Infinity];
+  for (let i = first; i <= last; i++) {
+    const value = y[i];
+    if (value === null || Number.isNaN(value)) {
+      if (pen) path.lineTo(lastX, lastY);
+      pen = false;
+      continue;
+    }
+    const [nextX, nextY] = [toX(x[i]), toY(value)];
+    if (!pen) path.moveTo(nextX, nextY);
+    const slope = (nextY - fromY) / (nextX - fromX);
+    if (pen && slope >= least && slope <= most) {
+      const room = tolerance / (nextX - fromX);
+      least = Math.max(least, slope - room);
+      most = Math.min(most, slope + room);
+    } else {
+      if (pen) path.lineTo(lastX, lastY);
+      [fromX, fromY] = pen ? [lastX, lastY] : [nextX, nextY];
+      const width = nextX - fromX;
+      [least, most] = pen ? [(nextY - fromY - tolerance) / width, (nextY - fromY + tolerance) / width] : [-Infinity, Infinity];
       pen = true;
     }
+    [lastX, lastY] = [nextX, nextY];
   }
-  return { stroke, fill: null, clip: null, band: null, gaps: null, flags: 1 };
+  if (pen) path.lineTo(lastX, lastY);
 }
 
 /** A band of half-width `size` around `middle`. */
@@ -265,18 +294,9 @@ function band(u, x, middle, size, fillStyle) {
 
 function polyline(u, x, y, strokeStyle, width = 1.2) {
   const [first, last] = visible(x, [u.scales.x.min, u.scales.x.max]);
-  const [toX, toY] = positions(u);
   clipped(u, (ctx) => {
     ctx.beginPath();
-    let pen = false;
-    for (let i = first; i <= last; i++) {
-      if (Number.isNaN(y[i])) pen = false;
-      else if (pen) ctx.lineTo(toX(x[i]), toY(y[i]));
-      else {
-        ctx.moveTo(toX(x[i]), toY(y[i]));
-        pen = true;
-      }
-    }
+    trace(ctx, u, x, y, first, last);
     ctx.strokeStyle = strokeStyle;
     ctx.lineWidth = width * uPlot.pxRatio;
     ctx.lineJoin = "round";
