@@ -37,7 +37,9 @@ export class Plots {
   resize() {
     [this.flux, this.difference].forEach((u, i) => {
       const { clientWidth: width, clientHeight: height } = this.elements[i];
-      if (width && height && (u.width !== width || u.height !== height)) u.setSize({ width, height });
+      if (!width || !height || (u.width === width && u.height === height)) return;
+      u.setSize({ width, height });
+      this.onHover(null); // what it told was elsewhere
     });
     if (this.scene) this.draw(this.scene);
   }
