@@ -1,8 +1,9 @@
 """The explorer's page in Chromium: how soon it is ready and a moved slider is drawn, how much is loaded.
 
-``drawn``: from the slider's event to the end of the drawing of both panels, waiting for the next frame
-included; ``frame``: until that frame is over. ``page`` is the processor time of the page's own thread for one
-update, ``all`` that of all of Chromium: on a busy machine they say more than the others.
+``drawn``: from the slider's event to the end of the drawing of both panels; ``frame``: until the second frame
+after it begins, when it is on the screen (33 ms at least, at 60 frames a second). ``page`` is the processor
+time of the page's own thread for one update, ``all`` that of all of Chromium: on a busy machine they say more
+than the others.
 
     python benchmarks/bench_explorer.py [--updates 200] [--model default]
 """

@@ -133,7 +133,7 @@ def test_gaia_rvs_and_other_files(here, rvs, tmp_path, name):
         assert "air assumed" in here.inner_text("#overlay-about")
         here.locator("#overlay-medium label", has_text="vacuum").click()
     here.fill("#rv", str(VELOCITY))
-    here.wait_for_function("explorer.frame == null")
+    here.wait_for_function("!explorer.frame")
     found = overlaid(here)
     assert found["medium"] == "vacuum"
     assert found["first"] == pytest.approx(8460, abs=1e-6)

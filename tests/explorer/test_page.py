@@ -67,12 +67,12 @@ def number(page, name: str) -> float:
 
 def state(page) -> dict:
     """The page's state, after what is due has been drawn."""
-    page.wait_for_function("explorer.frame === null || explorer.frame === undefined")
+    page.wait_for_function("!explorer.frame")
     return page.evaluate("({...explorer.state, pins: explorer.state.pins.length, all: explorer.window})")
 
 
 def shown(page) -> np.ndarray:
-    page.wait_for_function("explorer.frame === null || explorer.frame === undefined")
+    page.wait_for_function("!explorer.frame")
     return np.array(
         page.evaluate("Array.from(explorer.scene.flux, (f) => Number.isNaN(f) ? null : f)"), float
     )

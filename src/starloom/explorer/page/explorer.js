@@ -132,14 +132,19 @@ class Explorer {
 
   // --- drawing -----------------------------------------------------------------------------------------------
 
-  /** Draw before the next frame, once for all that has changed. */
+  /** Draw at once, and what changes before the next frame together in that. */
   schedule() {
     this.changed ??= performance.now();
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
+    if (this.frame) return;
+    const drawn = () => {
       this.draw();
       this.timings.push(performance.now() - this.changed);
       this.changed = null;
+    };
+    drawn();
+    this.frame = requestAnimationFrame(() => {
+      this.frame = null;
+      if (this.changed) drawn();
     });
   }
 

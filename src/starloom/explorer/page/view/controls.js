@@ -40,14 +40,17 @@ export class Slider {
     });
     this.number.addEventListener("change", () => {
       const value = this.number.valueAsNumber;
-      onInput(Number.isNaN(value) ? this.value : Math.min(Math.max(value, low), high), true);
+      this.lowest = null; // shown anew, also where the value stays
+      onInput(Number.isNaN(value) ? this.value : Math.min(Math.max(value, low), high));
     });
     this.number.addEventListener("keydown", (event) => this.#arrows(event, onInput));
   }
 
   /** Show a value, and where `lowest` is given, that nothing below it can be reached. */
   show(value, lowest = this.low) {
+    if (value === this.value && lowest === this.lowest) return;
     this.value = value;
+    this.lowest = lowest;
     if (document.activeElement !== this.number || this.number.valueAsNumber !== value) this.number.value = short(value);
     this.range.valueAsNumber = value;
     const share = (x) => (x - this.low) / (this.high - this.low);
