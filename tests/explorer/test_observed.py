@@ -162,6 +162,15 @@ def test_what_the_page_gave_comes_back(here, tmp_path):
     assert overlaid(here)["rms"] < 1e-7
 
 
+def test_errors_that_are_none_are_left_out(here, star, tmp_path):
+    path = tmp_path / "zero_errors.csv"
+    Spectrum(star.wavelength, star.flux, medium="air", error=np.zeros(4000)).write(path)
+    drop(here, path)
+    found = overlaid(here)
+    assert (found["error"], found["notes"]) == (False, ["no usable errors"])
+    assert found["rms"] < 1e-5
+
+
 def test_scale_and_slope_can_be_left_out(here, star, tmp_path):
     path = tmp_path / "scaled.csv"
     Spectrum(star.wavelength, 1.2 * star.flux, medium="air").write(path)

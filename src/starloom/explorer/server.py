@@ -1,5 +1,6 @@
 """The page on this machine alone: a server of a site's files from memory."""
 
+import sys
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
@@ -26,6 +27,11 @@ class Server(ThreadingHTTPServer):
             super().__init__((HOST, port), Handler)
         except (OSError, OverflowError) as error:
             raise ConfigError(f"port = {port} cannot be used: {error}") from error
+
+    def handle_error(self, request, client_address):
+        """A traceback, but not where a browser has gone away meanwhile."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:

@@ -4,7 +4,7 @@ import { inverseRealTransform } from "./fourier.js";
 import { network } from "./network.js";
 import { pointSampler } from "./sampler.js";
 import { StatedError } from "./stated.js";
-import { dopplerShift, vacuumFromAir } from "./wavelength.js";
+import { airFromVacuum, dopplerShift, vacuumFromAir } from "./wavelength.js";
 
 const FAMILY = "emulator";
 const REACH = 4; // standard deviations of the instrument's profile that a flux is mixed from
@@ -27,8 +27,9 @@ export class Emulator {
     this.im = new Float64Array(modes);
     this.grid = new Float64Array(points);
     this.inputs = null; // labels of the modes in `output`
-    this.airAa = wavelengths(header.points);
-    this.vacuumAa = header.points.medium === "air" ? this.airAa.map(vacuumFromAir) : this.airAa;
+    const own = wavelengths(header.points);
+    this.vacuumAa = header.points.medium === "air" ? own.map(vacuumFromAir) : own;
+    this.airAa = header.points.medium === "air" ? own : own.map(airFromVacuum);
     this.sampler = pointSampler(this.finish, this.vacuumAa, this.c);
     this.stated = StatedError.of(description, tensors, this);
   }

@@ -17,7 +17,7 @@ export class StatedError {
     this.c = emulator.c;
     this.vacuum = emulator.vacuumAa;
     this.logarithms = { p68: tensors["error_p68/0/weight"], p99: tensors["error_p99/0/weight"] };
-    const own = emulator.airAa;
+    const own = points.medium === "air" ? emulator.airAa : emulator.vacuumAa;
     this.centres = [];
     for (let start = 0; start < own.length; start += width) {
       const band = own.subarray(start, start + width);

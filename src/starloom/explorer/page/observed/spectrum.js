@@ -81,6 +81,10 @@ function spectrum(name, { columns, units, about }, range) {
     frame: about.frame,
     notes: about.note ? [about.note] : [],
   };
+  if (made.error && made.error.filter(Number.isFinite).length < FEWEST) {
+    made.error = null;
+    made.notes.push("no usable errors");
+  }
   const finite = made.flux.filter(Number.isFinite);
   if (finite.length < FEWEST) throw new Error("hardly any of its flux values are numbers");
   if (finite.every((value) => value === 0)) throw new Error("all of its flux values are zero");
