@@ -9,10 +9,12 @@ import { firstEstimate, scaleAndSlope, weights } from "./observed/fit.js";
 import { inMedium, readSpectrum } from "./observed/spectrum.js";
 import { Slider } from "./view/controls.js";
 import { csv, overlayCsv, png, python, save, stem } from "./view/download.js";
+import { estimate } from "./view/estimate.js";
 import { pressed, shifted, watch, zoomed } from "./view/gestures.js";
+import { action, chip, differences, title } from "./view/legend.js";
 import { LineList, lineAt } from "./view/names.js";
 import { Plots, colour } from "./view/plots.js";
-import { MEDIA, fromHash, short, toHash } from "./view/state.js";
+import { MEDIA, fromHash, toHash } from "./view/state.js";
 
 const $ = (id) => document.getElementById(id);
 const LETTERS = "ABCD";
@@ -492,30 +494,10 @@ class Explorer {
       found.seconds = (performance.now() - began) / 1e3;
       this.estimate = found;
       this.setStar(found.labels, found.velocity);
-      this.#showEstimate(found);
+      $("fit-result").replaceChildren(...estimate(found, this.domain.labels));
     } finally {
       $("fit").disabled = false;
     }
-  }
-
-  #showEstimate({ labels, velocity, deviation, digits: all, rms, reducedChi, count, atLimit, seconds }) {
-    const table = document.createElement("table");
-    const rows = [...STAR, "vsini"].map((name) => [this.domain.labels.find((label) => label.name === name), labels[name]]);
-    rows.push([{ name: "velocity", symbol: "radial velocity", unit: "km/s" }, velocity]);
-    for (const [{ name, symbol, unit }, value] of rows) {
-      const row = table.insertRow();
-      const digits = all[name];
-      const size = deviation[name];
-      row.insertCell().textContent = `${symbol}${unit ? ` [${unit}]` : ""}`;
-      row.insertCell().textContent = value.toFixed(digits).replace("-", "−");
-      row.insertCell().textContent = atLimit.includes(name) ? "at the limit" : Number.isFinite(size) ? `± ${size.toFixed(digits + (size < 10 ** -digits ? 1 : 0))}` : "";
-    }
-    const about = document.createElement("p");
-    const chi = reducedChi === null ? "" : `, χ² per point ${reducedChi.toFixed(2)}`;
-    about.textContent =
-      `A first estimate by least squares, not a measurement: scatter ${rms.toFixed(4)} over ${count} points${chi}, R held at ` +
-      `${short(labels.resolution)}, ${seconds.toFixed(1)} s. The ± are formal; what the model does not describe is not in them.`;
-    $("fit-result").replaceChildren(table, about);
   }
 }
 
@@ -524,53 +506,6 @@ const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.
 function nearest(lines, wavelength, tolerance) {
   const sorted = [...(lines ?? [])].sort((one, other) => Math.abs(one.x - wavelength) - Math.abs(other.x - wavelength));
   return sorted[0] && Math.abs(sorted[0].x - wavelength) < tolerance ? sorted[0] : null;
-}
-
-const WORDS = {
-  teff: (value) => `${value} K`,
-  logg: (value) => `log g ${value}`,
-  mh: (value) => `[M/H] ${value === "0" || value.startsWith("−") ? "" : "+"}${value}`,
-  vsini: (value) => `v sin i ${value}`,
-  vmic: (value) => `vmic ${value}`,
-  resolution: (value) => `R ${value}`,
-  velocity: (value) => `RV ${value}`,
-};
-
-function words(labels, velocity) {
-  const values = { ...labels, velocity };
-  const text = (name) => WORDS[name](`${+values[name].toFixed(3)}`.replace("-", "−"));
-  return Object.fromEntries(Object.keys(WORDS).map((name) => [name, text(name)]));
-}
-
-/** Labels as one line of text. */
-function title(labels, velocity) {
-  const { velocity: moving, ...all } = words(labels, velocity);
-  return [...Object.values(all), ...(velocity ? [moving] : [])].join(", ");
-}
-
-/** What is not the same in other labels. */
-function differences(labels, velocity, others, otherVelocity) {
-  const [own, other] = [words(labels, velocity), words(others, otherVelocity)];
-  return Object.keys(own).filter((name) => own[name] !== other[name]).map((name) => own[name]).join(", ") || "the same";
-}
-
-function chip(colourName, letter, text, kind = "") {
-  const made = document.createElement("span");
-  made.className = `chip ${kind}`;
-  made.style.setProperty("--colour", `var(--${colourName})`);
-  made.innerHTML = `<span class="swatch"></span>${letter ? `<b>${letter}</b>` : ""}<span></span>`;
-  made.lastElementChild.textContent = text;
-  return made;
-}
-
-function action(text, name, act) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = text;
-  button.title = name;
-  if (text !== name) button.setAttribute("aria-label", name);
-  button.addEventListener("click", act);
-  return button;
 }
 
 async function start() {
