@@ -33,7 +33,7 @@ $(BIN)/python:
 
 # stamps: installing again only when what is installed has changed
 $(VENV)/demo.stamp: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[synthesis,plot]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[plot]'
 	@touch $@
 
 $(VENV)/test.stamp: $(SOURCES) | $(BIN)/python

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from starloom.explorer.site import site
 from starloom.labels import CORNER_LOGG, DOMAIN, LABELS, NAMES, lowest_logg
 from starloom.networks import emulator, weights
 from starloom.networks.forward import Dense, Dropout, Network, linear
+from starloom.networks.paper import label_scaling
 from starloom.wavelength import PAPER_GRID_AA, air_from_vacuum, vacuum_from_air
 
 SUN = dict(zip(NAMES, PRESETS["Sun"], strict=True))
@@ -120,13 +120,11 @@ def test_any_network_of_the_family_runs(visit, serve, generator, tmp_path):
     """Other layers, activations and precision, read from the file's header alone; no stated errors."""
     rng = np.random.default_rng(8)
     modes = 2 * paper_finish().frequency.size
-    own = generator.model.network
-    layers = [own.layers[0]]
-    sizes = [(4, 24, "gelu"), (24, 24, "tanh"), (24, 24, "sigmoid"), (24, 24, "relu"), (24, 12, "silu")]
-    layers += [Dense(n, m, activation, residual=n == m) for n, m, activation in sizes]
-    layers.insert(3, Dropout(24, 0.1))
-    network = Network.initial(layers, seed=1)
-    network = replace(network, parameters=(own.parameters[0], *network.parameters[1:]))
+    entry = label_scaling(emulator.INTRINSIC_NAMES, reciprocal=True)
+    sizes = [(5, 24, "gelu"), (24, 24, "tanh"), (24, 24, "sigmoid"), (24, 24, "relu"), (24, 12, "silu")]
+    layers = [Dense(n, m, activation, residual=n == m) for n, m, activation in sizes]
+    layers.insert(2, Dropout(24, 0.1))
+    network = entry.then(Network.initial(layers, seed=1))
     decoder = linear(1e-2 * rng.normal(size=(12, modes)) / (1 + np.arange(modes) % 1287), np.eye(modes)[0])
     path = tmp_path / "other.safetensors"
     made = emulator.Emulator(network.then(decoder), generator.model.finish)

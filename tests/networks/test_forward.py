@@ -10,6 +10,7 @@ from starloom.networks.forward import (
     Dense,
     Dropout,
     Network,
+    Reciprocal,
     affine,
     dense_layers,
     forward,
@@ -78,6 +79,16 @@ def test_residual_layer_adds_its_input():
     added = Network((Dense(5, 5, "tanh", residual=True),), plain.parameters)
     x = RNG.normal(size=(2, 5)).astype(np.float32)
     np.testing.assert_array_equal(added(x), x + plain(x))
+
+
+def test_reciprocal_is_appended():
+    net = Network((Reciprocal(3, 1),), ({},)).then(affine(np.zeros(4), np.ones(4)))
+    x = np.array([[1.0, 4.0, -2.0]], np.float32)
+    np.testing.assert_array_equal(net(x), [[1.0, 4.0, -2.0, 0.25]])
+    np.testing.assert_array_equal(jax.jit(net)(jnp.asarray(x)), net(x))
+    assert layers_from(net.architecture) == net.layers
+    with pytest.raises(ConfigError, match=r"component = 3 is outside \[0, 2\]"):
+        Reciprocal(3, 3)
 
 
 def test_dropout_acts_only_when_asked():

@@ -15,6 +15,7 @@ from starloom.networks.paper import (
     encoder,
     estimate,
     generator,
+    label_scaling,
     packed_autoencoder,
     packed_estimators,
     packed_generator,
@@ -133,3 +134,10 @@ def test_estimators_give_labels_in_their_own_units(small, tmp_path):
     assert (np.sqrt(np.mean(error**2, axis=0)) < 0.3 * deviation).all()
     # the loss is the mean squared error with the label's range as [-1, 1]
     assert fits["teff"].best_loss == pytest.approx(np.mean((error[:, 0] / 5700) ** 2), rel=1e-3)
+
+
+def test_reciprocal_of_the_temperature_is_scaled_like_a_label():
+    scaling = label_scaling(("teff", "mh"), reciprocal=True)
+    ends = np.array([[3600.0, -1.5], [15000.0, 1.5]], np.float32)
+    # float32: 1e-7 of offset over half range
+    np.testing.assert_allclose(scaling(ends), [[-1, -1, 1], [1, 1, -1]], atol=1e-6)

@@ -70,7 +70,7 @@ def timeless(history):
 # minutes: a checkpoint after every step (0), or after every epoch
 @pytest.mark.parametrize(
     ("epoch", "step", "minutes", "optimiser"),
-    [(0, 2, 0.0, "adamax"), (2, 1, 10.0, "adam"), (3, 3, 0.0, "adam")],
+    [(0, 2, 0.0, "adamax"), (2, 1, 10.0, "adam"), (3, 3, 0.0, "adam"), (1, 2, 0.0, "muon")],
 )
 def test_interrupted_training_ends_with_the_same_bits(tmp_path, epoch, step, minutes, optimiser):
     plan = replace(

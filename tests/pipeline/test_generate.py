@@ -409,3 +409,15 @@ def test_import_of_the_commands_is_light():
 def test_help_names_the_commands():
     text = CliRunner().invoke(cli.app, ["--help"]).output
     assert all(command in text for command in ("generate", "models", "evaluate"))
+
+
+def test_demo_writes_what_it_says(tmp_path):
+    result = CliRunner().invoke(cli.app, ["demo", str(tmp_path / "new")], catch_exceptions=False)
+    folder = tmp_path / "new"
+    assert (folder / "spectra.png").read_bytes().startswith(b"\x89PNG")
+    star = Spectrum.read(folder / "star.fits")
+    assert (star.labels["teff"], star.labels["resolution"]) == (9950, 11500)
+    rows, sequence = io.read_many(folder / "main_sequence.fits")
+    assert list(rows) == list(range(1, len(sequence) + 1))
+    assert f"{1 + len(sequence)} spectra in" in result.output
+    assert result.output.count("expected flux error") == 1 + len(sequence)

@@ -20,6 +20,7 @@ GENERATION = [
     "starloom.spectrum.fits",
     "starloom.spectrum.ecsv",
     "starloom.spectrum.csv",
+    "starloom.io",
     "starloom.cli",
 ]
 

@@ -77,15 +77,6 @@ def test_figure_is_drawn(sun):
     assert (sun[1] / "sun.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_demo_writes_what_it_says(tmp_path):
-    result = CliRunner().invoke(cli.app, ["demo", str(tmp_path / "new")], catch_exceptions=False)
-    assert "effective temperature" in result.output
-    assert (tmp_path / "new" / "sun.png").read_bytes().startswith(b"\x89PNG")
-    spectrum = Spectrum.read(tmp_path / "new" / "sun.fits")
-    assert f"deepest at 8542.1 A, {spectrum.flux.min():.3f} of the continuum" in result.output
-    assert spectrum.labels["resolution"] == 11500
-
-
 def test_first_steps_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     readme = Path(__file__).resolve().parents[2] / "README.md"

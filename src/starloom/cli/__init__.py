@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from starloom import __version__
-from starloom.cli import database, demo, domain, explorer, generation, installation, synthesis, training
+from starloom.cli import (
+    database,
+    demo,
+    domain,
+    explorer,
+    fitting,
+    forecast,
+    generation,
+    installation,
+    reproduction,
+    synthesis,
+    training,
+)
 from starloom.errors import StarloomError
 
 app = typer.Typer(
@@ -41,11 +53,14 @@ app.command("info")(installation.info)
 app.command("synthesize")(synthesis.synthesize)
 app.command("demo")(demo.demo)
 app.command("generate")(generation.generate)
+app.command("fit")(fitting.fit)
+app.command("forecast")(forecast.forecast)
 app.command("models")(generation.models)
 app.command("evaluate")(generation.evaluate)
 app.command("explore")(explorer.explore)
 app.add_typer(database.app, name="database")
 app.add_typer(training.app, name="train")
+app.command("reproduce")(reproduction.reproduce)
 
 
 def main() -> None:

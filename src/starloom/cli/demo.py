@@ -1,35 +1,101 @@
-"""``starloom demo``: what exists so far, shown in a minute."""
+"""``starloom demo``: the generator at work, on the star of the paper's figure 1 and a main sequence."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from starloom.cli import domain, synthesis
-
-SUN = {"teff": 5777.0, "logg": 4.44, "mh": 0.0, "vmic": 1.0}
+FIGURE_1 = {"teff": 9950, "logg": 3.5, "vsini": 2, "mh": 0.5, "vmic": 1.3, "resolution": 11500}
+# Teff and log g of dwarfs: Pecaut & Mamajek (2013, ApJS 208, 9) and its tables online, rounded
+MAIN_SEQUENCE = {
+    "K7": (4050, 4.65),
+    "K2": (5040, 4.55),
+    "G2": (5770, 4.44),
+    "F5": (6550, 4.30),
+    "A7": (7760, 4.25),
+    "A2": (8800, 4.25),
+    "B9": (10700, 4.20),
+    "B6": (14500, 4.10),
+}
+NAMED_STRENGTH = 0.3  # opacity of a line's centre over the continuum's; weaker lines carry no name
+ROOM_AA = 8.0  # between names
+PASCHEN = range(11, 19)  # upper levels of the hydrogen lines with a name
+PASCHEN_TEFF = 7000.0  # K: below, other lines hide them
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for the files; made if needed.")] = Path("demo"),
 ):
-    """Synthesise the Sun, as a FITS file, a figure and a list of lines, and print the labels' domain."""
-    from starloom import Spectrum
+    """Generate the star of the paper's figure 1 and dwarfs from K to B, as FITS files and a figure."""
+    from starloom import Generator
+    from starloom.io import write_many
+    from starloom.labels import as_array
 
     folder.mkdir(parents=True, exist_ok=True)
-    print("The Sun as the Gaia RVS sees it, by radiative transfer:")
-    path = folder / "sun.fits"
-    synthesis.synthesize(
-        **SUN,
-        vsini=2.0,
-        resolution=11500.0,
-        grid=synthesis.Grid.PAPER,
-        output=path,
-        plot=folder / "sun.png",
-        line_report="8540:8550",
-        overwrite=True,
-    )
-    found = Spectrum.read(path)
-    place, flux = found.wavelength[found.flux.argmin()], found.flux.min()
-    print(f"read {path}: deepest at {place:.1f} A, {flux:.3f} of the continuum\n")
-    domain.labels()
+    generator = Generator.load("default")
+    teff, logg = zip(*MAIN_SEQUENCE.values(), strict=True)
+    dwarfs = as_array(teff=teff, logg=logg, vsini=10.0, mh=0.0, vmic=1.5, resolution=11500.0)
+    start = time.perf_counter()
+    star, sequence = generator.spectrum(as_array(**FIGURE_1)), generator.spectra(dwarfs)
+    seconds = time.perf_counter() - start
+    star.write(folder / "star.fits", overwrite=True)
+    rows = range(1, len(dwarfs) + 1)
+    write_many(folder / "main_sequence.fits", [(list(rows), sequence)], overwrite=True)
+    _draw(star, sequence, folder / "spectra.png")
+    print(f"{folder}/star.fits: the star of figure 1 of Gebran (2024), {star.title}")
+    print(f"{folder}/main_sequence.fits: dwarfs from {', '.join(MAIN_SEQUENCE)}")
+    print(f"{folder}/spectra.png: both, with the strongest lines named\n")
+    for name, spectrum in [("figure 1", star), *zip(MAIN_SEQUENCE, sequence, strict=True)]:
+        low, high = spectrum.error.min(), spectrum.error.max()
+        print(f"{name:<9}expected flux error (68 %) {low:.0e} to {high:.0e} of the continuum")
+    print(f"{1 + len(dwarfs)} spectra in {1e3 * seconds:.0f} ms by the model 'default'")
+
+
+def _draw(star, sequence, path: Path) -> None:
+    """The star with its lines named, and the sequence one above the other."""
+    from starloom.figures import pyplot
+    from starloom.files import replacing
+
+    plt = pyplot()
+    figure, (top, bottom) = plt.subplots(2, figsize=(11, 11), height_ratios=(2, 5), layout="constrained")
+    star.plot(top, color="black", linewidth=0.8)
+    top.set(xlabel="", xlim=(8400, 8800), ylim=(star.flux.min() - 0.16, 1.16))
+    for name, place in _named_lines(star.labels["teff"]):
+        below = name.startswith("Pa")
+        y = star.flux.min() - 0.03 if below else 1.03
+        style = {"va": "top" if below else "bottom", "color": "tab:blue" if below else "tab:red"}
+        top.text(place, y, name, fontsize=7, ha="center", rotation=90, **style)
+    colours = plt.get_cmap("viridis")(0.85 - (sequence.labels[:, 0] - 3600) / 14000)
+    for row, (name, spectrum) in enumerate(zip(MAIN_SEQUENCE, sequence, strict=True)):
+        bottom.plot(spectrum.wavelength, spectrum.flux + 0.6 * row, color=colours[row], linewidth=0.8)
+        text = f"{name}, {spectrum.labels['teff']:.0f} K"
+        bottom.text(8401, 1.03 + 0.6 * row, text, fontsize=8, color=colours[row], va="bottom")
+    bottom.set(xlim=(8400, 8800), xlabel="Wavelength in air [Å]", ylabel="Flux / continuum, shifted by 0.6")
+    bottom.set_title("Dwarfs of solar composition, v sin i = 10 km/s, R = 11500", fontsize="medium")
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=120, format="png")
+    finally:
+        plt.close(figure)
+
+
+def _named_lines(teff: float) -> list[tuple[str, float]]:
+    """Names and air wavelengths [A] of the strongest lines at ``teff`` [K], and hydrogen's in hot stars."""
+    import numpy as np
+
+    from starloom.physics.species import ion_name
+    from starloom.tables import load
+    from starloom.wavelength import air_from_vacuum
+
+    table, hydrogen = load("atomic_lines"), load("hydrogen_profiles")
+    strength = table["strength"][:, np.abs(table["strength_temperature"] - teff).argmin()]
+    chosen: list[tuple[str, float]] = []
+    for i in np.argsort(-strength):
+        place = float(table["wavelength_aa"][i])
+        if strength[i] > NAMED_STRENGTH and all(abs(place - other) > ROOM_AA for _, other in chosen):
+            chosen.append((ion_name(int(table["atomic_number"][i]), int(table["charge"][i])), place))
+    if teff >= PASCHEN_TEFF:
+        places = dict(zip(hydrogen["upper_all"].tolist(), hydrogen["vacuum_wavelength_aa"], strict=True))
+        chosen += [(f"Pa {upper}", float(air_from_vacuum(places[upper]))) for upper in PASCHEN]
+    return [(name, place) for name, place in chosen if 8402 < place < 8798]

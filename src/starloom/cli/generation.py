@@ -52,7 +52,7 @@ def generate(
     given = {name: value for name, value in values.items() if value is not None}
     view = {"medium": medium.value, "radial_velocity": rv, "outside": "clip" if clip else "error"}
     if grid:
-        view["wavelength_aa"] = _wavelengths(grid)
+        view["wavelength_aa"] = wavelengths(grid)
     if output is None and (table is not None or plot is None):
         raise ConfigError("nowhere to write to: give -o FILE" + ("" if table else " or --plot FILE"))
     _check_free(output, plot, overwrite)
@@ -90,7 +90,7 @@ def models() -> None:
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name of a packaged model, or a weights file.")],
-    store: Annotated[Path, typer.Argument(help="Folder of a finished store.", metavar="STORE")],
+    stores: Annotated[list[Path], typer.Argument(help="Folders of finished stores.", metavar="STORE...")],
     split: Annotated[str, typer.Option(help="Spectra of the store: test, validation or train.")] = "test",
     copies: Annotated[int, typer.Option(help="Broadenings of each spectrum; 0: as the recipe says.")] = 0,
     attach: Annotated[
@@ -98,7 +98,7 @@ def evaluate(
     ] = None,
     precision: Annotated[str, typer.Option(help="Of the file: float16 or float32.")] = "float32",
 ) -> None:
-    """Compare a model with the spectra of a store at the paper's 4000 points."""
+    """Compare a model with the spectra of stores at the paper's 4000 points."""
     from starloom.database.batches import batches
     from starloom.database.store import open_store
     from starloom.evaluation import error_map
@@ -107,13 +107,14 @@ def evaluate(
     from starloom.networks.generator import Generator
     from starloom.wavelength import PAPER_GRID_AA
 
-    opened = open_store(store)
+    opened = [open_store(store) for store in stores]
     packed = weights.load(weights.find(model))
     generator = Generator.of(packed, model)
 
     def held_out() -> Iterator[tuple]:
-        options = {"copies": copies or opened.recipe.broadenings, "shuffle": False, "size": 256}
-        return ((b.labels, b.flux) for b in batches(opened, split, epoch=0, **options))
+        for store in opened:
+            options = {"copies": copies or store.recipe.broadenings, "shuffle": False, "size": 256}
+            yield from ((b.labels, b.flux) for b in batches(store, split, epoch=0, **options))
 
     errors, statement = FluxErrors(PAPER_GRID_AA.size, label_cells()), error_map.ErrorStatement()
     compare(generator.flux, held_out(), errors, *([statement] if attach else []))
@@ -136,7 +137,7 @@ def _check_free(output: Path | None, plot: Path | None, overwrite: bool) -> None
         raise ConfigError(f"{path} exists: --overwrite replaces it")
 
 
-def _wavelengths(text: str):
+def wavelengths(text: str, option: str = "--grid"):
     """LOW:HIGH:STEP as wavelengths, both ends included."""
     import numpy as np
 
@@ -145,9 +146,11 @@ def _wavelengths(text: str):
     try:
         low, high, step = (float(word) for word in text.split(":"))
     except ValueError as error:
-        raise ConfigError(f"--grid {text}: expected LOW:HIGH:STEP in Angstrom") from error
+        raise ConfigError(f"{option} {text}: expected LOW:HIGH:STEP in Angstrom") from error
     if not (0 < low < high < np.inf and 0 < step < np.inf and (high - low) / step < 1e6):
-        raise ConfigError(f"--grid {text}: needs 0 < LOW < HIGH and a STEP that makes fewer than 1e6 points")
+        raise ConfigError(
+            f"{option} {text}: needs 0 < LOW < HIGH and a STEP that makes fewer than 1e6 points"
+        )
     return low + step * np.arange(round((high - low) / step + 1e-9, 6) // 1 + 1)
 
 

@@ -15,7 +15,7 @@ def train() -> None:
 
 @app.command("emulator")
 def emulator(
-    store: Annotated[Path, typer.Argument(help="Folder of a finished store.")],
+    stores: Annotated[list[Path], typer.Argument(help="Folders of finished stores, one or more.")],
     model: Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).")],
     recipe: Annotated[Path | None, typer.Option(help="TOML file, by default that of 'default'.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
@@ -27,14 +27,109 @@ def emulator(
     from starloom.networks.emulator import packed
     from starloom.networks.fitting import DEFAULT_RECIPE, EmulatorRecipe, fit_emulator
 
-    content = open_store(store)
+    opened = [open_store(store) for store in stores]
     design = EmulatorRecipe.read(recipe or DEFAULT_RECIPE)
-    fitted, training = fit_emulator(content, design, folder=folder, progress=True)
+    fitted, training = fit_emulator(opened, design, folder=folder, progress=True)
     loss, epochs = training.best_loss**0.5, len(training.history)
+    names = " and ".join(f"{store.recipe.name!r}" for store in opened)
     card = (
-        f"Emulator of intrinsic spectra trained on the store {content.recipe.name!r} "
-        f"({content.manifest.physics}); rms error {loss:.1e} in flux on its validation spectra, before "
-        "rotation and at R = 14500."
+        f"Emulator of intrinsic spectra trained on the stores {names} ({opened[0].manifest.physics}); rms "
+        f"error {loss:.1e} in flux on their validation spectra, before rotation and at R = 14500."
     )
-    weights.save(model, packed(fitted, content.recipe.digest, card), precision)
+    digest = " ".join(store.recipe.digest for store in opened)
+    weights.save(model, packed(fitted, digest, card), precision)
     print(f"{model}: rms flux error {loss:.2e} after {training.best_epoch + 1} of {epochs} epochs")
+
+
+Spectra = Annotated[Path, typer.Argument(help="Folder that `database fixed-set` wrote.", metavar="SPECTRA")]
+Written = Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).", metavar="MODEL")]
+PaperRecipe = Annotated[str, typer.Option(help="Of `reproduce`: a TOML file, or paper, short, tiny.")]
+Checkpoints = Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: plans.labels.epochs=25")]
+Device = Annotated[str | None, typer.Option(help="cpu or gpu; by default what there is.")]
+
+
+@app.command("autoencoder")
+def autoencoder(
+    spectra: Spectra,
+    model: Written,
+    recipe: PaperRecipe = "paper",
+    folder: Checkpoints = None,
+    change: Changes = None,
+    device: Device = None,
+) -> None:
+    """Train the paper's autoencoder (table 2) on broadened spectra."""
+    from starloom.database.batches import open_fixed_set
+    from starloom.evaluation.reproduction import recipe as recipes
+    from starloom.evaluation.reproduction import trainings
+    from starloom.networks import paper, weights
+
+    design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
+    basis = trainings.components(design, opened)
+    training = trainings.autoencoder(design, opened, basis, **_options(folder, device))
+    weights.save(model, paper.packed_autoencoder(training.network, design.name))
+    loss = training.best_loss * trainings.spread(basis) ** 2
+    _print_end(model, training, f"mean squared flux error {loss:.2e}")
+
+
+@app.command("labels")
+def labels(
+    spectra: Spectra,
+    autoencoder: Annotated[Path, typer.Argument(help="Weights file of the autoencoder.")],
+    model: Written,
+    recipe: PaperRecipe = "paper",
+    folder: Checkpoints = None,
+    change: Changes = None,
+    device: Device = None,
+) -> None:
+    """Train the label network (table 3) and write decoder(NN(labels)), a model that generates spectra."""
+    from starloom.database.batches import open_fixed_set
+    from starloom.evaluation.reproduction import recipe as recipes
+    from starloom.evaluation.reproduction import trainings
+    from starloom.networks import paper, weights
+
+    design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
+    trained = weights.load(autoencoder, family="autoencoder").networks["autoencoder"]
+    latents = trainings.applied(paper.encoder(trained), opened)
+    training = trainings.label_network(design, opened, latents, **_options(folder, device))
+    network = paper.generator(training.network, trained)
+    weights.save(model, paper.packed_generator(network, design.name), "float16")
+    _print_end(model, training, f"mean squared error {training.best_loss:.2e} of the latents' variance")
+
+
+@app.command("estimator")
+def estimator(
+    spectra: Spectra,
+    label: Annotated[str, typer.Argument(help="teff, logg, vsini, mh, vmic or resolution.")],
+    model: Written,
+    recipe: PaperRecipe = "paper",
+    folder: Checkpoints = None,
+    change: Changes = None,
+    device: Device = None,
+) -> None:
+    """Train a network of table 4: principal components of a spectrum to one label."""
+    from starloom.database.batches import open_fixed_set
+    from starloom.errors import ConfigError
+    from starloom.evaluation.reproduction import recipe as recipes
+    from starloom.evaluation.reproduction import trainings
+    from starloom.labels import DOMAIN, NAMES
+    from starloom.networks import paper, weights
+
+    if label not in NAMES:
+        raise ConfigError(f"label = {label!r} is not one of {', '.join(NAMES)}")
+    design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
+    basis = trainings.components(design, opened)
+    coefficients = trainings.applied(basis.encoder(), opened)
+    training = trainings.estimator(design, label, opened, coefficients, **_options(folder, device))
+    weights.save(model, paper.packed_estimators(basis, {label: training.network}, design.name))
+    half = (DOMAIN.high - DOMAIN.low)[NAMES.index(label)] / 2
+    _print_end(model, training, f"rms error of {label} {training.best_loss**0.5 * half:.3g}")
+
+
+def _options(folder: Path | None, device: str | None) -> dict:
+    return {"folder": folder, "device": device, "progress": True}
+
+
+def _print_end(model: Path, training, error: str) -> None:
+    epochs = f"{training.best_epoch + 1} of {len(training.history)} epochs"
+    print(f"{model}: {error} on the validation spectra after {epochs}")

@@ -2,11 +2,12 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from os import cpu_count
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def observe(store: Store, epoch_draws: Draws, part: slice, finisher: Finisher = 
 class FixedSet:
     """Observed spectra at the paper's 4000 points, made once and memory-mapped. Made by ``open_fixed_set``.
 
-    Spectrum j is copy ``j % broadenings`` of intrinsic spectrum ``intrinsic[j] = j // broadenings``.
+    Spectrum j is a broadening of intrinsic spectrum ``intrinsic[j]``; the copies of one follow each other.
     """
 
     folder: Path
@@ -145,11 +146,14 @@ class FixedSet:
         return decode(np.asarray(self.stored[indices]))
 
 
-def export_fixed_set(store: Store, folder: str | Path, dtype: str = "float32") -> FixedSet:
+def export_fixed_set(
+    store: Store, folder: str | Path, dtype: str = "float32", copies: Mapping[str, int] | None = None
+) -> FixedSet:
     """Write all spectra of the recipe (``intrinsic`` times ``broadenings``) with fixed broadenings.
 
-    ``dtype`` is "float32" or "uint16" (half the size, rounded to 1e-5). The folder must be new; it appears
-    under its name when it is complete.
+    ``dtype`` is "float32" or "uint16" (half the size, rounded to 1e-5). With ``copies``, only the splits that
+    it names, with that many broadenings of each of their spectra. The folder must be new; it appears under
+    its name when it is complete.
     """
     folder = Path(folder)
     if folder.exists():
@@ -158,12 +162,16 @@ def export_fixed_set(store: Store, folder: str | Path, dtype: str = "float32") -
         raise ConfigError(f"dtype = {dtype!r} is none of float32, uint16")
     partial = folder.with_name(f"{folder.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
-    everything = _draws_of(store, np.arange(store.recipe.intrinsic), 0, store.recipe.broadenings)
+    everything = _fixed_draws(store, copies)
     shape = (len(everything), PAPER_GRID_AA.size)
     flux = np.lib.format.open_memmap(partial / FILES["flux"], mode="w+", dtype=dtype, shape=shape)
-    for first in range(0, len(everything), 512):
+
+    def write(first: int) -> None:
         part = slice(first, first + 512)
         flux[part] = encode(observe(store, everything, part).flux, dtype)
+
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        list(pool.map(write, range(0, len(everything), 512)))
     flux.flush()
     np.save(partial / FILES["labels"], everything.labels)
     np.save(partial / FILES["intrinsic"], everything.intrinsic)
@@ -172,6 +180,13 @@ def export_fixed_set(store: Store, folder: str | Path, dtype: str = "float32") -
     (partial / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     partial.rename(folder)
     return open_fixed_set(folder)
+
+
+def _fixed_draws(store: Store, copies: Mapping[str, int] | None) -> Draws:
+    if copies is None:
+        return _draws_of(store, np.arange(store.recipe.intrinsic), 0, store.recipe.broadenings)
+    parts = [draws(store, split, 0, number, shuffle=False) for split, number in copies.items()]
+    return Draws(*(np.concatenate([getattr(part, f) for part in parts]) for f in ("intrinsic", "labels")))
 
 
 def open_fixed_set(folder: str | Path, verify: bool = False) -> FixedSet:

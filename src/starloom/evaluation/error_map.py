@@ -47,6 +47,11 @@ class ErrorStatement:
         self._errors.add(labels, generated, flux)
         self._spectra += np.bincount(self.cells.of(labels), minlength=self.cells.count)
 
+    @property
+    def credible(self) -> bool:
+        """Whether a cell has the spectra that a statement needs."""
+        return bool((self._spectra >= LEAST).any())
+
     def result(self) -> StatedError:
         """The statement; ``ConfigError`` where no cell has the 10 spectra that make it credible.
 

@@ -108,15 +108,17 @@ def figure_8(
     return figure
 
 
-def figure_9(test: np.ndarray, generated: np.ndarray) -> "Figure":
+def figure_9(test: np.ndarray, generated: np.ndarray, names: Sequence[str] = NAMES) -> "Figure":
     """Densities of found minus true labels, for synthesised test spectra and for generated ones.
 
-    Both are ``differences[spectrum, 6]``; each panel spans the central 99 % of the test spectra's.
+    Both are ``differences[spectrum, name]``; each panel spans the central 99 % of the test spectra's.
     """
-    figure = _figure(10, 5.6)
-    for axes, name, ours, theirs in zip(
-        figure.subplots(2, 3).ravel(), NAMES, generated.T, test.T, strict=True
-    ):
+    rows = -(-len(names) // 3)
+    figure = _figure(10, 2.8 * rows)
+    panels = figure.subplots(rows, 3, squeeze=False).ravel()
+    for panel in panels[len(names) :]:
+        panel.set_visible(False)
+    for axes, name, ours, theirs in zip(panels, names, generated.T, test.T, strict=False):
         half = max(np.quantile(np.abs(theirs), 0.99), 1e-12)
         edges = np.linspace(-half, half, 61)
         axes.hist(theirs, edges, density=True, histtype="step", color=BLACK, label="synthesised (test)")

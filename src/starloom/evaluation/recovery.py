@@ -1,6 +1,6 @@
 """Labels found again from spectra: the paper's table 5, and the differences that its figure 9 shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,21 +37,23 @@ class Recovery:
         return PAPER_TABLE_5.get(self.label)
 
 
-def differences(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """``found - labels``, both ``[spectrum, 6]``; ``OutOfRangeError`` where one is not finite."""
-    if found.shape != labels.shape or labels.ndim != 2 or labels.shape[1] != len(NAMES):
+def differences(found: np.ndarray, labels: np.ndarray, names: Sequence[str] = NAMES) -> np.ndarray:
+    """``found - labels``, both ``[spectrum, name]``; ``OutOfRangeError`` where one is not finite."""
+    if found.shape != labels.shape or labels.ndim != 2 or labels.shape[1] != len(names):
         raise ConfigError(
-            f"labels of shapes {found.shape} and {labels.shape}: expected (spectra, {len(NAMES)})"
+            f"labels of shapes {found.shape} and {labels.shape}: expected (spectra, {len(names)})"
         )
     difference = found - labels
     if not np.isfinite(difference).all():
         row, column = np.argwhere(~np.isfinite(difference))[0]
-        raise OutOfRangeError(f"{NAMES[column]} of spectrum {row} is not finite")
+        raise OutOfRangeError(f"{names[column]} of spectrum {row} is not finite")
     return difference
 
 
-def table_5(differences_by_set: Mapping[str, np.ndarray]) -> tuple[Recovery, ...]:
-    """Table 5 from the ``differences`` of each of the four SETS: a row for each label.
+def table_5(
+    differences_by_set: Mapping[str, np.ndarray], names: Sequence[str] = NAMES
+) -> tuple[Recovery, ...]:
+    """Table 5 from the ``differences`` of each of the four SETS: a row for each of ``names``.
 
     The paper calls its numbers "MSE", but they carry the labels' own units, so they are a root or an absolute
     mean. Both are given; the root mean square, which is never the smaller, is what is compared.
@@ -62,7 +64,7 @@ def table_5(differences_by_set: Mapping[str, np.ndarray]) -> tuple[Recovery, ...
     rms = np.array([np.sqrt(np.mean(column**2, axis=0)) for column in columns])
     mae = np.array([np.mean(np.abs(column), axis=0) for column in columns])
     return tuple(
-        Recovery(n, tuple(rms[:, i].tolist()), tuple(mae[:, i].tolist())) for i, n in enumerate(NAMES)
+        Recovery(n, tuple(rms[:, i].tolist()), tuple(mae[:, i].tolist())) for i, n in enumerate(names)
     )
 
 

@@ -50,16 +50,21 @@ PORTION = 40  # spectra worked on at once: they stay in the processor's cache
 
 @dataclass(frozen=True)
 class CoefficientNetwork:
-    """Layers from intrinsic labels to whitened coefficients; ``residual``: hidden layers add their input."""
+    """Layers from intrinsic labels to whitened coefficients; ``residual``: hidden layers add their input.
+
+    ``reciprocal``: one over Teff enters beside Teff.
+    """
 
     hidden: tuple[int, ...] = (256, 256, 256)
     activation: str = "silu"
     residual: bool = False
     initialiser: str = "he_normal"
+    reciprocal: bool = True
 
     def initial(self, coefficients: int, seed: int) -> Network:
         """The untrained network: labels ``[..., 4]`` to ``[..., coefficients]`` of about unit variance."""
-        layers = dense_layers((len(INTRINSIC), *self.hidden, coefficients), self.activation)
+        entry = label_scaling(INTRINSIC_NAMES, self.reciprocal)
+        layers = dense_layers((entry.outputs, *self.hidden, coefficients), self.activation)
         if self.residual:
             layers = tuple(
                 Dense(layer.inputs, layer.outputs, layer.activation, residual=True)
@@ -67,7 +72,7 @@ class CoefficientNetwork:
                 else layer
                 for layer in layers
             )
-        return label_scaling(INTRINSIC_NAMES).then(Network.initial(layers, seed, self.initialiser))
+        return entry.then(Network.initial(layers, seed, self.initialiser))
 
 
 @dataclass(frozen=True, eq=False)

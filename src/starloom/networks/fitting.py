@@ -5,7 +5,7 @@ variance), or in flux; what the fitted networks give is in the labels' and laten
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -48,12 +48,17 @@ def fit_autoencoder(
     spread: float = 1.0,
     **options: Any,
 ) -> Training:
-    """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000]; loss: mean squared flux error.
+    """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000].
 
-    ``mean[point]`` and ``spread`` (one number) of the training spectra are where the network starts.
+    ``mean[point]`` and ``spread`` (one number) of the training spectra are where the network starts. Loss:
+    mean squared flux error in units of ``spread``^2, so that its gradients stay above Adam's epsilon.
     """
     network = design.initial(plan.seed, mean, spread)
-    return train(network, reconstruction_error, training, validation, plan, **options)
+
+    def loss(predict, arrays):
+        return reconstruction_error(predict, arrays) / spread**2
+
+    return train(network, loss, training, validation, plan, **options)
 
 
 def fit_label_network(
@@ -150,24 +155,29 @@ class EmulatorRecipe:
         return cls(int(values["coefficients"]), network, plan, int(values.get("batch", 512)))
 
 
-def fit_emulator(store: Store, recipe: EmulatorRecipe, **options: Any) -> tuple[Emulator, Training]:
-    """The emulator of a store's intrinsic spectra: basis and network from its training split.
+def fit_emulator(
+    stores: Sequence[Store], recipe: EmulatorRecipe, **options: Any
+) -> tuple[Emulator, Training]:
+    """The emulator of the intrinsic spectra of stores: basis and network from their training splits.
 
-    Stopping is judged on its validation split; its test split is not touched.  ``options`` go to
+    Stopping is judged on their validation splits; their test splits are not touched.  ``options`` go to
     ``training.train``: a folder for checkpoints, progress.
     """
-    training, validation = store.splits["train"], store.splits["validation"]
-    basis = mode_basis(_portions(store, training), recipe.coefficients)
-    labels = store.labels[:, INTRINSIC].astype(np.float32)
-    everything = np.arange(len(labels))
-    coefficients = encode(_portions(store, everything), basis).astype(np.float32)
+    basis = mode_basis(_portions(stores, "train"), recipe.coefficients)
+    first = np.cumsum([0] + [len(store.labels) for store in stores])
+    rows = {
+        split: np.concatenate(
+            [store.splits[split] + start for store, start in zip(stores, first, strict=False)]
+        )
+        for split in ("train", "validation")
+    }
     fitted = fit_coefficients(
         recipe.network,
-        labels,
-        coefficients,
+        np.concatenate([store.labels[:, INTRINSIC] for store in stores]).astype(np.float32),
+        encode(_portions(stores), basis).astype(np.float32),
         basis.deviation,
-        training,
-        validation,
+        rows["train"],
+        rows["validation"],
         recipe.plan,
         recipe.batch,
         **options,
@@ -175,6 +185,9 @@ def fit_emulator(store: Store, recipe: EmulatorRecipe, **options: Any) -> tuple[
     return assembled(fitted.network, basis), fitted
 
 
-def _portions(store: Store, indices: np.ndarray, size: int = 1000) -> Iterator[np.ndarray]:
-    for start in range(0, len(indices), size):
-        yield store.flux(indices[start : start + size])
+def _portions(stores: Sequence[Store], split: str | None = None, size: int = 1000) -> Iterator[np.ndarray]:
+    """Kept spectra of a split of the stores, or all of them, in order."""
+    for store in stores:
+        indices = np.arange(len(store.labels)) if split is None else store.splits[split]
+        for start in range(0, len(indices), size):
+            yield store.flux(indices[start : start + size])

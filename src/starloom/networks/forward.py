@@ -117,6 +117,27 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class Reciprocal:
+    """Its inputs, followed by one over one of them: populations are exponential in one over temperature."""
+
+    inputs: int
+    component: int = 0
+    trained: ClassVar[bool] = False
+    shapes: ClassVar[dict[str, tuple[int, ...]]] = {}
+
+    def __post_init__(self):
+        if not 0 <= self.component < self.inputs:
+            raise ConfigError(f"component = {self.component} is outside [0, {self.inputs - 1}]")
+
+    @property
+    def outputs(self) -> int:
+        return self.inputs + 1
+
+    def apply(self, parameters: Parameters, x: Any, xp: Any) -> Any:
+        return xp.concatenate([x, 1 / x[..., self.component : self.component + 1]], axis=-1)
+
+
+@dataclass(frozen=True)
 class Dropout:
     """Random silencing of a fraction ``rate`` of its inputs while training; nothing at all afterwards."""
 
@@ -134,8 +155,8 @@ class Dropout:
         return self.inputs
 
 
-Layer = Dense | Affine | Dropout
-LAYERS: dict[str, type] = {cls.__name__: cls for cls in (Dense, Affine, Dropout)}
+Layer = Dense | Affine | Reciprocal | Dropout
+LAYERS: dict[str, type] = {cls.__name__: cls for cls in (Dense, Affine, Reciprocal, Dropout)}
 
 
 def forward(

@@ -10,7 +10,7 @@ import numpy as np
 
 from starloom.labels import DOMAIN, NAMES
 from starloom.networks.basis import Basis
-from starloom.networks.forward import Network, affine, dense_layers
+from starloom.networks.forward import Network, Reciprocal, affine, dense_layers
 from starloom.networks.weights import Header, Model, Points, label_ranges
 from starloom.wavelength import PAPER_GRID_AA
 
@@ -21,7 +21,9 @@ PAPER_POINTS = Points("air", "linear", 8400.0, 8799.9, PAPER_GRID_AA.size)
 class Autoencoder:
     """Table 2: the encoder's hidden layers, the latent space, and the decoder as the encoder's mirror image.
 
-    The output is linear, as the table's "-" says; ``latent_activation`` is the table's relu.
+    The output is linear, as the table's "-" says; ``latent_activation`` is the table's relu. A relu whose sum
+    is negative for all spectra never learns, which befalls half of the latents where their biases start at
+    zero; so they start at ``latent_bias``.
     """
 
     points: int = 4000
@@ -29,6 +31,7 @@ class Autoencoder:
     latent: int = 10
     activation: str = "relu"
     latent_activation: str = "relu"
+    latent_bias: float = 1.0
     initialiser: str = "glorot_uniform"
 
     def initial(self, seed: int, mean: np.ndarray | None = None, spread: float = 1.0) -> Network:
@@ -42,6 +45,7 @@ class Autoencoder:
         up = dense_layers((self.latent, *reversed(self.hidden), self.points), self.activation)
         mean = np.zeros(self.points) if mean is None else mean
         middle = Network.initial(down + up, seed, self.initialiser)
+        middle.parameters[len(down) - 1]["bias"][:] = self.latent_bias
         scaled = affine(mean, np.full(self.points, 1 / spread)).then(middle)
         return scaled.then(unscaling(mean, np.full(self.points, spread)))
 
@@ -99,17 +103,29 @@ class Estimator:
         return network.then(unscaling(np.array([middle]), np.array([half])))
 
 
-def label_scaling(names=NAMES) -> Network:
-    """Fixed network: the labels ``names`` to [-1, 1] over their ranges."""
+def label_scaling(names=NAMES, reciprocal: bool = False) -> Network:
+    """Fixed network: the labels ``names`` to [-1, 1] over their ranges.
+
+    ``reciprocal``: followed by one over the first of them (Teff), to [-1, 1] as well.
+    """
     index = [NAMES.index(name) for name in names]
     low, high = DOMAIN.low[index], DOMAIN.high[index]
-    return affine((low + high) / 2, 2 / (high - low))
+    if not reciprocal:
+        return affine((low + high) / 2, 2 / (high - low))
+    low, high = np.append(low, 1 / high[0]), np.append(high, 1 / low[0])
+    inverse = Network((Reciprocal(len(index)),), ({},))
+    return inverse.then(affine((low + high) / 2, 2 / (high - low)))
 
 
 def standard(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column; 1 for one that is constant, such as a dead relu latent."""
+    """Mean and standard deviation of each column, the latter at least a thousandth of the largest.
+
+    So the rare spikes of a relu latent that is almost dead do not count like a living one's whole range; 1
+    where nothing varies.
+    """
     deviation = values.std(axis=0, dtype=np.float64)
-    return values.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0)
+    least = 1e-3 * deviation.max() or 1.0
+    return values.mean(axis=0, dtype=np.float64), np.maximum(deviation, least)
 
 
 def unscaling(mean: np.ndarray, deviation: np.ndarray) -> Network:

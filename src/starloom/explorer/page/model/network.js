@@ -34,6 +34,15 @@ const LAYERS = {
       return y;
     };
   },
+  /** Its inputs, followed by one over one of them. */
+  Reciprocal({ inputs, component }) {
+    const y = new Float64Array(inputs + 1);
+    return (x) => {
+      for (let i = 0; i < inputs; i++) y[i] = x[i];
+      y[inputs] = 1 / x[component];
+      return y;
+    };
+  },
   Dropout: () => (x) => x,
 };
 

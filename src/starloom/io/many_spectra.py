@@ -1,17 +1,10 @@
-"""Tables of labels in, many spectra out.
+"""Many spectra: into a folder with a file for each, or into one FITS or HDF5 file."""
 
-A table has a row per star and a column per label: CSV, ECSV, FITS or VOTable. A row that cannot be used does
-not stop the others: its number, from 1, and the reason are kept. Many spectra go into a folder with a file
-for each, or into one FITS or HDF5 file.
-"""
-
-import csv
 import json
 import os
 import warnings
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import chain
@@ -20,62 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from starloom.errors import ConfigError, OutOfRangeError, ParseError
+from starloom.errors import ConfigError, OutOfRangeError
 from starloom.files import parsing, replacing
-from starloom.labels import LABELS, NAMES, Label
+from starloom.io.label_tables import LabelTable
+from starloom.io.tables import DAMAGE
+from starloom.labels import LABELS, NAMES
 from starloom.spectrum.spectra import Spectra
 
-TABLES = {".ecsv": "ascii.ecsv", ".fits": "fits", ".vot": "votable", ".xml": "votable"}  # by astropy
 HDF5 = (".hdf5", ".h5")
 MANY = (".fits", *HDF5)
 PORTION = 256  # spectra generated and written at once
-DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, SyntaxError, Warning)
 
 Portions = Iterable[tuple[np.ndarray, Spectra]]  # rows of the table, and their spectra
-
-
-@dataclass(frozen=True, eq=False)
-class LabelTable:
-    """Labels float64[row, 6] of a table; ``faults``: why a row, by its number from 1, cannot be used."""
-
-    labels: np.ndarray
-    faults: Mapping[int, str]
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Numbers, from 1, of the rows without fault."""
-        numbers = np.arange(1, len(self.labels) + 1)
-        return numbers[~np.isin(numbers, list(self.faults))]
-
-
-def read_labels(path: str | os.PathLike, given: Mapping[str, float] | None = None) -> LabelTable:
-    """The labels in a table, whose columns have their names or symbols (``teff``, ``Teff``, ``[M/H]`` ...).
-
-    ``given`` has the labels that the table lacks, by name, one value for all. Units of columns are heeded.
-    Other columns are left alone. Raises ParseError (path and reason) for a table that cannot be read, has no
-    rows or lacks a label, ConfigError for another format or a label that is given twice.
-    """
-    path, given = Path(path), dict(given or {})
-    suffix = path.suffix.lower()
-    if suffix != ".csv" and suffix not in TABLES:
-        raise ConfigError(f"{path}: the name must end with one of .csv, {', '.join(TABLES)}")
-    columns, faults, count = _csv_columns(path) if suffix == ".csv" else _table_columns(path, TABLES[suffix])
-    if count == 0:
-        raise ParseError(f"{path}: no rows")
-    labels = np.empty((count, len(NAMES)))
-    found = _label_columns(path, columns)
-    if twice := [name for name in found if name in given]:
-        raise ConfigError(f"{path}: {twice[0]} is a column and an option: give one of them")
-    if missing := [name for name in NAMES if name not in found and name not in given]:
-        raise ParseError(
-            f"{path}: no column {', '.join(missing)} (there are: {', '.join(columns) or 'none'})"
-        )
-    for index, label in enumerate(LABELS):
-        if label.name in given:
-            labels[:, index] = given[label.name]
-        else:
-            labels[:, index] = _numbers(path, label, columns[found[label.name]], faults)
-    return LabelTable(labels, faults)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,102 +97,6 @@ def read_many(path: str | os.PathLike) -> tuple[np.ndarray, Spectra]:
     read = _read_fits if path.suffix.lower() == ".fits" else _read_hdf5
     with parsing(path, *DAMAGE, ConfigError):
         return read(path)
-
-
-def _csv_columns(path: Path) -> tuple[dict[str, list], dict[int, str], int]:
-    """Columns of text by name, faults by row, and the number of rows; ``#`` begins a comment line."""
-    with parsing(path, ValueError, csv.Error):
-        text = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-        lines = list(csv.reader((line for line in text if line.strip() and line[0] != "#"), strict=True))
-    if not lines:
-        raise ParseError(f"{path}: empty")
-    names = [name.strip() for name in lines[0]]
-    if len(set(names)) != len(names):
-        raise ParseError(f"{path}: two columns have the same name")
-    faults, rows = {}, []
-    for number, line in enumerate(lines[1:], start=1):
-        if len(line) != len(names):
-            faults[number] = f"{len(line)} cells under {len(names)} names"
-            line = [""] * len(names)
-        rows.append(line)
-    columns = zip(*rows, strict=True) if rows else [()] * len(names)
-    return dict(zip(names, map(list, columns), strict=True)), faults, len(rows)
-
-
-def _table_columns(path: Path, form: str) -> tuple[dict[str, Any], dict[int, str], int]:
-    """Columns by name, no faults, and the number of rows of a table that astropy reads."""
-    from astropy.table import Table
-
-    with parsing(path):
-        content = path.read_bytes()
-    if not content:
-        raise ParseError(f"{path}: empty")
-    try:
-        with _quiet():
-            table = Table.read(BytesIO(content), format=form)
-    except (OSError, *DAMAGE, *_parsers_errors()) as error:
-        kind, reason = form.removeprefix("ascii.").upper(), " ".join(str(error).split())
-        raise ParseError(f"{path}: no readable {kind} table: {reason or type(error).__name__}") from error
-    return {name: table[name] for name in table.colnames}, {}, len(table)
-
-
-def _parsers_errors() -> tuple[type[Exception], ...]:
-    """What the parsers below astropy raise of their own."""
-    from xml.parsers.expat import ExpatError
-
-    from yaml import YAMLError
-
-    return ExpatError, YAMLError
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Astropy's doubts are not ours, but a file that is cut short is damaged."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("error", message=".*truncated")
-        yield
-
-
-def _label_columns(path: Path, columns: Iterable[str]) -> dict[str, str]:
-    """Names of the columns that hold labels, by the label's name."""
-    meant = {_letters(text): label.name for label in LABELS for text in (label.name, label.symbol)}
-    found: dict[str, str] = {}
-    for column in columns:
-        name = meant.get(_letters(column))
-        if name in found:
-            raise ParseError(f"{path}: the columns {found[name]} and {column} are both {name}")
-        if name:
-            found[name] = column
-    return found
-
-
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
-
-
-def _numbers(path: Path, label: Label, column: Any, faults: dict[int, str]) -> np.ndarray:
-    """A column in the label's unit; NaN where a cell is missing or no number, which ``faults`` then says."""
-    if getattr(column, "ndim", 1) != 1:
-        raise ParseError(f"{path}: column {label.name} has {column.shape[1:]} numbers in a row, expected one")
-    if isinstance(column, list) or column.dtype.kind not in "iuf":
-        values = np.array([_number(cell) for cell in column])
-        missing = [not str(cell).strip() or np.ma.is_masked(cell) for cell in column]
-    else:
-        with parsing(path, ConfigError):
-            values = label.plain(column)
-        missing = np.isnan(values)
-    for index in np.flatnonzero(~np.isfinite(values)):
-        text = "missing" if missing[index] else f"no number: {str(column[index])[:40]!r}"
-        faults.setdefault(int(index) + 1, f"{label.name} is {text}")
-    return values
-
-
-def _number(cell: Any) -> float:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return np.nan
 
 
 def _write_fits(path: Path, first: tuple[np.ndarray, Spectra], portions: Portions) -> int:

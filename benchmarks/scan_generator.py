@@ -1,0 +1,65 @@
+"""Whether a generator is as smooth along each label as the synthesiser that it has learned from.
+
+A step is the largest change of flux at any of the paper's 4000 points when one label goes 1/1000 of its
+range further. All 1000 steps of the generator are looked at for jumps: its largest step over the larger of
+the two beside it, 1 + O(1/1000) for a smooth curve. At ``--places`` of them both spectra are synthesised as
+well: what is reported is the largest difference between the generator's step and the synthesiser's own.
+
+    python benchmarks/scan_generator.py [MODEL] [--places 24]
+"""
+
+import argparse
+
+import numpy as np
+
+from starloom import Generator
+from starloom.broadening import finish, keep
+from starloom.labels import DOMAIN, LABELS, NAMES
+from starloom.synthesis import synthesize_each
+
+STEPS = 1000
+INTRINSIC = [NAMES.index(name) for name in ("teff", "logg", "mh", "vmic")]
+STARS = {
+    "cool dwarf": (4000.0, 4.5, 5.0, 0.0, 1.5, 11500.0),
+    "solar giant": (5200.0, 3.0, 5.0, 0.0, 2.0, 11500.0),
+    "A star": (9000.0, 4.0, 30.0, 0.0, 2.0, 11500.0),
+}
+
+
+def scan(star: tuple[float, ...], index: int) -> np.ndarray:
+    """Labels [1001, 6] along one label through its range, or as far as the domain goes."""
+    labels = np.tile(star, (STEPS + 1, 1))
+    labels[:, index] = np.linspace(DOMAIN.low[index], DOMAIN.high[index], STEPS + 1)
+    return labels[DOMAIN.contains(labels)]
+
+
+def synthesized(labels: np.ndarray) -> np.ndarray:
+    """The same spectra by radiative transfer, [spectrum, 4000]."""
+    kept = np.array([keep(np.asarray(made.normalized)) for made in synthesize_each(labels[:, INTRINSIC])])
+    return finish(kept, labels[:, NAMES.index("vsini")], labels[:, NAMES.index("resolution")])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", default="default")
+    parser.add_argument("--places", type=int, default=24)
+    options = parser.parse_args()
+    generator = Generator.load(options.model)
+    print(f"{'':<26}{'largest step':>14}{'over its neighbours':>21}{'beyond the synthesiser':>24}")
+    for name, star in STARS.items():
+        for label in LABELS:
+            labels = scan(star, NAMES.index(label.name))
+            steps = np.abs(np.diff(generator.flux(labels).astype(float), axis=0)).max(axis=1)
+            around = np.maximum(steps[:-2], steps[2:])
+            jump = (steps[1:-1] / np.maximum(around, 1e-5)).max()  # 1e-5: rounding of float32
+            places = np.linspace(0, len(labels) - 2, options.places).round().astype(int)
+            ends = np.concatenate([labels[places], labels[places + 1]])
+            ours, theirs = (
+                np.diff(made(ends).reshape(2, -1, 4000), axis=0) for made in (generator.flux, synthesized)
+            )
+            beyond = np.abs(ours.astype(float) - theirs).max()
+            print(f"{name:<14}{label.name:<12}{steps.max():>14.1e}{jump:>21.2f}{beyond:>24.1e}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""``starloom fit``: labels of one observed spectrum, or of a list of them."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from starloom.cli.database import Medium
+from starloom.cli.generation import ModelName
+
+Repeated = list[str] | None
+
+
+class Frame(StrEnum):
+    """Frames of a spectrum."""
+
+    REST = "rest"
+    BARYCENTRIC = "barycentric"
+    HELIOCENTRIC = "heliocentric"
+    TOPOCENTRIC = "topocentric"
+
+
+def fit(
+    star: Annotated[
+        Path | None, typer.Argument(help="Observed spectrum: FITS, VOTable, ECSV, CSV, text.")
+    ] = None,
+    listed: Annotated[
+        Path | None, typer.Option("--from", help="Text file with the path of a spectrum in each line.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Best model (.fits, .ecsv, .csv); with --from the table of results."
+        ),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
+    resolution: Annotated[
+        float | None, typer.Option(help="Resolving power, where the file lacks it.")
+    ] = None,
+    free_resolution: Annotated[
+        bool, typer.Option("--free-resolution", help="Fit the resolution too.")
+    ] = False,
+    fix: Annotated[Repeated, typer.Option(help="NAME=VALUE to hold, e.g. logg=4.44; repeatable.")] = None,
+    prior: Annotated[Repeated, typer.Option(help="NAME=MEAN:SIGMA known beforehand; repeatable.")] = None,
+    continuum: Annotated[int, typer.Option(help="Order of the continuum's polynomial.")] = 1,
+    velocities: Annotated[str, typer.Option(help="Velocities searched, LOW:HIGH [km/s].")] = "-500:500",
+    mask: Annotated[
+        Repeated, typer.Option(help="LOW:HIGH [A] not to be used, as observed; repeatable.")
+    ] = None,
+    core: Annotated[
+        float | None, typer.Option(help="Half width left out around the Ca II line centres [km/s]; 0: none.")
+    ] = None,
+    floor: Annotated[float, typer.Option(help="Error to add in quadrature, in units of the flux.")] = 0.0,
+    snr: Annotated[
+        float | None, typer.Option(help="Signal-to-noise ratio of a spectrum without errors.")
+    ] = None,
+    medium: Annotated[
+        Medium | None, typer.Option(help="Of the wavelengths, where the file lacks it.")
+    ] = None,
+    frame: Annotated[Frame | None, typer.Option(help="Of the wavelengths, where the file lacks it.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Of the wavelengths (Angstrom, nm, um).")] = None,
+    source: Annotated[str | None, typer.Option(help="One of many spectra in the file.")] = None,
+    posterior: Annotated[
+        Path | None, typer.Option(help="Sample the posterior and draw its corner plot to this file.")
+    ] = None,
+    model: ModelName = "default",
+    workers: Annotated[int, typer.Option(help="Processes that share a list.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Fit labels, radial velocity and continuum to an observed spectrum, or to every one in a list."""
+    from starloom.errors import ConfigError
+    from starloom.inference import Settings
+
+    options: dict[str, Any] = {} if core is None else {"core_kms": core}
+    settings = Settings(
+        fixed=_values("--fix", fix),
+        priors=_priors(prior),
+        resolution=resolution,
+        free_resolution=free_resolution,
+        continuum=continuum,
+        velocities=_pair("--velocities", velocities),
+        windows=tuple(_pair("--mask", text) for text in mask or ()),
+        floor=floor,
+        snr=snr,
+        **options,
+    )
+    given = {"medium": medium and medium.value, "frame": frame and frame.value, "unit": unit}
+    if (star is None) == (listed is None):
+        raise ConfigError("give the file of a spectrum, or --from with a list of them")
+    if listed is not None:
+        if output is None or plot is not None or posterior is not None or source is not None:
+            raise ConfigError("--from needs -o FILE and goes with neither --plot, --posterior nor --source")
+        _fit_list(listed, output, settings, model, given, workers, overwrite)
+        return
+    for path in (output, plot, posterior):
+        if path is not None and path.exists() and not overwrite:
+            raise ConfigError(f"{path} exists: --overwrite replaces it")
+    _fit_one(star, output, plot, posterior, settings, model, {**given, "source": source})
+
+
+def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -> None:
+    from starloom.inference import figure
+    from starloom.inference import fit as fitted
+    from starloom.io import read_observed
+    from starloom.networks.generator import Generator
+
+    generator = Generator.load(model)
+    result = fitted(read_observed(star, **given), generator, settings)
+    print(figure.text(result))
+    if output is not None:
+        result.write(output, overwrite=True)
+        print(f"wrote {output}")
+    if plot is not None:
+        figure.draw(result, plot)
+        print(f"drew {plot}")
+    if posterior is not None:
+        from starloom.inference import posterior as sampling
+
+        drawn = sampling.sample(result, generator)
+        print(sampling.text(drawn))
+        sampling.corner(drawn, posterior)
+        print(f"drew {posterior}")
+
+
+def _fit_list(listed, output, settings, model: str, given: dict, workers: int, overwrite: bool) -> None:
+    from tqdm import tqdm
+
+    from starloom.inference.table import fit_files
+    from starloom.io import read_list
+
+    paths = read_list(listed)
+    if overwrite:
+        output.unlink(missing_ok=True)
+    with tqdm(total=len(paths), unit=" files", disable=None) as bar:
+        fits, faults = fit_files(
+            paths, output, settings, model=model, reading=given, workers=workers, progress=bar.update
+        )
+    print(f"{output}: {fits} fits, {faults} without")
+    if faults:
+        print("starloom: the column fault says why", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _values(option: str, texts: Repeated) -> dict[str, float]:
+    return {name: _number(option, text, value) for text, (name, value) in _named(option, texts)}
+
+
+def _priors(texts: Repeated) -> dict[str, tuple[float, float]]:
+    return {name: _pair("--prior", value) for _, (name, value) in _named("--prior", texts)}
+
+
+def _named(option: str, texts: Repeated):
+    from starloom.errors import ConfigError
+
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"{option} {text}: expected NAME=VALUE")
+        yield text, (name.strip(), value)
+
+
+def _pair(option: str, text: str) -> tuple[float, float]:
+    from starloom.errors import ConfigError
+
+    first, colon, second = text.partition(":")
+    if not colon:
+        raise ConfigError(f"{option} {text}: expected two numbers with a colon between them")
+    return _number(option, text, first), _number(option, text, second)
+
+
+def _number(option: str, text: str, value: str) -> float:
+    from starloom.errors import ConfigError
+
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: {value!r} is no number") from error

@@ -1,0 +1,37 @@
+"""``starloom reproduce``: the paper, from a store to its tables and figures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def reproduce(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or one of: paper, short, tiny.")],
+    folder: Annotated[Path, typer.Argument(help="Where everything goes; go on from there.", metavar="DIR")],
+    store: Annotated[Path | None, typer.Option(help="Existing store, instead of one made in DIR.")] = None,
+    until: Annotated[str, typer.Option(help="Last stage to run.")] = "report",
+    only: Annotated[list[str] | None, typer.Option(help="Run this stage alone; may be repeated.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: plans.labels.epochs=25")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or gpu; by default what there is.")] = None,
+) -> None:
+    """Train and test the networks of Gebran (2024), and write the report. Run it again to go on.
+
+    Stages: store, spectra, components, autoencoder, labels, generator, estimator-LABEL (or all: estimator),
+    evaluation, report. The last two work with the estimators that are finished.
+    """
+    import sys
+    import time
+
+    from starloom.evaluation.reproduction import recipe as recipes
+    from starloom.evaluation.reproduction.stages import Reproduction, run
+
+    def say(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+    design = recipes.load(recipe, change or ())
+    options = {"store": store, "device": device, "progress": sys.stderr.isatty(), "say": say}
+    run(Reproduction(design, folder, **options), until, tuple(only or ()))
+    print(f"{folder}: {'report/report.html' if until == 'report' and not only else 'done'}")

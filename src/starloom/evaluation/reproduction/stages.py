@@ -1,0 +1,357 @@
+"""The stages of a reproduction, in order: what is finished stays, what was interrupted goes on.
+
+::
+
+    DIR/recipe.json             the recipe with all its numbers
+    DIR/STAGE.json              what a finished stage gave, and the digest of all it depends on
+    DIR/store/                  intrinsic spectra, unless an existing store is given
+    DIR/spectra/                broadened spectra, flux.npy uint16[spectrum, 4000] in units of 2e-5
+    DIR/components/             principal components, and the coefficients of all spectra
+    DIR/autoencoder/            checkpoint, history.csv, model.safetensors, latents.npy of all spectra
+    DIR/labels/                 checkpoint, history.csv, model.safetensors
+    DIR/generator/              paper.safetensors in float16: what `starloom generate --model` takes
+    DIR/estimator-LABEL/        checkpoint, history.csv, model.safetensors, found.npy of all spectra
+    DIR/evaluation/             by_wavelength.npz, differences.npz
+    DIR/report/                 report.html, report.md, figures
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from starloom.database import build
+from starloom.database import recipe as store_recipes
+from starloom.database.batches import FixedSet, export_fixed_set, open_fixed_set
+from starloom.database.store import Store, open_store
+from starloom.errors import ConfigError, StoreError
+from starloom.evaluation.reproduction import trainings
+from starloom.evaluation.reproduction.recipe import Recipe
+from starloom.evaluation.reproduction.trainings import PORTION, applied
+from starloom.files import parsing, replacing
+from starloom.networks import weights
+from starloom.networks.basis import Basis
+from starloom.networks.batches import mapped
+from starloom.networks.forward import Network
+from starloom.networks.history import Epoch
+from starloom.networks.paper import encoder, packed_autoencoder
+from starloom.networks.training import Plan, Training
+
+ESTIMATOR = "estimator-"
+KEPT = ("spectra", "autoencoder", "labels", ESTIMATOR)  # stages whose work is not thrown away unasked
+UPSTREAM: dict[str, tuple[str, ...]] = {
+    "store": (),
+    "spectra": ("store",),
+    "components": ("spectra",),
+    "autoencoder": ("components",),
+    "labels": ("autoencoder",),
+    "generator": ("labels",),
+    "report": ("evaluation",),
+}
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A recipe in a folder, where its stages find each other's results.
+
+    ``store`` is the folder of an existing store (default: one made in the folder by ``synthesize``);
+    ``device`` and ``progress`` as in ``training.train``; ``say`` is told about each epoch and stage.
+    """
+
+    recipe: Recipe
+    folder: Path
+    store: Path | None = None
+    synthesize: build.Synthesizer = build.radiative_transfer
+    physics: str | None = None
+    device: str | None = None
+    progress: bool = False
+    say: Callable[[str], None] = lambda text: None
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages, in order."""
+        estimators = (ESTIMATOR + label for label in self.recipe.estimators)
+        first = ("store", "spectra", "components", "autoencoder", "labels", "generator")
+        return (*first, *estimators, "evaluation", "report")
+
+    @cached_property
+    def opened(self) -> Store:
+        """The store, finished; ``StoreError`` where it was made by another recipe than ours says."""
+        found = open_store(self.store or self.folder / "store")
+        wanted = store_recipes.load(self.recipe.store)
+        if found.recipe.digest != wanted.digest:
+            raise StoreError(
+                f"{found.manifest.folder}: made by recipe {found.recipe.name} {found.recipe.digest[:12]}, "
+                f"this reproduction needs {wanted.name} {wanted.digest[:12]}"
+            )
+        return found
+
+    @cached_property
+    def spectra(self) -> FixedSet:
+        """The broadened spectra of all splits."""
+        return open_fixed_set(self.folder / "spectra")
+
+    @cached_property
+    def basis(self) -> Basis:
+        """Principal components of the training spectra."""
+        with np.load(self.folder / "components" / "basis.npz") as arrays:
+            return Basis(
+                *(arrays[name] for name in ("mean", "components", "deviation")), float(arrays["total"])
+            )
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """Coefficients of all spectra, of unit variance over training: float32[spectrum, coefficient]."""
+        return np.load(self.folder / "components" / "coefficients.npy")
+
+    def network(self, stage: str) -> Network:
+        """The trained network of a stage."""
+        model = weights.load(self.folder / stage / "model.safetensors", labels=None)
+        return model.networks["autoencoder" if stage == "autoencoder" else "network"]
+
+    def result(self, stage: str) -> dict[str, Any] | None:
+        """What a stage gave, or None where it has not finished with these settings."""
+        path = self.folder / f"{stage}.json"
+        if not path.exists():
+            return None
+        with parsing(path, ValueError, KeyError, TypeError):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return content if content["digest"] == self.digest(stage) else None
+
+    def digest(self, stage: str) -> str:
+        """What must agree for a stage's result to be used: its settings and those before it."""
+        recipe, upstream = self.recipe, self.upstream(stage)
+        settings: dict[str, Any] = {
+            "store": self._store_identity,
+            "spectra": asdict(recipe.copies),
+            "components": recipe.estimator.coefficients,
+        }
+        kind = "estimator" if stage.startswith(ESTIMATOR) else stage
+        if kind in ("autoencoder", "labels", "estimator"):
+            plan = replace(getattr(recipe.plans, kind), checkpoint_minutes=0.0)
+            settings[kind] = [asdict(getattr(recipe, kind)), asdict(plan), recipe.batch]
+        content = [stage, settings.get(kind), [self.digest(name) for name in upstream]]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def upstream(self, stage: str) -> tuple[str, ...]:
+        """The stages that a stage builds on: of the estimators, those that are finished."""
+        if stage.startswith(ESTIMATOR):
+            return ("components",)
+        if stage == "evaluation":
+            return ("generator", *self.finished_estimators)
+        return UPSTREAM[stage]
+
+    @property
+    def finished_estimators(self) -> tuple[str, ...]:
+        """Stages of the estimators that are finished."""
+        names = (ESTIMATOR + label for label in self.recipe.estimators)
+        return tuple(name for name in names if self.result(name) is not None)
+
+    @cached_property
+    def _store_identity(self) -> str:
+        return self.opened.manifest.identity
+
+
+def run(reproduction: Reproduction, until: str = "report", only: tuple[str, ...] = ()) -> list[str]:
+    """Run the stages that are not finished, in order; names of those that ran.
+
+    ``until``: the last stage to run; ``only``: run these alone, again if they are evaluation or report.
+    "estimator" means all of them. Raises ``StoreError`` where the folder holds the trained networks of other
+    settings, and where a stage is asked for whose inputs are not there.
+    """
+    folder, stages = reproduction.folder, reproduction.stages
+    wanted = [stage for name in only for stage in _named(stages, name)]
+    if not wanted:
+        wanted = list(stages[: stages.index(_named(stages, until)[-1]) + 1])
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "recipe.json", asdict(reproduction.recipe))
+    done = []
+    for stage in wanted:
+        again = stage == "store" or (only and not stage.startswith(KEPT))
+        if not again and reproduction.result(stage) is not None:
+            reproduction.say(f"{stage}: finished before")
+            continue
+        run_stage(reproduction, stage)
+        done.append(stage)
+    return done
+
+
+def run_stage(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    """Run one stage and write its result."""
+    folder = reproduction.folder
+    function = STAGES["estimator" if stage.startswith(ESTIMATOR) else stage]
+    started = perf_counter()
+    if stage != "store":
+        for name in reproduction.upstream(stage):
+            if name != "store" and reproduction.result(name) is None:
+                raise StoreError(f"{folder}: stage {stage} needs {name}, which is not finished")
+        if stage.startswith(KEPT) and (folder / f"{stage}.json").exists():
+            raise StoreError(
+                f"{folder / stage}: made with other settings; to make it anew, move it and {stage}.json away"
+            )
+    reproduction.say(f"{stage}: begins")
+    values = function(reproduction, stage)
+    content = {"digest": reproduction.digest(stage), "seconds": perf_counter() - started, **values}
+    _write(folder / f"{stage}.json", content)
+    reproduction.say(f"{stage}: finished in {content['seconds']:.0f} s")
+    return content
+
+
+def _named(stages: tuple[str, ...], name: str) -> list[str]:
+    found = [stage for stage in stages if stage == name or stage.startswith(f"{name}-")]
+    if not found:
+        raise ConfigError(f"stage {name!r} is not one of {', '.join(stages)}")
+    return found
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def make_store(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    """Make or continue the store, or check the one that was given."""
+    if reproduction.store is None:
+        build.build(
+            store_recipes.load(reproduction.recipe.store),
+            reproduction.folder / "store",
+            reproduction.synthesize,
+            physics=reproduction.physics or build.physics_version(),
+            progress=reproduction.progress,
+        )
+    store = reproduction.opened
+    return {
+        "path": str(store.manifest.folder),
+        "intrinsic": store.recipe.intrinsic,
+        "recipe": store.recipe.name,
+    }
+
+
+def make_spectra(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    """Write the broadened spectra of each split."""
+    copies = asdict(reproduction.recipe.copies)
+    if not (reproduction.folder / "spectra").exists():
+        export_fixed_set(reproduction.opened, reproduction.folder / "spectra", "uint16", copies)
+    spectra = reproduction.spectra
+    counts = {name: len(rows) for name, rows in spectra.splits.items()}
+    return {"spectra": counts, "intrinsic": {n: len(r) for n, r in reproduction.opened.splits.items()}}
+
+
+def make_components(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    """Find the principal components of the training spectra, and the coefficients of all."""
+    folder = reproduction.folder / stage
+    folder.mkdir(exist_ok=True)
+    spectra = reproduction.spectra
+    basis = trainings.components(reproduction.recipe, spectra)
+    arrays = {"mean": basis.mean, "components": basis.components, "deviation": basis.deviation}
+    with replacing(folder / "basis.npz") as temporary:
+        np.savez(temporary, total=basis.total_variance, **arrays)
+    save_array(folder / "coefficients.npy", applied(basis.encoder(), spectra))
+    return {"unexplained": float(basis.unexplained[-1])}
+
+
+def train_autoencoder(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    """Train table 2, and write the latents of all spectra."""
+    recipe, spectra, basis = reproduction.recipe, reproduction.spectra, reproduction.basis
+    training = trainings.autoencoder(recipe, spectra, basis, **_options(reproduction, stage))
+    folder = reproduction.folder / stage
+    weights.save(folder / "model.safetensors", packed_autoencoder(training.network, recipe.name))
+    latents = applied(encoder(training.network), spectra)
+    save_array(folder / "latents.npy", latents)
+    live = latents[spectra.splits["train"]].std(axis=0) > 0
+    return {**summary(training), "loss_unit": trainings.spread(basis) ** 2, "live_latents": int(live.sum())}
+
+
+def train_labels(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    """Train table 3 on the latents."""
+    latents = np.load(reproduction.folder / "autoencoder" / "latents.npy")
+    options = _options(reproduction, stage)
+    training = trainings.label_network(reproduction.recipe, reproduction.spectra, latents, **options)
+    _save_network(reproduction.folder / stage, training.network)
+    return summary(training)
+
+
+def train_estimator(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    """Train table 4 for one label, and write what it finds for all spectra."""
+    label, coefficients = stage.removeprefix(ESTIMATOR), reproduction.coefficients
+    options = _options(reproduction, stage)
+    training = trainings.estimator(reproduction.recipe, label, reproduction.spectra, coefficients, **options)
+    folder = reproduction.folder / stage
+    _save_network(folder, training.network)
+    save_array(folder / "found.npy", mapped(training.network, (coefficients,), PORTION)[:, 0])
+    return summary(training)
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array, whole or not at all."""
+    with replacing(path) as temporary:
+        np.save(temporary, array)
+
+
+def summary(training: Training) -> dict[str, Any]:
+    """What a training's result file says about it."""
+    return {
+        "epochs": len(training.history),
+        "best_epoch": training.best_epoch,
+        "best_loss": training.best_loss,
+        "training_seconds": sum(row.seconds for row in training.history),
+        "parameters": training.network.size,
+    }
+
+
+def _save_network(folder: Path, network: Network) -> None:
+    header = weights.Header("network", weights.label_ranges())
+    weights.save(folder / "model.safetensors", weights.Model(header, {"network": network}))
+
+
+def _options(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    plans = reproduction.recipe.plans
+    plan: Plan = getattr(plans, "estimator" if stage.startswith(ESTIMATOR) else stage)
+
+    def report(row: Epoch) -> None:
+        reproduction.say(
+            f"{stage}: epoch {row.epoch + 1} of {plan.epochs}, loss {row.training_loss:.3e}, "
+            f"validation {row.validation_loss:.3e}, {row.seconds:.0f} s, {row.rate:.0f} samples/s"
+        )
+
+    return {
+        "folder": reproduction.folder / stage,
+        "device": reproduction.device,
+        "progress": reproduction.progress,
+        "report": report,
+    }
+
+
+def _assess(name: str) -> Callable[[Reproduction, str], dict[str, Any]]:
+    """A stage of the modules that build on this one."""
+
+    def stage(reproduction: Reproduction, _: str) -> dict[str, Any]:
+        from starloom.evaluation.reproduction import assessment, summary
+
+        functions = {
+            "generator": assessment.make_generator,
+            "evaluation": assessment.evaluate,
+            "report": summary.report,
+        }
+        return functions[name](reproduction)
+
+    return stage
+
+
+STAGES: dict[str, Callable[[Reproduction, str], dict[str, Any]]] = {
+    "store": make_store,
+    "spectra": make_spectra,
+    "components": make_components,
+    "autoencoder": train_autoencoder,
+    "labels": train_labels,
+    "generator": _assess("generator"),
+    "estimator": train_estimator,
+    "evaluation": _assess("evaluation"),
+    "report": _assess("report"),
+}

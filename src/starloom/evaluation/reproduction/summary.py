@@ -1,0 +1,222 @@
+"""The report of a reproduction: its measures beside the paper's, and the paper's figures from our data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from starloom.database.batches import Draws, observe
+from starloom.database.figure import figure_one
+from starloom.errors import StoreError
+from starloom.evaluation import figures
+from starloom.evaluation.errors import Distribution
+from starloom.evaluation.recovery import Recovery, table_rows
+from starloom.evaluation.report import Picture, Section, Table, write_report
+from starloom.evaluation.reproduction.stages import Reproduction
+from starloom.labels import LABELS, NAMES
+from starloom.networks.generator import Generator
+from starloom.networks.history import Epoch, read_history
+from starloom.wavelength import PAPER_GRID_AA
+
+RESOLUTION = NAMES.index("resolution")
+SHOWN_RESOLUTION = 11500.0  # of the paper's figure 8
+SHOWN = 6  # spectra of figure 8
+# Gebran (2024), section 2.2 and 3.1; None where it gives nothing
+PAPER_AUTOENCODER = {"mse": 4e-6, "mae": 0.0013, "variance_score": 0.998, "r2": 0.999}
+PAPER_COMPONENTS = {"relative_error": 0.005}
+PAPER_MILLISECONDS, PAPER_SYNTHESIS_SECONDS = 9.0, 180.0
+MEASURES = {
+    "mse": "MSE",
+    "mae": "MAE",
+    "variance_score": "Variance score",
+    "r2": "R²",
+    "relative_error": "Mean relative error",
+}
+SIZES = {"mean": "Mean", "p50": "P50", "p95": "P95", "p99": "P99", "largest": "Largest"}
+
+
+def report(reproduction: Reproduction) -> dict[str, Any]:
+    """Draw the figures and write ``report.md`` and ``report.html``."""
+    folder = reproduction.folder / "report"
+    folder.mkdir(exist_ok=True)
+    found = reproduction.result("evaluation")
+    if found is None:
+        raise StoreError(f"{folder}: the report needs the stage evaluation, which is not finished")
+    sections = [
+        Section("The data", [_data(reproduction, found), _figure_1(reproduction, folder)]),
+        Section("The autoencoder (table 2)", _autoencoder(reproduction, found, folder)),
+        Section(
+            "The label network (table 3)",
+            [_training(reproduction, "labels"), _curve(reproduction, folder, "labels", 6)],
+        ),
+        Section("Labels to flux", _end_to_end(reproduction, found, folder)),
+        Section("Labels found again (tables 4 and 5)", _recovery(reproduction, found, folder)),
+        Section("Time", [_times(found)]),
+    ]
+    title = f"Gebran (2024) reproduced: recipe {reproduction.recipe.name}"
+    paths = write_report(folder, title, sections)
+    return {"files": [str(path) for path in paths]}
+
+
+def _data(reproduction: Reproduction, found: dict[str, Any]) -> Table:
+    intrinsic = reproduction.result("spectra")["intrinsic"]
+    splits = (("training", "train"), ("validation", "validation"), ("test", "test"))
+    rows = [[name, str(found["spectra"][name]), str(intrinsic[split])] for name, split in splits]
+    return Table("Spectra; no intrinsic spectrum is in two sets.", ["Set", "Spectra", "Intrinsic"], rows)
+
+
+def _training(reproduction: Reproduction, stage: str) -> str:
+    result = reproduction.result(stage)
+    minutes, best = result["training_seconds"] / 60, result["best_epoch"] + 1
+    done = f"{result['parameters']} parameters, {result['epochs']} epochs in {minutes:.0f} minutes"
+    return f"{done}; the weights of epoch {best} are kept."
+
+
+def _autoencoder(reproduction: Reproduction, found: dict[str, Any], folder: Path) -> list[Any]:
+    number = reproduction.recipe.estimator.coefficients
+    caption = f"Reconstruction by {number} principal components."
+    result = reproduction.result("autoencoder")
+    latents = reproduction.recipe.autoencoder.latent
+    live = f"{result['live_latents']} of {latents} latents vary over the training spectra."
+    text = f"{_training(reproduction, 'autoencoder')} {live}"
+    return [
+        text,
+        _measures("Reconstruction of spectra.", found["autoencoder"], PAPER_AUTOENCODER),
+        _measures(caption, found["components"], PAPER_COMPONENTS),
+        _curve(reproduction, folder, "autoencoder", 3),
+        _figure_4(reproduction, folder),
+    ]
+
+
+def _measures(caption: str, sets: dict[str, Any], paper: dict[str, float]) -> Table:
+    """A row for each measure: the paper's value and that of each set of spectra."""
+    rows = [
+        [text, _number(paper.get(name)), *(_number(found[name]) for found in sets.values())]
+        for name, text in MEASURES.items()
+    ]
+    return Table(caption, ["Measure", "Paper", *(name.capitalize() for name in sets)], rows)
+
+
+def _end_to_end(reproduction: Reproduction, found: dict[str, Any], folder: Path) -> list[Any]:
+    errors = found["end_to_end"]
+    head = ["", *SIZES.values()]
+    rows = [["All", *(_number(errors["overall"][name]) for name in SIZES)]]
+    for label in LABELS:
+        for cell in errors["cells"][label.name]:
+            text = f"{label.name} {cell['low']:g} to {cell['high']:g} {label.unit}".rstrip()
+            rows.append([text, *(_number(cell[name]) for name in SIZES)])
+    worst = ", ".join(f"{name} = {value:.6g}" for name, value in errors["worst_labels"].items())
+    measures = errors["reconstruction"]
+    text = "; ".join(f"{text} {_number(measures[name])}" for name, text in MEASURES.items())
+    with np.load(reproduction.folder / "evaluation" / "by_wavelength.npz") as arrays:
+        by_wavelength = Distribution(**arrays)
+    path = figures.save(
+        figures.error_by_wavelength(PAPER_GRID_AA, by_wavelength), folder / "error_by_wavelength.png"
+    )
+    return [
+        f"The paper gives no error of its generated spectra. Ours on the test spectra: {text}.",
+        Table("Absolute error of the generated flux, overall and by label.", head, rows),
+        f"The worst test spectrum has a mean error of {_number(errors['worst_mean'])}: {worst}.",
+        Picture(path, "Absolute error of the generated flux by wavelength, over the test spectra."),
+        _figure_8(reproduction, folder),
+    ]
+
+
+def _recovery(reproduction: Reproduction, found: dict[str, Any], folder: Path) -> list[Any]:
+    content: list[Any] = []
+    if found["missing"]:
+        content.append(f"Not trained yet: {', '.join(found['missing'])}.")
+    if not found["table_5"]:
+        return [*content, "No estimator is finished."]
+    recovered = tuple(
+        Recovery(row["label"], tuple(row["rms"]), tuple(row["mae"])) for row in found["table_5"]
+    )
+    header, rows = table_rows(recovered)
+    trained = [[label, *_training_row(reproduction, f"estimator-{label}")] for label in found["estimators"]]
+    with np.load(reproduction.folder / "evaluation" / "differences.npz") as arrays:
+        figure = figures.figure_9(arrays["test"], arrays["generated"], found["estimators"])
+    path = figures.save(figure, folder / "figure_9.png")
+    return [
+        *content,
+        Table("Root mean square of found minus true labels, the paper's value in brackets.", header, rows),
+        Table("The estimators' trainings.", ["Label", "Epochs", "Best", "Minutes"], trained),
+        Picture(path, "Figure 9: found minus true labels, for synthesised and generated spectra."),
+    ]
+
+
+def _training_row(reproduction: Reproduction, stage: str) -> list[str]:
+    result = reproduction.result(stage)
+    return [str(result["epochs"]), str(result["best_epoch"] + 1), f"{result['training_seconds'] / 60:.1f}"]
+
+
+def _times(found: dict[str, Any]) -> Table:
+    timing = found["timing"]
+    rows = [
+        [
+            "one spectrum" if size == "1" else f"one of a batch of {size}",
+            _number(PAPER_MILLISECONDS) if size == "1" else "-",
+            f"{value:.3g}",
+        ]
+        for size, value in timing["milliseconds"].items()
+    ]
+    if "synthesis_seconds" in timing:
+        ours = 1e3 * timing["synthesis_seconds"]
+        rows.append(["one synthesis", f"{1e3 * PAPER_SYNTHESIS_SECONDS:g}", f"{ours:.3g}"])
+    return Table("Time of a spectrum [ms].", ["What", "Paper", "Here"], rows)
+
+
+def _figure_1(reproduction: Reproduction, folder: Path) -> Picture:
+    path = folder / "figure_1.png"
+    figure_one(reproduction.opened, path)
+    return Picture(path, "Figure 1: a sample of the training spectra, and one of them.")
+
+
+def _curve(reproduction: Reproduction, folder: Path, stage: str, number: int) -> Picture:
+    result = reproduction.result(stage)
+    unit = result.get("loss_unit", 1.0)
+    rows = [_in_unit(row, unit) for row in read_history(reproduction.folder / stage / "history.csv")]
+    path = folder / f"figure_{number}.png"
+    figures.save(figures.learning_curve(rows, result["best_epoch"]), path)
+    of = {
+        "autoencoder": "the autoencoder, in flux squared",
+        "labels": "the label network, in the latents' variance",
+    }
+    return Picture(path, f"Figure {number}: loss of {of[stage]}.")
+
+
+def _in_unit(row: Epoch, unit: float) -> Epoch:
+    losses = row.training_loss * unit, row.validation_loss * unit
+    return Epoch(row.epoch, *losses, row.learning_rate, row.seconds, row.rate)
+
+
+def _figure_4(reproduction: Reproduction, folder: Path) -> Picture:
+    """The test spectrum whose reconstruction has the median error, of the first 500."""
+    spectra, network = reproduction.spectra, reproduction.network("autoencoder")
+    rows = spectra.splits["test"][:500]
+    flux = spectra.flux(rows)
+    again = network(flux)
+    middle = np.argsort(np.abs(again - flux).mean(axis=1))[len(rows) // 2]
+    figure = figures.figure_4(PAPER_GRID_AA, flux[middle], again[middle], spectra.labels[rows[middle]])
+    caption = "Figure 4: a test spectrum of median error and its reconstruction by the autoencoder."
+    return Picture(figures.save(figure, folder / "figure_4.png"), caption)
+
+
+def _figure_8(reproduction: Reproduction, folder: Path) -> Picture:
+    """Test spectra evenly spread over Teff, at the paper's resolution."""
+    spectra = reproduction.spectra
+    rows = spectra.splits["test"]
+    order = rows[np.argsort(spectra.labels[rows, 0])]
+    chosen = order[np.linspace(0, len(order) - 1, SHOWN + 2).astype(int)[1:-1]]
+    labels = spectra.labels[chosen].copy()
+    labels[:, RESOLUTION] = SHOWN_RESOLUTION
+    shown = observe(reproduction.opened, Draws(spectra.intrinsic[chosen], labels), slice(None))
+    generator = Generator.load(reproduction.folder / "generator" / "paper.safetensors")
+    figure = figures.figure_8(PAPER_GRID_AA, shown.flux, generator.flux(shown.labels), shown.labels)
+    caption = "Figure 8: generated spectra over synthesised test spectra, at a resolution of 11 500."
+    return Picture(figures.save(figure, folder / "figure_8.png"), caption)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if 0.1 <= abs(value) < 1 else f"{value:.3g}"

@@ -1,0 +1,71 @@
+"""The paper's networks trained on a fixed set of broadened spectra, as a recipe says."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from starloom.database.batches import FixedSet
+from starloom.evaluation.reproduction.recipe import Recipe
+from starloom.networks.basis import Basis, principal_components
+from starloom.networks.batches import RowBatches
+from starloom.networks.fitting import fit_autoencoder, fit_estimator, fit_label_network
+from starloom.networks.training import Training
+
+PORTION = 1000  # spectra at once
+
+
+def portions(spectra: FixedSet, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The flux of these rows, some at a time."""
+    for start in range(0, len(rows), PORTION):
+        yield spectra.flux(rows[start : start + PORTION])
+
+
+def applied(function: Callable[[np.ndarray], np.ndarray], spectra: FixedSet) -> np.ndarray:
+    """``function`` of the flux of all spectra, such as an encoder: its results in one array."""
+    return np.concatenate([function(flux) for flux in portions(spectra, np.arange(len(spectra.labels)))])
+
+
+def components(recipe: Recipe, spectra: FixedSet) -> Basis:
+    """Principal components of the training spectra."""
+    return principal_components(portions(spectra, spectra.splits["train"]), recipe.estimator.coefficients)
+
+
+def spread(basis: Basis) -> float:
+    """Root mean square of the flux around the mean spectrum: what the autoencoder's flux is scaled by."""
+    return float(np.sqrt(basis.total_variance / len(basis.mean)))
+
+
+def autoencoder(recipe: Recipe, spectra: FixedSet, basis: Basis, **options: Any) -> Training:
+    """Train table 2. ``options`` here and below go to ``training.train``."""
+    plan = recipe.plans.autoencoder
+
+    def read(rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (spectra.flux(rows),)
+
+    return fit_autoencoder(
+        recipe.autoencoder,
+        RowBatches(spectra.splits["train"], read, recipe.batch, plan.seed),
+        RowBatches(spectra.splits["validation"], read, recipe.batch),
+        plan,
+        basis.mean,
+        spread(basis),
+        **options,
+    )
+
+
+def label_network(recipe: Recipe, spectra: FixedSet, latents: np.ndarray, **options: Any) -> Training:
+    """Train table 3 on the latents of all spectra."""
+    rows = spectra.splits["train"], spectra.splits["validation"]
+    arrays = spectra.labels, latents
+    return fit_label_network(recipe.labels, *arrays, *rows, recipe.plans.labels, recipe.batch, **options)
+
+
+def estimator(
+    recipe: Recipe, label: str, spectra: FixedSet, coefficients: np.ndarray, **options: Any
+) -> Training:
+    """Train table 4 for one label on the principal components' coefficients of all spectra."""
+    rows = spectra.splits["train"], spectra.splits["validation"]
+    arrays = coefficients, spectra.labels
+    plan = recipe.plans.estimator
+    return fit_estimator(recipe.estimator, label, *arrays, *rows, plan, recipe.batch, **options)

@@ -1,0 +1,110 @@
+"""A fit to look at: data, model and residuals, what was left out, and the labels with their uncertainties."""
+
+from os import PathLike
+
+import numpy as np
+
+from starloom.errors import ConfigError
+from starloom.figures import pyplot
+from starloom.files import replacing
+from starloom.inference.derivatives import PARAMETERS
+from starloom.inference.result import FitResult
+from starloom.labels import LABELS
+
+DATA, MODEL = "0.25", "#c8102e"
+SHOWN_SIGMA = 8.0
+SYMBOLS = {label.name: (label.symbol, label.unit) for label in LABELS} | {"velocity": ("velocity", "km/s")}
+
+
+def draw(result: FitResult, path: str | PathLike) -> None:
+    """Draw a fit (.png, .pdf, .svg); ConfigError for a format that matplotlib does not write."""
+    plt = pyplot()
+    figure, axes = plt.subplots(
+        2,
+        2,
+        figsize=(13, 6),
+        sharex="col",
+        layout="constrained",
+        height_ratios=(2.6, 1),
+        width_ratios=(3.3, 1),
+    )
+    _spectrum(axes[0, 0], result)
+    _residuals(axes[1, 0], result)
+    for empty in axes[:, 1]:
+        empty.axis("off")
+    axes[0, 1].text(0, 1, text(result), va="top", family="monospace", fontsize=8.5)
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=140)
+    except ValueError as error:  # a format that matplotlib does not write
+        raise ConfigError(f"{path}: {error}") from error
+    finally:
+        plt.close(figure)
+
+
+def text(result: FitResult) -> str:
+    """The labels as lines: value, standard deviation, and in brackets the one that noise alone allows."""
+    lines = []
+    for index, name in enumerate(PARAMETERS):
+        symbol, unit = SYMBOLS[name]
+        value = result.values[index]
+        if name not in result.free:
+            lines.append(f"{symbol:<9}{_digits(value, value / 1e4)} {unit} (given)".rstrip())
+            continue
+        error = np.sqrt(result.covariance[index, index])
+        numbers = f"{_digits(value, error)} ± {error:.2g} {unit}".rstrip()
+        note = " at bound" if name in result.at_bound else ""
+        lines.append(f"{symbol:<9}{numbers} ({result.bounds[index]:.2g}){note}")
+    lines.append("")
+    lines.append("± all uncertainties, in brackets")
+    lines.append("what noise alone allows")
+    lines.append(f"chi2 / dof = {result.reduced_chi2:.2f} ({result.dof}), S/N {result.snr:.0f}")
+    if result.inflation > 1:
+        lines.append(f"variances times {result.inflation:.1f} for misfit")
+    lines += [f"! {flag.replace('_', ' ')}" for flag in result.flags]
+    return "\n".join(lines)
+
+
+def _digits(value: float, error: float) -> str:
+    """A value with the digits that its error leaves meaning to."""
+    decimals = int(np.clip(1 - np.floor(np.log10(max(abs(error), 1e-6))), 0, 4))
+    return f"{value:.{decimals}f}"
+
+
+def _spectrum(axes, result: FitResult) -> None:
+    wavelength = result.spectrum.wavelength[result.pixels]
+    axes.plot(wavelength, result.spectrum.flux[result.pixels], color=DATA, linewidth=0.7, label="observed")
+    axes.plot(wavelength, result.model, color=MODEL, linewidth=0.9, label="model")
+    _left_out(axes, wavelength, result.used)
+    unit = result.spectrum.flux_unit
+    axes.set_ylabel(f"Flux [{unit}]" if unit else "Flux")
+    axes.legend(loc="lower left", frameon=False, ncols=3, fontsize="small")
+
+
+def _residuals(axes, result: FitResult) -> None:
+    wavelength = result.spectrum.wavelength[result.pixels]
+    scaled = result.residuals / result.error
+    axes.plot(wavelength, np.clip(scaled, -SHOWN_SIGMA, SHOWN_SIGMA), color=DATA, linewidth=0.6)
+    axes.axhline(0, color=MODEL, linewidth=0.8)
+    axes.axhspan(-1, 1, color=MODEL, alpha=0.12, linewidth=0)
+    _left_out(axes, wavelength, result.used)
+    axes.set_ylim(-SHOWN_SIGMA, SHOWN_SIGMA)
+    axes.set_ylabel("Residual / error")
+    axes.set_xlabel(f"Wavelength in {result.spectrum.medium} [Å], {result.spectrum.frame} frame")
+    axes.margins(x=0.01)
+
+
+def _left_out(axes, wavelength: np.ndarray, used: np.ndarray) -> None:
+    """Bands over the pixels that did not enter the fit."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], ~used, [0]]).astype(int)))
+    for number, (first, end) in enumerate(edges.reshape(-1, 2)):
+        step = np.median(np.diff(wavelength)) / 2
+        label = "left out" if number == 0 else None
+        axes.axvspan(
+            wavelength[first] - step,
+            wavelength[end - 1] + step,
+            color="tab:blue",
+            alpha=0.18,
+            linewidth=0,
+            label=label,
+        )

@@ -1,0 +1,347 @@
+"""Fits of observed spectra, one or a batch at common wavelengths."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby
+
+import numpy as np
+
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.errors import StarloomError
+from starloom.inference import coordinates, starts
+from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at_most
+from starloom.inference.minimise import Minimum, minimise
+from starloom.inference.objective import Linearised, Objective, chebyshev
+from starloom.inference.observation import Observation, observe
+from starloom.inference.result import FLAGS, FitResult
+from starloom.inference.settings import CALCIUM_AA, Settings
+from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
+from starloom.labels import DOMAIN, NAMES
+from starloom.networks.emulator import Emulator
+from starloom.networks.generator import Generator
+from starloom.spectrum import Spectrum
+from starloom.wavelength import vacuum_from_air
+
+BATCH = 32  # spectra fitted together
+FIRST_ITERATIONS = 5  # of every start, before the best two go on
+SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
+ROUNDS = 4  # of weights and rejected pixels after the first fit
+LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
+LOW_SNR = 10.0
+BAD_CHI2 = 1.5
+RIVAL = 9.0  # difference of chi2 below which another minimum is a rival
+TABLE_RESOLUTIONS = (5000.0, 6000.0, 7500.0, 9500.0, 11500.0, 14500.0)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A spectrum that could not be fitted, and why, in one line."""
+
+    reason: str
+
+
+def fit(
+    spectrum: Spectrum, generator: Generator | None = None, settings: Settings | None = None, **options
+) -> FitResult:
+    """Labels, radial velocity and continuum of one observed spectrum.
+
+    ``options`` are fields of ``Settings``. Raises ConfigError or OutOfRangeError where the spectrum
+    cannot be fitted.
+    """
+    settings = replace(settings or Settings(), **options)
+    generator = generator or _default()
+    return _Batch(generator, settings, [observe(spectrum, settings)]).results()[0]
+
+
+def fit_each(
+    spectra: Iterable[Spectrum],
+    generator: Generator | None = None,
+    settings: Settings | None = None,
+    **options,
+) -> Iterator[FitResult | Failure]:
+    """Fits of many spectra, in their order; what cannot be fitted is a ``Failure``, and the others are done.
+
+    Neighbours at the same wavelengths are fitted together, which is several times faster.
+    """
+    settings = replace(settings or Settings(), **options)
+    generator = generator or _default()
+    observed = (_observed(spectrum, settings) for spectrum in spectra)
+    for _, group in groupby(observed, key=_wavelengths):
+        waiting: list = []
+        for item in group:
+            waiting.append(item)
+            if len(waiting) == BATCH:
+                yield from _results(generator, settings, waiting)
+                waiting = []
+        yield from _results(generator, settings, waiting)
+
+
+def _observed(spectrum: Spectrum, settings: Settings) -> Observation | Failure:
+    try:
+        return observe(spectrum, settings)
+    except StarloomError as error:
+        return Failure(str(error))
+
+
+def _wavelengths(item: Observation | Failure):
+    return None if isinstance(item, Failure) else item.vacuum_aa.tobytes()
+
+
+def _results(generator, settings, items: Sequence) -> Iterator[FitResult | Failure]:
+    if items and isinstance(items[0], Failure):
+        yield from items
+    elif items:
+        yield from _Batch(generator, settings, items).results()
+
+
+@lru_cache(maxsize=1)
+def _default() -> Generator:
+    return Generator.load()
+
+
+@lru_cache(maxsize=4)
+def _derivatives(emulator: Emulator, vacuum_aa: bytes, resolution: float) -> Derivatives:
+    return Derivatives(at_most(emulator, np.frombuffer(vacuum_aa), resolution))
+
+
+class _Batch:
+    """Observations at common wavelengths on their way to results."""
+
+    def __init__(self, generator: Generator, settings: Settings, observations: Sequence[Observation]):
+        self.generator, self.settings, self.observations = generator, settings, observations
+        self.vacuum_aa = observations[0].vacuum_aa
+        finest = DOMAIN.high[coordinates.RESOLUTION]
+        if not settings.free_resolution:
+            finest = min(
+                step for step in TABLE_RESOLUTIONS if step >= max(o.resolution for o in observations)
+            )
+        self.derivatives = _derivatives(generator.model, self.vacuum_aa.tobytes(), finest)
+        self.basis = chebyshev(self.vacuum_aa, settings.continuum)
+        self.flux = np.array([o.flux for o in observations])
+        self.good = np.array([o.good for o in observations])
+        self.estimated = np.array([o.error is None for o in observations])
+        flat = np.full(self.vacuum_aa.size, 0.01)
+        self.noise = np.array([flat if o.error is None else o.error for o in observations])
+        self.free, self.prior = settings.free, settings.prior
+        self.low = np.array([0.0 if i != VELOCITY else settings.velocities[0] / 100 for i in self.free])
+        self.high = np.array([1.0 if i != VELOCITY else settings.velocities[1] / 100 for i in self.free])
+
+    def results(self) -> list[FitResult]:
+        begin = self._starts()
+        self._leave_out(begin)
+        self.allowed = self.good.copy()
+        self.model_error = self._model_error(begin[:, 0], np.ones(self.flux.shape))
+        found, every = self._from_starts(begin)
+        chi2 = found.chi2.reshape(begin.shape[:2])
+        best = chi2.argmin(axis=1)
+        rows = np.arange(len(chi2))
+        self.ambiguous = self._rivals(chi2, every, best)
+        at = every[rows, best]
+        converged = found.converged.reshape(chi2.shape)[rows, best]
+        iterations = found.iterations.reshape(chi2.shape)[rows, best]
+        at, converged, iterations = self._refined(at, converged, iterations)
+        return self._all_results(at, converged, iterations)
+
+    def weight(self) -> np.ndarray:
+        """1 / variance of each pixel, 0 where it is not used."""
+        return np.where(self.good, 1 / (self.noise**2 + self.model_error**2), 0.0)
+
+    def _starts(self) -> np.ndarray:
+        """PARAMETERS ``[star, start, 7]`` from the tables of templates."""
+        settings = self.settings
+        fixed = tuple((NAMES.index(n), float(v)) for n, v in settings.fixed.items() if n in NAMES)
+        weight = np.where(self.good, 1 / self.noise**2, 0.0)
+        resolution = np.array([o.resolution for o in self.observations])
+        table_of = np.abs(np.log(resolution[:, None] / np.array(TABLE_RESOLUTIONS))).argmin(axis=1)
+        found = np.empty((len(self.flux), settings.starts, len(PARAMETERS)))
+        velocities = settings.velocities
+        if "velocity" in settings.fixed:
+            velocities = (settings.fixed["velocity"],) * 2
+        for index in np.unique(table_of):
+            chosen = table_of == index
+            table = starts.templates(self.generator.model, TABLE_RESOLUTIONS[index], fixed)
+            found[chosen] = starts.starting_points(
+                table,
+                self.vacuum_aa,
+                self.basis,
+                self.flux[chosen],
+                weight[chosen],
+                self.prior,
+                velocities,
+                settings.starts,
+            )
+        found[..., coordinates.RESOLUTION] = resolution[:, None]
+        if "velocity" in settings.fixed:
+            found[..., VELOCITY] = settings.fixed["velocity"]
+        return found
+
+    def _leave_out(self, begin: np.ndarray) -> None:
+        """Leave out what the model does not know at the starts' velocities, and the Ca II cores if asked."""
+        velocity = begin[..., VELOCITY]
+        reach = np.broadcast_to(
+            [DOMAIN.high[coordinates.VSINI], DOMAIN.low[coordinates.RESOLUTION]], (len(begin), 2)
+        )
+        labels = np.zeros((len(begin), len(NAMES)))
+        labels[:, [coordinates.VSINI, coordinates.RESOLUTION]] = reach
+        labels[:, coordinates.RESOLUTION] = begin[:, 0, coordinates.RESOLUTION]
+        first = self.generator.model.known(labels, velocity.max(axis=1) + LEEWAY_KMS)[0]
+        last = self.generator.model.known(labels, velocity.min(axis=1) - LEEWAY_KMS)[1]
+        self.good &= (self.vacuum_aa >= first[:, None]) & (self.vacuum_aa <= last[:, None])
+        if self.settings.core_kms > 0:
+            centres = vacuum_from_air(np.array(CALCIUM_AA))
+            apart = SPEED_OF_LIGHT_KMS * np.log(self.vacuum_aa / centres[:, None])
+            near = np.abs(apart - begin[:, 0, VELOCITY, None, None]) < self.settings.core_kms
+            self.good &= ~near.any(axis=1)
+
+    def _model_error(self, parameters: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """What the generator states about its error, and the floor, in the observed unit."""
+        labels = parameters[:, : len(NAMES)]
+        stated = np.zeros(self.flux.shape)
+        if self.generator.stated is not None:
+            rest = self.vacuum_aa * np.exp(-np.median(parameters[:, VELOCITY]) / SPEED_OF_LIGHT_KMS)
+            stated = self.generator.stated.at("p68", labels, rest).astype(np.float64)
+        return np.hypot(stated, self.settings.floor) * level
+
+    def _objective(self, owner: np.ndarray, fixed: np.ndarray) -> Objective:
+        return Objective(
+            self.derivatives, self.basis, self.flux, self.weight(), owner, fixed, self.free, self.prior
+        )
+
+    def _minimised(self, owner: np.ndarray, begin: np.ndarray, most: int = 40) -> tuple[Minimum, np.ndarray]:
+        objective = self._objective(owner, begin)
+        start = coordinates.from_parameters(begin)[:, self.free]
+        found = minimise(objective, start, self.low, self.high, most=most)
+        return found, objective.parameters(np.arange(len(begin)), found.at)
+
+    def _from_starts(self, begin: np.ndarray) -> tuple[Minimum, np.ndarray]:
+        """A minimum for each start, its PARAMETERS ``[star, start, 7]``; only promising ones to the end."""
+        stars, count = begin.shape[:2]
+        owner = np.repeat(np.arange(stars), count)
+        found, parameters = self._minimised(owner, begin.reshape(-1, len(PARAMETERS)), FIRST_ITERATIONS)
+        kept = self._promising(found.chi2.reshape(stars, count), parameters.reshape(begin.shape)).ravel()
+        rows = np.flatnonzero(kept & ~found.converged)
+        if rows.size:
+            final, parameters[rows] = self._minimised(owner[rows], parameters[rows])
+            found.chi2[rows], found.converged[rows] = final.chi2, final.converged
+            found.iterations[rows] += final.iterations
+        return found, parameters.reshape(begin.shape)
+
+    def _promising(self, chi2: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+        """The best start of each star, and the next best that is not on its way to the same minimum."""
+        place = coordinates.from_parameters(parameters)[..., list(self.free)]
+        kept = np.zeros(chi2.shape, bool)
+        rows = np.arange(len(chi2))
+        best = chi2.argmin(axis=1)
+        kept[rows, best] = True
+        near = (np.abs(place - place[rows, best][:, None]) < SAME).all(axis=-1)
+        others = np.where(near, np.inf, chi2)
+        second = others.argmin(axis=1)
+        kept[rows, second] |= np.isfinite(others[rows, second])
+        return kept
+
+    def _rivals(self, chi2: np.ndarray, parameters: np.ndarray, best: np.ndarray) -> np.ndarray:
+        """Whether another start ended elsewhere, almost as well."""
+        place = coordinates.from_parameters(parameters)[
+            ..., [coordinates.TEFF, coordinates.LOGG, coordinates.MH]
+        ]
+        rows = np.arange(len(chi2))
+        apart = np.abs(place - place[rows, best][:, None]).max(axis=-1) > 0.1
+        return (apart & (chi2 < chi2[rows, best][:, None] + RIVAL)).any(axis=1)
+
+    def _refined(self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray):
+        """New weights at the solution, and cosmic rays out, until nothing changes any more."""
+        rows = np.arange(len(at))
+        for turn in range(ROUNDS):
+            here = self._objective(rows, at).linearised(rows, coordinates.from_parameters(at)[:, self.free])
+            before = self.good.copy()
+            self._weigh_anew(here, rows)
+            changed = rows if turn == 0 else rows[(self.good[rows] != before[rows]).any(axis=1)]
+            if not changed.size:
+                break
+            found, parameters = self._minimised(changed, at[changed])
+            at[changed], converged[changed] = parameters, found.converged
+            iterations[changed] += found.iterations
+        return at, converged, iterations
+
+    def _weigh_anew(self, here: Linearised, rows: np.ndarray) -> None:
+        """Errors at the present model, and the pixels that a cosmic ray has hit."""
+        self.model_error = self._model_error(here.parameters, here.continuum @ self.basis)
+        residual = self.flux - here.model
+        for star in rows[self.estimated[rows]]:
+            self.noise[star] = _robust(residual[star, self.allowed[star]])
+        if self.settings.clip > 0:
+            scaled = residual * np.sqrt(1 / (self.noise**2 + self.model_error**2))
+            scale = np.array([max(1.0, _robust(r[ok])) for r, ok in zip(scaled, self.allowed, strict=True)])
+            self.good = self.allowed & (scaled < self.settings.clip * scale[:, None])
+
+    def _all_results(self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray) -> list[FitResult]:
+        rows = np.arange(len(at))
+        objective = self._objective(rows, at)
+        place = coordinates.from_parameters(at)[:, self.free]
+        chi2, slope, normal = objective(rows, place)
+        here = objective.linearised(rows, place)
+        results = []
+        for star in rows:
+            bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, self.low, self.high)
+            state = {
+                "outside_domain": bounds.outside,
+                "not_converged": not converged[star],
+                "ambiguous": self.ambiguous[star],
+                "error_estimated": self.estimated[star],
+            }
+            about = {"iterations": int(iterations[star]), "at_bound": bounds.names}
+            results.append(self._result(star, here, float(chi2[star]), bounds.shift, state, about))
+        return results
+
+    def _result(
+        self, star: int, here: Linearised, chi2: float, shift: np.ndarray, state: dict, about: dict
+    ) -> FitResult:
+        observation, used, noise = self.observations[star], self.good[star], self.noise[star]
+        dof = int(used.sum()) - here.columns.shape[1]
+        known = uncertain(
+            Neighbourhood(
+                here.parameters[star],
+                here.columns[star],
+                self.flux[star] - here.model[star],
+                used,
+                noise,
+                self.model_error[star],
+                self.vacuum_aa,
+                self.free,
+                self.prior,
+                dof,
+            ),
+            shift,
+        )
+        snr = float(np.median(self.flux[star][used] / noise[used]))
+        state |= {
+            "at_bound": bool(about["at_bound"]),
+            "bad_fit": chi2 / dof > BAD_CHI2,
+            "low_snr": snr < LOW_SNR,
+        }
+        return FitResult(
+            spectrum=observation.spectrum,
+            values=here.parameters[star],
+            covariance=known.covariance,
+            bounds=known.bounds,
+            intervals=known.intervals,
+            inflation=known.inflation,
+            free=tuple(PARAMETERS[index] for index in self.free),
+            continuum=here.continuum[star] * observation.scale,
+            chi2=chi2,
+            dof=dof,
+            snr=snr,
+            pixels=observation.pixels,
+            model=here.model[star] * observation.scale,
+            error=np.hypot(noise, self.model_error[star]) * observation.scale,
+            used=used,
+            flags=tuple(name for name in FLAGS if state[name]),
+            settings={"model": self.generator.name, **self.settings.about},
+            **about,
+        )
+
+
+def _robust(values: np.ndarray) -> float:
+    """Standard deviation of a normal distribution with the same median absolute value."""
+    return 1.4826 * float(np.median(np.abs(values)))

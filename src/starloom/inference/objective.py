@@ -1,0 +1,140 @@
+r"""What a fit minimises: the weighted distance of observed spectra to the emulator times a free continuum.
+
+.. math:: \chi^2(\theta) = \min_a \sum_i w_i \Big(y_i - \sum_k a_k C_k(\lambda_i) F_i(\theta)\Big)^2
+          + \sum_p \Big(\frac{\theta_p - \mu_p}{s_p}\Big)^2
+
+The coefficients a of the continuum are solved for exactly at every step, and taken out of the normal matrix
+by its Schur complement: variable projection (Golub & Pereyra 1973) with the Jacobian of Kaufman (1975).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from starloom.inference import coordinates
+from starloom.inference.derivatives import PARAMETERS, Derivatives
+
+PORTION = 24  # rows evaluated at once: their arrays stay in the processor's cache
+
+
+def chebyshev(wavelength_aa: np.ndarray, order: int) -> np.ndarray:
+    """Chebyshev polynomials of degree 0 to ``order`` over the wavelengths: ``[order + 1, wavelength]``."""
+    low, high = wavelength_aa[[0, -1]]
+    place = 2 * (wavelength_aa - low) / max(high - low, 1e-12) - 1
+    return np.polynomial.chebyshev.chebvander(place, order).T.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Gaussian knowledge of PARAMETERS: ``mean[7]`` and ``deviation[7]``, infinite where there is none."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def terms(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Differences to the mean ``[row, 7]`` in units of the deviation, and 1 / deviation ``[7]``."""
+        inverse = 1 / self.deviation
+        return (self.mean - parameters) * inverse, inverse
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """A model and its derivatives at ``parameters[row, 7]``.
+
+    ``model[row, wavelength]`` with the continuum in it, ``continuum[row, coefficient]``; ``columns[row,
+    free + coefficient, wavelength]``: derivatives by the free PARAMETERS, then by the continuum's
+    coefficients.
+    """
+
+    parameters: np.ndarray
+    model: np.ndarray
+    continuum: np.ndarray
+    columns: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Problems at common wavelengths: ``flux`` and ``weight`` (0: not used) of stars ``[star, wavelength]``.
+
+    ``owner[row]`` is the star of each row (each start), ``fixed[row, 7]`` the values of the PARAMETERS
+    that are not among the indices ``free``.
+    """
+
+    derivatives: Derivatives
+    basis: np.ndarray
+    flux: np.ndarray
+    weight: np.ndarray
+    owner: np.ndarray
+    fixed: np.ndarray
+    free: tuple[int, ...]
+    prior: Prior
+
+    @cached_property
+    def _fixed_place(self) -> np.ndarray:
+        return coordinates.from_parameters(self.fixed)
+
+    def place(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """All coordinates ``[row, 7]`` from the free ones ``at[row, free]``."""
+        place = self._fixed_place[rows]
+        place[:, self.free] = at
+        return place
+
+    def parameters(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """PARAMETERS ``[row, 7]`` at coordinates of the free ones ``at[row, free]``."""
+        found = coordinates.to_parameters(self.place(rows, at))
+        held = [index for index in range(len(PARAMETERS)) if index not in self.free]
+        found[:, held] = self.fixed[rows][:, held]
+        return found
+
+    def __call__(self, rows: np.ndarray, at: np.ndarray):
+        """What ``minimise`` asks for: chi2, half of minus its gradient, and the normal matrix."""
+        count = len(self.free)
+        chi2, slope, normal = (
+            np.empty(len(rows)),
+            np.empty((len(rows), count)),
+            np.empty((len(rows), count, count)),
+        )
+        for start in range(0, len(rows), PORTION):
+            part = slice(start, start + PORTION)
+            chi2[part], slope[part], normal[part] = self._portion(rows[part], at[part])
+        return chi2, slope, normal
+
+    def _portion(self, rows, at):
+        here = self.linearised(rows, at)
+        star, count = self.owner[rows], len(self.free)
+        root = np.sqrt(self.weight[star])
+        residual = (self.flux[star] - here.model) * root
+        # float32 moves a minimum by 1e-4 of a standard deviation
+        columns = here.columns * root[:, None].astype(np.float32)
+        products = (columns @ columns.swapaxes(1, 2)).astype(np.float64)
+        right = (columns @ residual[..., None].astype(np.float32))[..., 0].astype(np.float64)
+        by_free, mixed, linear = (
+            products[:, :count, :count],
+            products[:, :count, count:],
+            products[:, count:, count:],
+        )
+        normal = by_free - mixed @ np.linalg.solve(linear, mixed.swapaxes(1, 2))
+        matrix = coordinates.slopes(self.place(rows, at), here.parameters)
+        matrix = matrix[:, self.free][:, :, self.free]
+        apart, inverse = self.prior.terms(here.parameters)
+        apart, inverse = apart[:, self.free], inverse[list(self.free)]
+        slope = right[:, :count] + apart * inverse
+        normal = normal + np.diag(inverse**2)
+        chi2 = (residual**2).sum(axis=1) + (apart**2).sum(axis=1)
+        turned = matrix.swapaxes(1, 2)
+        return chi2, (turned @ slope[..., None])[..., 0], turned @ normal @ matrix
+
+    def linearised(self, rows: np.ndarray, at: np.ndarray) -> Linearised:
+        """The model with its best continuum, in float64, and the derivatives."""
+        parameters = self.parameters(rows, at)
+        found = self.derivatives(parameters[:, :-1], parameters[:, -1], self.free)
+        star = self.owner[rows]
+        weight = self.weight[star]
+        linear = (self.basis * found[:, :1]).astype(np.float64)
+        weighted = linear * weight[:, None]
+        right = weighted @ self.flux[star][..., None]
+        continuum = np.linalg.solve(weighted @ linear.swapaxes(1, 2), right)[..., 0]
+        level = (continuum.astype(np.float32) @ self.basis)[:, None]
+        columns = np.concatenate([found[:, 1:] * level, linear], axis=1, dtype=np.float32)
+        return Linearised(parameters, (continuum[:, None] @ linear)[:, 0], continuum, columns)

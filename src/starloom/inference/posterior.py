@@ -1,0 +1,223 @@
+"""The posterior of one star by the No-U-Turn sampler (Hoffman & Gelman 2014), as numpyro has it.
+
+For where a covariance is not enough: at the ends of the domain, for bent or double degeneracies.
+
+The likelihood is that of the fit: the same pixels and errors, the chi2 over its inflation, the
+continuum's coefficients integrated out (flat prior). Labels have a uniform prior over the domain, corner
+included, times the Gaussian ones of the fit. JAX computes in float64 inside, the emulator in float32.
+"""
+
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+
+from starloom.errors import ConfigError
+from starloom.figures import pyplot
+from starloom.files import replacing
+from starloom.inference.derivatives import PARAMETERS
+from starloom.inference.objective import chebyshev
+from starloom.inference.result import FitResult
+from starloom.labels import DOMAIN, LABELS, NAMES, lowest_logg
+from starloom.networks.generator import Generator
+from starloom.wavelength import vacuum_from_air
+
+VELOCITY_REACH_KMS = 100.0  # around the fit
+SYMBOLS = {label.name: f"{label.symbol} [{label.unit}]".removesuffix(" []") for label in LABELS}
+LOGG = NAMES.index("logg")
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws ``[draw, name]`` of the free parameters ``names``, and the fit that they belong to.
+
+    ``divergences``: transitions that the sampler could not follow, which should be none;
+    ``effective[name]``: how many independent draws the draws are worth.
+    """
+
+    result: FitResult
+    names: tuple[str, ...]
+    draws: np.ndarray
+    divergences: int
+    effective: np.ndarray
+
+    @property
+    def intervals(self) -> np.ndarray:
+        """16th, 50th and 84th percentile ``[name, 3]``."""
+        return np.percentile(self.draws, [15.865, 50, 84.135], axis=0).T
+
+
+def sample(
+    result: FitResult, generator: Generator, draws: int = 1000, warmup: int = 500, seed: int = 0
+) -> Posterior:
+    """Draws from the posterior of a fit: half a minute. ConfigError where numpyro is absent."""
+    try:
+        import jax
+        from numpyro.diagnostics import effective_sample_size
+        from numpyro.infer import MCMC, NUTS, init_to_value
+    except ImportError as error:
+        raise ConfigError("numpyro is not installed: pip install 'starloom[inference]'") from error
+    with jax.enable_x64(True):
+        kernel = NUTS(
+            _model(result, generator), dense_mass=True, init_strategy=init_to_value(values=_inner(result))
+        )
+        run = MCMC(kernel, num_warmup=warmup, num_samples=draws, progress_bar=False)
+        run.run(jax.random.key(seed), extra_fields=("diverging",))
+        found = run.get_samples()
+        table = np.stack([np.asarray(found[name]) for name in result.free], axis=1)
+        divergences = int(run.get_extra_fields()["diverging"].sum())
+    effective = np.array([float(effective_sample_size(column[None])) for column in table.T])
+    return Posterior(result, result.free, table, divergences, effective)
+
+
+def _model(result: FitResult, generator: Generator):
+    """The numpyro model."""
+    import jax.numpy as jnp
+    import numpyro
+    from numpyro import distributions
+
+    spectrum, used = result.spectrum, result.used
+    wavelength = spectrum.wavelength[result.pixels]
+    vacuum = vacuum_from_air(wavelength) if spectrum.medium == "air" else wavelength
+    emulator = generator.model.on(vacuum)
+    scale = float(np.median(result.model))
+    weight = np.where(used, (scale / result.error) ** 2, 0.0) / result.inflation
+    data = np.where(used, spectrum.flux[result.pixels], 0.0) / scale
+    basis = chebyshev(vacuum, len(result.continuum) - 1).astype(np.float64)
+    priors = result.settings.get("priors", {})
+    ends = _ends(result)
+
+    def model():
+        values = dict(zip(PARAMETERS, result.values, strict=True))
+        for name in result.free:
+            if name != "logg":
+                values[name] = numpyro.sample(name, distributions.Uniform(*ends[name]))
+        if "logg" in result.free:
+            lowest = lowest_logg(jnp.asarray(values["teff"]), jnp.asarray(values["mh"]))
+            part = numpyro.sample("logg_part", distributions.Uniform(0.0, 1.0))
+            values["logg"] = numpyro.deterministic("logg", lowest + part * (DOMAIN.high[LOGG] - lowest))
+            numpyro.factor("corner", jnp.log(DOMAIN.high[LOGG] - lowest))  # uniform over the domain
+        for name, (mean, deviation) in priors.items():
+            numpyro.factor(f"prior_{name}", -0.5 * ((values[name] - mean) / deviation) ** 2)
+        labels = jnp.stack([jnp.asarray(values[name], float) for name in NAMES])
+        flux = emulator.spectrum(labels, jnp.asarray(values["velocity"], float)).astype(float)
+        linear = basis * flux
+        normal = (linear * weight) @ linear.T
+        right = linear @ (weight * data)
+        best = right @ jnp.linalg.solve(normal, right)
+        chi2 = (weight * data**2).sum() - best
+        numpyro.factor("spectrum", -0.5 * chi2 - 0.5 * jnp.linalg.slogdet(normal)[1])
+
+    return model
+
+
+def _ends(result: FitResult) -> dict[str, tuple[float, float]]:
+    ends = {label.name: (label.low, label.high) for label in LABELS}
+    velocity = result.velocity
+    return ends | {"velocity": (velocity - VELOCITY_REACH_KMS, velocity + VELOCITY_REACH_KMS)}
+
+
+def _inner(result: FitResult) -> dict[str, float]:
+    """The fit's values, a little inside the domain, where the sampler starts."""
+    inner = {}
+    for name, value in zip(PARAMETERS, result.values, strict=True):
+        low, high = _ends(result)[name]
+        if name in result.free:
+            inner[name] = float(np.clip(value, low + 0.02 * (high - low), high - 0.02 * (high - low)))
+    if "logg" in inner:
+        values = dict(zip(PARAMETERS, result.values, strict=True)) | inner
+        lowest = float(lowest_logg(values["teff"], values["mh"]))
+        part = (inner.pop("logg") - lowest) / (DOMAIN.high[LOGG] - lowest)
+        inner["logg_part"] = float(np.clip(part, 0.02, 0.98))
+    return inner
+
+
+def text(posterior: Posterior) -> str:
+    """Median and 68 % interval of each parameter as lines, next to the fit's."""
+    lines = [f"{'':<10}{'posterior':>34}{'fit':>14}{'error':>10}{'draws':>8}"]
+    for row, name in enumerate(posterior.names):
+        low, middle, high = posterior.intervals[row]
+        index = PARAMETERS.index(name)
+        value, error = posterior.result.values[index], posterior.result.errors[name]
+        numbers = f"{middle:.5g} +{high - middle:.2g} -{middle - low:.2g}"
+        lines.append(f"{name:<10}{numbers:>34}{value:>14.5g}{error:>10.2g}{posterior.effective[row]:>8.0f}")
+    if posterior.divergences:
+        lines.append(
+            f"{posterior.divergences} of {len(posterior.draws)} transitions diverged: do not rely on it"
+        )
+    return "\n".join(lines)
+
+
+def corner(posterior: Posterior, path: str | PathLike) -> None:
+    """Draw each parameter and each pair; red: the fit with its 68 % interval and one-sigma ellipse."""
+    plt = pyplot()
+    count = len(posterior.names)
+    figure, axes = plt.subplots(count, count, figsize=(1.7 * count, 1.7 * count), squeeze=False)
+    for row in range(count):
+        for column in range(count):
+            panel = axes[row, column]
+            if column > row:
+                panel.axis("off")
+                continue
+            _panel(panel, posterior, row, column)
+            if row == count - 1:
+                panel.set_xlabel(_symbol(posterior.names[column]), fontsize="small")
+                panel.tick_params(axis="x", rotation=45)
+            else:
+                panel.set_xticklabels([])
+            if column == 0 and row > 0:
+                panel.set_ylabel(_symbol(posterior.names[row]), fontsize="small")
+            elif column > 0 or row == 0:
+                panel.set_yticklabels([])
+            panel.tick_params(labelsize="x-small")
+    figure.align_labels()
+    figure.subplots_adjust(hspace=0.08, wspace=0.08, left=0.1, bottom=0.1, right=0.98, top=0.98)
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=130)
+    except ValueError as error:  # a format that matplotlib does not write
+        raise ConfigError(f"{path}: {error}") from error
+    finally:
+        plt.close(figure)
+
+
+def _symbol(name: str) -> str:
+    return SYMBOLS.get(name, "velocity [km/s]")
+
+
+def _panel(panel, posterior: Posterior, row: int, column: int) -> None:
+    result = posterior.result
+    here, there = (PARAMETERS.index(posterior.names[i]) for i in (column, row))
+    x, y = posterior.draws[:, column], posterior.draws[:, row]
+    low, high = x.min(), x.max()
+    if row == column:
+        panel.hist(x, bins=30, histtype="stepfilled", color="0.7")
+        panel.axvline(result.values[here], color="#c8102e", linewidth=1)
+        panel.axvspan(*result.intervals[here], color="#c8102e", alpha=0.12, linewidth=0)
+    else:
+        panel.hist2d(x, y, bins=30, cmap="Greys")
+        panel.contour(*_density(x, y), colors="0.2", linewidths=0.7)
+        ellipse = _ellipse(result.covariance[np.ix_([here, there], [here, there])])
+        panel.plot(
+            result.values[here] + ellipse[0], result.values[there] + ellipse[1], color="#c8102e", linewidth=1
+        )
+        panel.set_ylim(y.min(), y.max())
+    panel.set_xlim(low, high)
+
+
+def _density(x: np.ndarray, y: np.ndarray):
+    """Centres and smoothed counts of a histogram, and the level above which 68 % of the draws lie."""
+    from scipy.ndimage import gaussian_filter
+
+    counts, across, up = np.histogram2d(x, y, bins=30)
+    smooth = gaussian_filter(counts, 1.2)
+    ordered = np.sort(smooth.ravel())[::-1]
+    level = ordered[np.searchsorted(np.cumsum(ordered), 0.6827 * ordered.sum())]
+    return (across[1:] + across[:-1]) / 2, (up[1:] + up[:-1]) / 2, smooth.T, [level]
+
+
+def _ellipse(covariance: np.ndarray) -> np.ndarray:
+    """The outline ``[2, point]`` that holds 68 % of a normal distribution of two dimensions."""
+    angle = np.linspace(0, 2 * np.pi, 100)
+    root = np.linalg.cholesky(covariance + 1e-12 * np.diag(np.diag(covariance)))
+    return np.sqrt(-2 * np.log(1 - 0.6827)) * root @ np.stack([np.cos(angle), np.sin(angle)])

@@ -1,0 +1,129 @@
+"""What a fit found: labels with honest uncertainties, and everything needed to judge them."""
+
+from dataclasses import dataclass, field
+from os import PathLike
+
+import numpy as np
+
+from starloom.inference.derivatives import PARAMETERS
+from starloom.labels import NAMES
+from starloom.spectrum import Spectrum
+
+FLAGS = {
+    "at_bound": "a label is at the end of its range",
+    "outside_domain": "the spectrum asks for labels beyond the model's domain",
+    "bad_fit": "the residuals are larger than the errors allow",
+    "low_snr": "signal-to-noise ratio below 10",
+    "not_converged": "the iteration did not reach its tolerance",
+    "ambiguous": "another, different set of labels fits almost as well",
+    "error_estimated": "the spectrum has no errors: they are estimated from the residuals",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult:
+    """The best model of one observed spectrum; arrays are in the order of PARAMETERS.
+
+    - ``values[7]``: labels and radial velocity [km/s], in the spectrum's frame; - ``covariance[7, 7]``:
+    of all that is known to be uncertain: noise, the generator's error, misfit; zero for
+      what was held;
+    - ``bounds[7]``: the standard deviation that noise alone allows, the Cramer-Rao bound;
+    - ``intervals[7, 2]``: 68 %, within the domain;
+    - ``inflation``: the factor in the covariance for residuals that are larger than the errors, or correlated
+      between pixels; 1 where they are neither;
+    - ``model``: flux with the continuum in it, in the observed unit, at the fitted ``pixels`` of
+    ``spectrum``;
+      ``used``: those that entered; ``error``: what they were weighted with;
+    - ``continuum``: Chebyshev coefficients in the observed unit;
+    - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range.
+    """
+
+    spectrum: Spectrum
+    values: np.ndarray
+    covariance: np.ndarray
+    bounds: np.ndarray
+    intervals: np.ndarray
+    inflation: float
+    free: tuple[str, ...]
+    continuum: np.ndarray
+    chi2: float
+    dof: int
+    snr: float
+    pixels: slice
+    model: np.ndarray
+    error: np.ndarray
+    used: np.ndarray
+    flags: tuple[str, ...]
+    at_bound: tuple[str, ...] = ()
+    iterations: int = 0
+    settings: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in ("values", "covariance", "bounds", "intervals", "continuum", "model", "error", "used"):
+            getattr(self, name).flags.writeable = False
+
+    @property
+    def labels(self) -> dict[str, float]:
+        """The six labels by name."""
+        return dict(zip(NAMES, self.values[: len(NAMES)].tolist(), strict=True))
+
+    @property
+    def velocity(self) -> float:
+        """Radial velocity [km/s], positive away from us."""
+        return float(self.values[-1])
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Standard deviations by name of PARAMETERS, 0 for what was held."""
+        return dict(zip(PARAMETERS, np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
+
+    @property
+    def reduced_chi2(self) -> float:
+        """chi2 over the degrees of freedom."""
+        return self.chi2 / self.dof
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """Observed minus model flux at the fitted pixels, masked ones included."""
+        return self.spectrum.flux[self.pixels] - self.model
+
+    @property
+    def best(self) -> Spectrum:
+        """The best-fit model as a spectrum at the fitted pixels, with what is left out as its mask."""
+        about = {
+            "velocity_kms": self.velocity,
+            "errors": self.errors,
+            "bounds": dict(zip(PARAMETERS, self.bounds.tolist(), strict=True)),
+            "intervals": dict(zip(PARAMETERS, self.intervals.tolist(), strict=True)),
+            "covariance": self.covariance.tolist(),
+            "parameters": list(PARAMETERS),
+            "free": list(self.free),
+            "continuum": self.continuum.tolist(),
+            "chi2": self.chi2,
+            "degrees_of_freedom": self.dof,
+            "inflation": self.inflation,
+            "flags": list(self.flags),
+            "at_bound": list(self.at_bound),
+            "settings": self.settings,
+        }
+        return Spectrum(
+            self.spectrum.wavelength[self.pixels],
+            self.model,
+            medium=self.spectrum.medium,
+            frame=self.spectrum.frame,
+            flux_unit=self.spectrum.flux_unit,
+            error=self.error,
+            mask=~self.used,
+            labels=self.labels,
+            provenance={"fit": about, "observed": dict(self.spectrum.provenance)},
+        )
+
+    def write(self, path: str | PathLike, overwrite: bool = False) -> None:
+        """Write ``best`` to a file (.fits, .ecsv, .csv), whose provenance holds all numbers of the fit."""
+        self.best.write(path, overwrite)
+
+    def __repr__(self) -> str:
+        pairs = zip(PARAMETERS, self.values, np.sqrt(np.diag(self.covariance)), strict=True)
+        texts = [f"{name} = {value:.5g} +- {size:.2g}" for name, value, size in pairs if name in self.free]
+        flags = ", ".join(self.flags) or "no flags"
+        return f"FitResult({', '.join(texts)}; chi2/dof {self.reduced_chi2:.2f}; {flags})"

@@ -1,0 +1,126 @@
+"""What is asked of a fit: which labels are free, what is known beforehand, and what is not looked at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from starloom.errors import ConfigError, OutOfRangeError
+from starloom.inference.derivatives import PARAMETERS
+from starloom.inference.objective import Prior
+from starloom.labels import DOMAIN, LABELS, NAMES, number
+
+# of the Ca II triplet in air [A] (Edlen & Risberg 1956, as in the NIST Atomic Spectra Database)
+CALCIUM_AA = (8498.02, 8542.09, 8662.14)
+LARGEST_VELOCITY = 1500.0  # km/s: beyond it nothing of the Gaia RVS range is left in what the model knows
+HIGHEST_ORDER = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of a fit; the defaults suit a spectrum whose resolution is known.
+
+    ``fixed``: labels (or ``velocity`` [km/s]) held at a value, by name. ``priors``: mean and standard
+    deviation of what is known, by name. ``resolution``: of the instrument; None: what the spectrum says
+    of itself; ``free_resolution`` fits it too, with that as no more than a start. ``continuum``: order of
+    the Chebyshev polynomial that multiplies the model (1: scale and slope). ``velocities``: range
+    searched [km/s]. ``starts``: how many of the best templates are refined. ``windows``: wavelength
+    ranges (low, high) [A], in the spectrum's medium and frame, that are not used. ``core_kms``: half
+    width of what is left out around the centres of the Ca II triplet, in the star's frame. ``floor``:
+    error in units of the model flux that is added in quadrature. ``snr``: signal-to-noise ratio of a
+    spectrum without errors; None: from the scatter around the fit. ``clip``: pixels this many standard
+    deviations above the model are taken for cosmic rays; 0: none.
+    """
+
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    priors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    resolution: float | None = None
+    free_resolution: bool = False
+    continuum: int = 1
+    velocities: tuple[float, float] = (-500.0, 500.0)
+    starts: int = 6
+    windows: tuple[tuple[float, float], ...] = ()
+    core_kms: float = 0.0
+    floor: float = 0.0
+    snr: float | None = None
+    clip: float = 6.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "fixed", MappingProxyType(dict(self.fixed)))
+        object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
+        for name in (*self.fixed, *self.priors):
+            if name not in PARAMETERS:
+                raise ConfigError(f"{name} is not one of {', '.join(PARAMETERS)}")
+        if both := set(self.fixed) & set(self.priors):
+            raise ConfigError(f"{min(both)} is fixed and has a prior: give one of them")
+        if "resolution" in self.fixed:
+            raise ConfigError("resolution is given by its own option, not among the fixed labels")
+        for name, value in self.fixed.items():
+            _check(name, value)
+        for name, (mean, deviation) in self.priors.items():
+            if not (np.isfinite(mean) and 0 < deviation < np.inf):
+                raise ConfigError(f"prior of {name}: {mean} +- {deviation} is no mean and deviation")
+        if self.resolution is not None:
+            _check("resolution", self.resolution)
+        low, high = self.velocities
+        if not -LARGEST_VELOCITY <= low < high <= LARGEST_VELOCITY:
+            limit = number(LARGEST_VELOCITY)
+            raise OutOfRangeError(
+                f"velocities = {low:g}..{high:g} km/s: needs -{limit} <= low < high <= {limit}"
+            )
+        for name, low, high in (("continuum", 0, HIGHEST_ORDER), ("starts", 1, 20)):
+            if not low <= getattr(self, name) <= high:
+                raise OutOfRangeError(f"{name} = {getattr(self, name)} is outside [{low}, {high}]")
+        for name in ("core_kms", "floor", "clip"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise OutOfRangeError(f"{name} = {getattr(self, name)} is not a number from 0")
+        if self.snr is not None and not 0 < self.snr < np.inf:
+            raise OutOfRangeError(f"snr = {self.snr} is not a number above 0")
+        for low, high in self.windows:
+            if not 0 < low < high < np.inf:
+                raise ConfigError(f"window {low:g}..{high:g} A: needs 0 < low < high")
+
+    def __reduce__(self):
+        # a read-only mapping cannot be pickled; the constructor makes it again
+        return _rebuild, ({item.name: getattr(self, item.name) for item in fields(self)} | self._mappings,)
+
+    @property
+    def _mappings(self) -> dict[str, dict]:
+        return {"fixed": dict(self.fixed), "priors": dict(self.priors)}
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """Indices of the PARAMETERS that are fitted."""
+        held = {*self.fixed} | (set() if self.free_resolution else {"resolution"})
+        return tuple(index for index, name in enumerate(PARAMETERS) if name not in held)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The settings as JSON holds them."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values |= self._mappings | {"priors": {name: list(pair) for name, pair in self.priors.items()}}
+        return values | {"velocities": list(self.velocities), "windows": [list(w) for w in self.windows]}
+
+    @property
+    def prior(self) -> Prior:
+        """The priors as arrays."""
+        mean, deviation = np.zeros(len(PARAMETERS)), np.full(len(PARAMETERS), np.inf)
+        for name, values in self.priors.items():
+            mean[PARAMETERS.index(name)], deviation[PARAMETERS.index(name)] = values
+        return Prior(mean, deviation)
+
+
+def _rebuild(options: dict) -> Settings:
+    return Settings(**options)
+
+
+def _check(name: str, value: float) -> None:
+    if name == "velocity":
+        low, high, unit = -LARGEST_VELOCITY, LARGEST_VELOCITY, " km/s"
+    else:
+        index = NAMES.index(name)
+        low, high, unit = DOMAIN.low[index], DOMAIN.high[index], f" {LABELS[index].unit}".rstrip()
+    if not low <= value <= high:
+        raise OutOfRangeError(f"{name} = {value:g}{unit} is outside [{number(low)}, {number(high)}]{unit}")

@@ -1,0 +1,172 @@
+"""Where fits start: every spectrum against a table of templates at all velocities, in a few matrix products.
+
+Templates of quasi-random labels cover the domain. On a grid of CELL km/s the sums over pixels that chi2
+is made of are correlations with the templates and their squares, and both are sums of a few principal
+components:
+
+    chi2(template, velocity) = sum w y^2 - b A^-1 b,   b_k = sum w y C_k T,   A_kl = sum w C_k C_l T^2
+
+for a continuum of a scale and a slope. So a start depends on the spectrum alone, never on a guess.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft
+from scipy.stats import qmc
+
+from starloom.broadening import KEPT_GRID_AA, doppler_shift
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.inference import coordinates
+from starloom.inference.coordinates import LOGG, MH, RESOLUTION, TEFF, VELOCITY, VSINI
+from starloom.inference.derivatives import PARAMETERS
+from starloom.inference.objective import Prior
+from starloom.labels import lowest_logg
+from starloom.networks.emulator import Emulator
+
+CELL_KMS = 6.0
+STRIDE = 2  # cells between the velocities that are tried: half a width of the sharpest profile
+TEMPLATES = 2048
+SCOUTS = 256  # templates that choose the quarter of all velocities at which the others are compared
+COMPONENTS = 40
+# two minima differ in Teff or rotation: each start of a star is the best of another group of templates
+TEFF_BINS = 8
+FAST_KMS = 80.0
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """Templates on cells uniform in velocity; made by ``templates``.
+
+    ``parameters[template, 7]`` (velocity 0); ``flux`` and ``square``: scores[template, component] and the
+    components' transforms [component, frequency], conjugate, of each.
+    """
+
+    parameters: np.ndarray
+    origin_aa: float
+    cells: int
+    length: int  # of the transforms
+    flux: tuple[np.ndarray, np.ndarray]
+    square: tuple[np.ndarray, np.ndarray]
+    group: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def templates(emulator: Emulator, resolution: float, fixed: tuple[tuple[int, float], ...] = ()) -> Templates:
+    """The table at one resolution, with the labels ``fixed`` (index, value) at their values."""
+    place = qmc.Sobol(4 + 1, scramble=True, rng=np.random.default_rng(7)).random(TEMPLATES)
+    coordinate = np.zeros((TEMPLATES, len(PARAMETERS)))
+    coordinate[:, [TEFF, LOGG, VSINI, MH, coordinates.VMIC]] = place
+    # half of the templates rotate slowly: there spectra change fastest
+    coordinate[::2, VSINI] *= 0.2
+    parameters = coordinates.to_parameters(coordinate)
+    for index, value in fixed:
+        parameters[:, index] = value
+    parameters[:, RESOLUTION] = resolution
+    parameters[:, LOGG] = np.maximum(parameters[:, LOGG], lowest_logg(parameters[:, TEFF], parameters[:, MH]))
+    span = SPEED_OF_LIGHT_KMS * np.log(KEPT_GRID_AA[-1] / KEPT_GRID_AA[0])
+    cells = int(span / CELL_KMS) - 2 * 40  # clear of the ends, which interpolation needs
+    origin = KEPT_GRID_AA[0] * np.exp(40 * CELL_KMS / SPEED_OF_LIGHT_KMS)
+    grid = origin * np.exp(np.arange(cells) * CELL_KMS / SPEED_OF_LIGHT_KMS)
+    flux = emulator.on(grid).spectrum(parameters[:, :VELOCITY])
+    length = fft.next_fast_len(2 * cells, real=True)
+    parts = (_components(array, length) for array in (flux, flux**2))
+    place = (coordinates.from_parameters(parameters)[:, TEFF] * TEFF_BINS).astype(int)
+    return Templates(parameters, origin, cells, length, *parts, 2 * place + (parameters[:, VSINI] > FAST_KMS))
+
+
+def _components(array: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and transformed components; the range is found at random (Halko et al. 2011, algorithm 4.4)."""
+    draw = np.random.default_rng(3).standard_normal((array.shape[1], COMPONENTS), dtype=np.float32)
+    sketch, _ = np.linalg.qr(array @ draw)
+    sketch, _ = np.linalg.qr(array @ (array.T @ sketch))
+    return sketch, fft.rfft(sketch.T @ array, n=length, axis=1).conj()
+
+
+def starting_points(
+    table: Templates,
+    vacuum_aa: np.ndarray,
+    basis: np.ndarray,
+    flux: np.ndarray,
+    weight: np.ndarray,
+    prior: Prior,
+    velocities: tuple[float, float],
+    count: int,
+) -> np.ndarray:
+    """The ``count`` best and different PARAMETERS ``[star, count, 7]`` for ``flux[star, pixel]``.
+
+    ``basis[coefficient, pixel]``: of the continuum, of which scale and slope are used; ``velocities``: range
+    [km/s].
+    """
+    low, high = (round(float(doppler_shift(v)) / CELL_KMS) for v in velocities)
+    lags = np.arange(low, high + 1, STRIDE)
+    cell = np.rint(SPEED_OF_LIGHT_KMS * np.log(vacuum_aa / table.origin_aa) / CELL_KMS).astype(int)
+    # pixels that every template covers at every velocity
+    inside = (cell >= max(high, 0)) & (cell < table.cells + min(low, 0))
+    basis = basis[:2]
+    found = np.empty((len(flux), count, len(PARAMETERS)))
+    priors = (prior.terms(table.parameters)[0][:, :VELOCITY] ** 2).sum(axis=1)
+    for star in range(len(flux)):
+        sums = _cell_sums(
+            cell[inside], table.cells, basis[:, inside], flux[star, inside], weight[star, inside]
+        )
+        chi2, lag = _best_velocities(table, lags, sums)
+        chosen = _different(table.group, chi2 + priors, count)
+        found[star] = table.parameters[chosen]
+        found[star, :, VELOCITY] = lag[chosen] * CELL_KMS
+    return found
+
+
+def _best_velocities(table: Templates, lags: np.ndarray, sums) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest chi2 of each template, and at which lag it is."""
+    products = _products(table, lags, *sums[:2])
+    scouted = _chi2(table, slice(SCOUTS), products, sums[2]).min(axis=0)
+    likely = np.argsort(scouted)[: max(1, -(-lags.size // 4))]
+    chi2 = _chi2(table, slice(None), [[p[:, likely] for p in part] for part in products], sums[2])
+    best = chi2.argmin(axis=1)
+    return chi2[np.arange(len(chi2)), best], lags[likely][best]
+
+
+def _cell_sums(cell, cells, basis, flux, weight):
+    """Sums over the pixels of each cell: w y C_k ``[k, cell]``, w C_k C_l ``[k, l, cell]``, and w y^2."""
+    count = len(basis)
+    linear = np.stack([np.bincount(cell, weight * flux * basis[k], cells) for k in range(count)])
+    square = np.empty((count, count, cells))
+    for k in range(count):
+        for other in range(k + 1):
+            square[k, other] = square[other, k] = np.bincount(cell, weight * basis[k] * basis[other], cells)
+    return linear, square, float((weight * flux**2).sum())
+
+
+def _products(table: Templates, lags: np.ndarray, linear: np.ndarray, square: np.ndarray):
+    """Correlations ``[component, lag]`` of the sums with the components of templates and of squares."""
+    lower = np.tril_indices(len(linear))
+    return [
+        [_correlation(transforms, table.length, values, lags) for values in sums]
+        for (_, transforms), sums in ((table.flux, linear), (table.square, square[lower]))
+    ]
+
+
+def _correlation(transforms: np.ndarray, length: int, values: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Sum over cells of ``values`` times each component moved by each lag."""
+    return fft.irfft(fft.rfft(values.astype(np.float32), n=length) * transforms, n=length, axis=1)[:, lags]
+
+
+def _chi2(table: Templates, part: slice, products, total: float) -> np.ndarray:
+    """chi2 ``[template, lag]`` with the best scale and slope."""
+    right = [table.flux[0][part] @ p for p in products[0]]
+    left = [table.square[0][part] @ p for p in products[1]]
+    if len(right) == 1:
+        return total - right[0] ** 2 / np.maximum(left[0], 1e-30)
+    determinant = np.maximum(left[0] * left[2] - left[1] ** 2, 1e-30)
+    gained = right[0] ** 2 * left[2] - 2 * right[0] * right[1] * left[1] + right[1] ** 2 * left[0]
+    return total - gained / determinant
+
+
+def _different(group: np.ndarray, chi2: np.ndarray, count: int) -> np.ndarray:
+    """The best template of each group, best first; then, where groups are fewer, the next best of all."""
+    order = np.argsort(chi2)
+    first = order[np.sort(np.unique(group[order], return_index=True)[1])]
+    rest = order[~np.isin(order, first)]
+    return np.concatenate([first, rest])[:count]

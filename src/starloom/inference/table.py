@@ -1,0 +1,178 @@
+"""Fits of many files: a table of results that grows safely and resumes where it was stopped.
+
+A row for each spectrum, by its number and name; one that could not be fitted has the reason in ``fault``. The
+table is written anew every few seconds, beside its place, and renamed: it is whole at any moment.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from starloom.database.workers import processes
+from starloom.errors import ConfigError
+from starloom.files import parsing, replacing
+from starloom.inference.derivatives import PARAMETERS
+from starloom.inference.fitting import BATCH, Failure, fit_each
+from starloom.inference.result import FitResult
+from starloom.inference.settings import Settings
+from starloom.io import read_each
+from starloom.labels import LABELS
+from starloom.networks.generator import Generator
+
+FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
+MEASURES = ("", "_error", "_low", "_high", "_bound")
+SECONDS = 10.0  # between two writings of the table: what a kill can cost
+DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Files to be fitted together, by their numbers in the list, from 1."""
+
+    numbers: tuple[int, ...]
+    paths: tuple[str, ...]
+
+
+def fit_files(
+    paths: Sequence[str | PathLike],
+    output: str | PathLike,
+    settings: Settings,
+    *,
+    model: str = "default",
+    reading: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    progress: Callable[[int], None] = lambda files: None,
+) -> tuple[int, int]:
+    """Fit the spectra in ``paths`` into a table (.ecsv, .csv, .fits); numbers of fits and of faults in it.
+
+    ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again;
+    ``progress`` is told how many files are done. Raises ConfigError for another format, and where the
+    table was made with other settings or from another list.
+    """
+    output = Path(output)
+    if output.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{output}: the name must end with one of {', '.join(FORMATS)}")
+    names = [str(path) for path in paths]
+    about = _about(model, settings, reading or {})
+    rows = _rows_in(output, about, names) if output.exists() else []
+    done = {row["number"] for row in rows}
+    progress(len(done))
+    waiting = [number for number in range(1, len(names) + 1) if number not in done]
+    parts = [tuple(waiting[start : start + BATCH]) for start in range(0, len(waiting), BATCH)]
+    tasks = (Task(part, tuple(names[number - 1] for number in part)) for part in parts)
+    written = time.monotonic()
+    for found in processes(workers)(partial(_done, model, settings, dict(reading or {})), tasks):
+        rows += found
+        progress(len({row["number"] for row in found}))
+        if time.monotonic() - written > SECONDS:
+            _write(output, rows, about)
+            written = time.monotonic()
+    _write(output, rows, about)
+    faults = sum(bool(row["fault"]) for row in rows)
+    return len(rows) - faults, faults
+
+
+def _done(model: str, settings: Settings, reading: dict, task: Task) -> list[dict]:
+    """Rows of a task; every file has at least one."""
+    seen: list[tuple[int, str, Any]] = []
+    for number, path in zip(task.numbers, task.paths, strict=True):
+        found = [(o.name, o.spectrum or Failure(o.fault)) for o in read_each(path, **reading)]
+        seen += [(number, *pair) for pair in found or [(path, Failure("no spectrum is in it"))]]
+    good = [item for item in seen if not isinstance(item[2], Failure)]
+    fits = fit_each((item[2] for item in good), Generator.load(model), settings)
+    results = [item[2] if isinstance(item[2], Failure) else next(fits) for item in seen]
+    return [_row(number, name, result) for (number, name, _), result in zip(seen, results, strict=True)]
+
+
+def _row(number: int, name: str, result: FitResult | Failure) -> dict:
+    """A row of the table; NaN and empty where there is no fit."""
+    row: dict[str, Any] = {"number": number, "name": name}
+    failed = isinstance(result, Failure)
+    for index, parameter in enumerate(PARAMETERS):
+        values = (np.nan,) * 5
+        if not failed:
+            error = np.sqrt(result.covariance[index, index])
+            values = result.values[index], error, *result.intervals[index], result.bounds[index]
+        row |= {parameter + measure: float(v) for measure, v in zip(MEASURES, values, strict=True)}
+    row |= {name: np.nan if failed else float(getattr(result, name)) for name in ("chi2", "snr", "inflation")}
+    row["dof"] = 0 if failed else result.dof
+    row["flags"] = "" if failed else " ".join(result.flags)
+    row["at_bound"] = "" if failed else " ".join(result.at_bound)
+    row["fault"] = result.reason if failed else ""
+    return row
+
+
+def _about(model: str, settings: Settings, reading: Mapping[str, Any]) -> dict[str, str]:
+    """What the rows depend on besides their files, as the table's header keeps it."""
+    content = {"model": model, **settings.about, **{name: value for name, value in reading.items() if value}}
+    text = json.dumps(content, sort_keys=True, default=str)
+    return {"settings": text, "digest": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str]) -> list[dict]:
+    """The rows of a table made earlier; ConfigError where it belongs to other settings or another list."""
+    from astropy.table import Table
+
+    with parsing(path, *DAMAGE):
+        table = Table.read(path, format=FORMATS[path.suffix.lower()], **_reading(path))
+        columns = {name: table[name].tolist() for name in table.colnames}
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        rows = [{name: _text(value) for name, value in row.items()} for row in rows]
+        digests = {row.pop("digest") for row in rows}
+    if rows and digests != {about["digest"]}:
+        raise ConfigError(f"{path}: made with other settings: give them again, or another output")
+    for row in rows:
+        number, name = row["number"], row["name"]
+        if not 0 < number <= len(names) or not name.startswith(names[number - 1]):
+            raise ConfigError(
+                f"{path}: row {number} is {name}, which is not so in the list: give another output"
+            )
+    return rows
+
+
+def _text(value: Any) -> Any:
+    value = value.decode() if isinstance(value, bytes) else value
+    return "" if value is None else value.strip() if isinstance(value, str) else value
+
+
+def _reading(path: Path) -> dict:
+    """Options with which empty text stays empty text."""
+    text = ("name", "flags", "at_bound", "fault", "digest")
+    return (
+        {}
+        if path.suffix.lower() != ".csv"
+        else {"converters": {name: [_as_text()] for name in text}, "fill_values": []}
+    )
+
+
+def _as_text():
+    from astropy.io.ascii import convert_numpy
+
+    return convert_numpy(str)
+
+
+def _write(path: Path, rows: Iterable[dict], about: Mapping[str, str]) -> None:
+    """The whole table in one step, in the order of the list."""
+    from astropy.table import Table
+
+    rows = sorted(rows, key=lambda row: row["number"])
+    if not rows:
+        return
+    table = Table({name: [row[name] for row in rows] for name in rows[0]})
+    table["digest"] = about["digest"]
+    units = {label.name: label.unit for label in LABELS} | {"velocity": "km/s"}
+    for name, unit in units.items():
+        for measure in MEASURES:
+            # the FITS standard has no dex
+            table[name + measure].unit = unit if unit not in ("", "dex") else None
+    table.meta["SETTINGS" if path.suffix.lower() == ".fits" else "settings"] = about["settings"]
+    with replacing(path) as temporary:
+        table.write(temporary, format=FORMATS[path.suffix.lower()], overwrite=True)

@@ -1,0 +1,271 @@
+r"""The covariance of fitted parameters: noise, the generator's own error, and misfit.
+
+Around the minimum the estimate moves by :math:`N^{-1} J^T W \epsilon` when the data move by
+:math:`\epsilon`, with the weights W of the fit and :math:`N = J^T W J`, so
+
+.. math:: C = N^{-1} (J^T W \Sigma W J) N^{-1}, \qquad \Sigma = \mathrm{diag}(\sigma^2) + M .
+
+M, the covariance of the generator's error, has the size that the model states. The error is correlated
+between neighbouring pixels: it counts as common to all pixels within BAND_KMS, and as independent between
+bands. Priors and the ends of the labels' ranges are knowledge too: each adds to N and to the middle.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.inference import coordinates
+from starloom.inference.derivatives import PARAMETERS
+from starloom.inference.minimise import is_held
+from starloom.inference.objective import Prior
+from starloom.labels import DOMAIN, lowest_logg
+
+# Errors of the model `default` against held-out spectra: their correlation halves within 3 A for slow and
+# 8 A for fast rotators; what is common to longer ranges the continuum takes up.
+BAND_KMS = 200.0
+HEAVY_TAILS = 1.15  # rms over 68 % size of the same errors
+SIGNIFICANT = 4.0  # standard deviations beyond which a misfit is taken for real
+
+
+FAR = 3.0  # standard deviations beyond a bound at which the domain is said to be left
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhood:
+    """A fitted star around its minimum; arrays without a name for their axis are per pixel.
+
+    ``parameters[7]``; ``columns[free + coefficient, pixel]``: derivatives of the model; ``residual``:
+    observed minus model; ``used``; ``noise`` and ``model_error``: standard deviations; ``vacuum_aa``;
+    ``free``: indices of the free PARAMETERS; ``prior``; ``dof``: degrees of freedom.
+    """
+
+    parameters: np.ndarray
+    columns: np.ndarray
+    residual: np.ndarray
+    used: np.ndarray
+    noise: np.ndarray
+    model_error: np.ndarray
+    vacuum_aa: np.ndarray
+    free: tuple[int, ...]
+    prior: Prior
+    dof: int
+
+    @property
+    def error(self) -> np.ndarray:
+        """Noise and the model's error together."""
+        return np.hypot(self.noise, self.model_error)
+
+    @property
+    def profile_pixels(self) -> int:
+        """Pixels in a width of the instrument's profile."""
+        width = np.median(self.vacuum_aa) / self.parameters[coordinates.RESOLUTION]
+        return max(1, round(float(width / np.median(np.diff(self.vacuum_aa)))))
+
+    def widened(self, block: np.ndarray) -> np.ndarray:
+        """The part of a matrix that belongs to the free parameters as one of all: ``[7, 7]``."""
+        matrix = np.zeros((len(PARAMETERS), len(PARAMETERS)))
+        matrix[np.ix_(self.free, self.free)] = block[: len(self.free), : len(self.free)]
+        return matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Of a fit, as ``FitResult`` explains it."""
+
+    covariance: np.ndarray
+    bounds: np.ndarray
+    intervals: np.ndarray
+    inflation: float
+
+
+def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
+    """How well the parameters are known; ``shift[7]`` as for ``intervals``."""
+    place = coordinates.from_parameters(star.parameters)
+    slopes, free = coordinates.slopes(place, star.parameters), list(star.free)
+    columns = star.columns.astype(np.float64)
+    columns[: len(free)] = slopes[np.ix_(free, free)].T @ columns[: len(free)]
+    information = np.zeros(len(columns))
+    information[: len(free)] = domain_information(star.free)
+    information[: len(free)] += slopes[free, free] ** 2 * prior_information(star.prior, star.free)
+    weight, noise_weight = (np.where(star.used, 1 / error**2, 0.0) for error in (star.error, star.noise))
+    found = covariance(columns, weight, star.noise, star.model_error, band_edges(star.vacuum_aa), information)
+    factor = inflation(star.residual / star.error, star.used, star.dof, star.profile_pixels)
+    matrix = star.widened(found) * factor
+    bound = star.widened(inverted((columns * noise_weight) @ columns.T))
+    return Uncertainty(
+        in_parameters(matrix, place, slopes),
+        np.sqrt(np.diag(in_parameters(bound, place, slopes))),
+        intervals(place, star.parameters, slopes, without_ends(matrix, star.free, factor), shift),
+        factor,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Free parameters at an end of their range.
+
+    ``names``; whether the spectrum asks for labels more than FAR deviations ``outside``; ``shift[7]``:
+    how far each coordinate would go beyond its end, alone.
+    """
+
+    names: tuple[str, ...]
+    outside: bool
+    shift: np.ndarray
+
+
+def beyond_bounds(place, slope, normal, free: tuple[int, ...], low, high) -> Bounds:
+    """What is at a bound of the free coordinates ``place``, where chi2 has ``slope`` and ``normal``."""
+    shift, outside = np.zeros(len(PARAMETERS)), False
+    at = (place <= low + 1e-9) | (place >= high - 1e-9)
+    names = tuple(PARAMETERS[index] for index, there in zip(free, at, strict=True) if there)
+    held = is_held(place[None], slope[None], low + 1e-9, high - 1e-9)[0]
+    for index in np.flatnonzero(held):
+        released = np.flatnonzero(~held | (np.arange(len(free)) == index))
+        row = int(np.flatnonzero(released == index)[0])
+        variance = inverted(normal[np.ix_(released, released)])[row, row]
+        shift[free[index]] = variance * slope[index]
+        # lines sharper than the instrument's, or than thermal ones, are no sign of another kind of star
+        telling = place[index] > 0.5 or free[index] in (coordinates.TEFF, coordinates.LOGG, coordinates.MH)
+        outside |= telling and bool(abs(slope[index]) * sqrt(variance) > FAR)
+    return Bounds(names, outside, shift)
+
+
+def band_edges(vacuum_aa: np.ndarray) -> np.ndarray:
+    """First pixel of each band of BAND_KMS."""
+    band = np.floor(SPEED_OF_LIGHT_KMS * np.log(vacuum_aa / vacuum_aa[0]) / BAND_KMS).astype(int)
+    return np.concatenate([[0], np.flatnonzero(np.diff(band)) + 1])
+
+
+def covariance(
+    columns: np.ndarray,
+    weight: np.ndarray,
+    noise: np.ndarray,
+    model_error: np.ndarray,
+    edges: np.ndarray,
+    information,
+) -> np.ndarray:
+    """Covariance ``[p, p]`` of the columns' parameters.
+
+    ``columns[p, pixel]`` are derivatives, ``weight``, ``noise`` (standard deviation) and ``model_error``
+    are per pixel, ``information[p]`` is known beforehand (1 / variance).
+    """
+    weighted = columns * weight
+    normal = weighted @ columns.T + np.diag(information)
+    moved = weighted * noise
+    common = np.add.reduceat(weighted * (HEAVY_TAILS * model_error), edges, axis=1)
+    middle = moved @ moved.T + common @ common.T + np.diag(information)
+    inverse = np.linalg.inv(normal)
+    return inverse @ middle @ inverse
+
+
+def domain_information(free: tuple[int, ...]) -> np.ndarray:
+    """What the ends tell of the free coordinates: 12 / range^2, as a uniform distribution."""
+    return np.array([0.0 if index == coordinates.VELOCITY else 12.0 for index in free])
+
+
+def without_ends(matrix: np.ndarray, free: tuple[int, ...], inflated: float) -> np.ndarray:
+    """A covariance ``[7, 7]`` of coordinates, each variance as it were without its own ends."""
+    known = np.zeros(len(matrix))
+    known[list(free)] = domain_information(free)
+    # of a normal matrix with 12 added to one diagonal element: Sherman & Morrison (1950)
+    left = np.maximum(1 - np.diag(matrix) * known / inflated, 1e-4)
+    scale = 1 / np.sqrt(left)
+    return matrix * scale * scale[:, None]
+
+
+def prior_information(prior: Prior, free: tuple[int, ...]) -> np.ndarray:
+    """1 / variance of the priors of the free parameters."""
+    return (1 / prior.deviation**2)[list(free)]
+
+
+def inverted(normal: np.ndarray) -> np.ndarray:
+    """The inverse of a normal matrix, the Cramer-Rao bound; huge, not infinite, where nothing is known."""
+    scale = np.sqrt(np.maximum(np.diag(normal), 1e-300))
+    scaled = normal / scale / scale[:, None] + 1e-12 * np.eye(len(normal))
+    return np.linalg.inv(scaled) / scale / scale[:, None]
+
+
+def in_parameters(matrix: np.ndarray, place: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """A covariance ``[7, 7]`` of coordinates as one of the parameters.
+
+    v sin i is a root of its coordinate near 0, so its slope is that of the chord over one standard deviation.
+    """
+    index = coordinates.VSINI
+    slopes = slopes.copy()
+    deviation = sqrt(matrix[index, index])
+    if deviation > 0:
+        ends = np.repeat(place[None], 2, axis=0)
+        ends[:, index] = np.clip(place[index] + np.array([-1, 1]) * deviation, 0, 1)
+        low, high = coordinates.to_parameters(ends)[:, index]
+        slopes[index, index] = (high - low) / (ends[1, index] - ends[0, index])
+    return slopes @ matrix @ slopes.T
+
+
+def inflation(residual: np.ndarray, used: np.ndarray, dof: int, reach: int) -> float:
+    """Factor >= 1 of the covariance for misfit: reduced chi2 times the correlation of the residuals.
+
+    Each counts only where it is SIGNIFICANT. The correlation length is 1 + 2 sum rho_k over ``reach``
+    pixels, a width of the instrument's profile: what it is that makes neighbouring pixels fail together.
+    """
+    r = np.where(used, residual, 0.0)
+    reduced = float((r**2).sum()) / dof
+    factor = reduced if reduced > 1 + SIGNIFICANT * sqrt(2 / dof) else 1.0
+    total = (r**2).sum()
+    pairs = [(r[:-k] * r[k:]).sum() / total for k in range(1, reach + 1)]
+    length = 1 + 2 * sum(pairs)
+    # each rho_k of white noise has the variance 1 / n
+    return factor * (length if length > 1 + SIGNIFICANT * 2 * sqrt(reach / dof) else 1.0)
+
+
+def intervals(
+    place: np.ndarray, parameters: np.ndarray, slopes: np.ndarray, covariance: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
+    """68 % intervals ``[7, 2]`` within the domain; ``covariance`` of coordinates, without their own ends.
+
+    Each is the shortest of a normal distribution cut off at the ends of the range: symmetric where they
+    are far, and one-sided at an end. Its centre is the value plus ``shift[7]``, by which a coordinate
+    held at an end would leave it. For v sin i that is so in its coordinate, for the others in the
+    parameter itself.
+    """
+    size = np.sqrt(np.diag(slopes @ covariance @ slopes.T))
+    centre = parameters + np.diag(slopes) * shift
+    low = np.append(DOMAIN.low, -np.inf)
+    low[coordinates.LOGG] = lowest_logg(parameters[coordinates.TEFF], parameters[coordinates.MH])
+    ends = np.stack(_shortest(centre, size, low, np.append(DOMAIN.high, np.inf)), axis=-1)
+    index = coordinates.VSINI
+    deviation = sqrt(covariance[index, index])
+    rotation = _shortest(place[[index]] + shift[index], np.array([deviation]), np.zeros(1), np.ones(1))
+    moved = np.repeat(place[None], 2, axis=0)
+    moved[:, index] = np.ravel(rotation)
+    ends[index] = coordinates.to_parameters(moved)[:, index]
+    return np.where((np.diag(covariance) > 0)[:, None], ends, parameters[:, None])
+
+
+def _shortest(centre, size, low, high, share: float = 0.6827) -> tuple[np.ndarray, np.ndarray]:
+    """The shortest intervals that hold ``share`` of normal distributions cut off at ``low`` and ``high``."""
+    size = np.maximum(size, 1e-12)
+    # beyond 30 deviations the tail is an exponential that no float64 distinguishes from the one at 30
+    left, right = np.clip((low - centre) / size, -30, 30), np.clip((high - centre) / size, -30, 30)
+    whole = ndtr(right) - ndtr(left)
+    # in the tails, from the side where nothing cancels
+    whole = np.where(left > 0, ndtr(-left) - ndtr(-right), whole)
+    half = ndtri(0.5 + share * whole / 2)
+    start, end = -half, half
+    at_low = (left > -half) | (left > 0)
+    at_high = ~at_low & (right < half)
+    with np.errstate(invalid="ignore"):
+        end = np.where(
+            at_low,
+            np.where(left > 0, -ndtri(ndtr(-left) - share * whole), ndtri(ndtr(left) + share * whole)),
+            end,
+        )
+        start = np.where(
+            at_high,
+            np.where(right < 0, ndtri(ndtr(right) - share * whole), -ndtri(ndtr(-right) + share * whole)),
+            start,
+        )
+    start, end = np.where(at_low, left, start), np.where(at_high, right, end)
+    return np.maximum(centre + start * size, low), np.minimum(centre + end * size, high)

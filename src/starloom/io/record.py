@@ -1,0 +1,151 @@
+"""What a file tells of one observed spectrum, before it is checked and becomes a ``Spectrum``."""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from starloom.errors import ConfigError, OutOfRangeError, ParseError
+from starloom.labels import number
+from starloom.spectrum import FRAMES, MEDIA, Spectrum
+from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+
+UNITS = ("Angstrom", "nm", "um")
+ANGSTROM = ("a", "aa", "å", "angstrom", "ångström")
+CHOICES = {"unit": UNITS, "medium": MEDIA, "frame": FRAMES}
+RANGE_AA = (float(PAPER_GRID_AA[0]), 8800.0)  # air
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Numbers of one spectrum as they are in a file; None is what the file does not tell.
+
+    ``wavelength`` in ``unit``; flux and error (standard deviation) in ``flux_unit``; NaN where there is none.
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    _: KW_ONLY
+    error: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    unit: str | None = None
+    flux_unit: str = ""
+    medium: str | None = None
+    frame: str | None = None
+    labels: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def completed(path: Any, record: Record, given: Mapping[str, Any]) -> Record:
+    """The record with what the caller gives of unit, medium, frame and resolution.
+
+    Raises ConfigError where one of the first three is told by nobody, or differently by file and caller.
+    """
+    wanted = {name: given[name] for name in CHOICES if given.get(name) is not None}
+    for name, value in wanted.items():
+        told = getattr(record, name)
+        if told is not None and (
+            _unit(path, value) != _unit(path, told) if name == "unit" else value != told
+        ):
+            raise ConfigError(
+                f"{path}: {name} = {value!r} is given, but file and format tell {told!r} "
+                "(if these only look like Gaia's columns: format='table')"
+            )
+    record = replace(record, **wanted)
+    if missing := [name for name in CHOICES if getattr(record, name) is None]:
+        how = ", ".join(f"{name}={' | '.join(map(repr, CHOICES[name]))}" for name in missing)
+        raise ConfigError(f"{path}: the file does not tell its {', '.join(missing)}: give {how}")
+    resolution = given.get("resolution")
+    if resolution is None:
+        return record
+    if not 0 < resolution < np.inf:
+        raise OutOfRangeError(f"resolution = {resolution} is not a positive number")
+    return replace(record, labels={**record.labels, "resolution": resolution})
+
+
+def checked(path: Any, record: Record) -> Spectrum:
+    """The spectrum of a completed record, its unusable pixels masked.
+
+    A pixel is masked where flux or error is not finite or the error is not positive; ``provenance["notes"]``
+    counts those, and says where a decreasing order of wavelengths was turned around. Raises ParseError where
+    no pixel is left, wavelengths neither rise nor fall, or none lies in the generator's range.
+    """
+    # 12 digits: astropy's factor of nm is 9.999999999999998
+    wavelength, notes = record.wavelength * float(f"{_unit(path, record.unit).to('Angstrom'):.12g}"), []
+    arrays = {"flux": record.flux, "error": record.error, "mask": record.mask}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    for name, array in arrays.items():
+        if array.shape != wavelength.shape or wavelength.ndim != 1:
+            raise ParseError(
+                f"{path}: {name} has the shape {array.shape}, the wavelengths {wavelength.shape}"
+            )
+    if wavelength.size > 1 and (np.diff(wavelength) < 0).all():
+        wavelength = wavelength[::-1]
+        arrays = {name: array[::-1] for name, array in arrays.items()}
+        notes.append("wavelengths decreased and were turned around")
+    _check_wavelengths(path, wavelength, record)
+    arrays["mask"] = _mask(path, arrays, notes)
+    provenance = {"file": str(path), **record.provenance}
+    return Spectrum(
+        wavelength,
+        **arrays,
+        medium=record.medium,
+        frame=record.frame,
+        flux_unit=record.flux_unit,
+        labels=record.labels,
+        provenance=provenance | ({"notes": notes} if notes else {}),
+    )
+
+
+def _unit(path: Any, name: str):
+    """The astropy unit of this name, in which A is no ampere. Raises ParseError where it is no length."""
+    from astropy import units
+
+    try:
+        unit = units.Unit("Angstrom" if str(name).lower().rstrip("s") in ANGSTROM else name)
+        unit.to(units.AA)
+    except (ValueError, TypeError) as error:
+        choices = ", ".join(UNITS)
+        raise ParseError(f"{path}: {name!r} is no unit of a wavelength, such as {choices}") from error
+    return unit
+
+
+def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> None:
+    """Raise ParseError unless finite, positive and rising, with a point in the generator's range."""
+    if not (wavelength.size and np.isfinite(wavelength).all() and wavelength.min() > 0):
+        raise ParseError(f"{path}: wavelengths must be finite and positive, and at least one")
+    if (fall := np.diff(wavelength) <= 0).any():
+        where = number(round(float(wavelength[1:][fall][0]), 4))
+        raise ParseError(
+            f"{path}: wavelengths neither rise nor fall throughout: at {where} A ({fall.sum()} places)"
+        )
+    low, high = RANGE_AA if record.medium == "air" else map(vacuum_from_air, RANGE_AA)
+    if not ((wavelength >= low) & (wavelength <= high)).any():
+        raise ParseError(
+            f"{path}: its wavelengths {wavelength[0]:.6g} to {wavelength[-1]:.6g} A (read as {record.unit}) "
+            f"have no point in {low:.0f} to {high:.0f} A ({record.medium})"
+        )
+
+
+def _mask(path: Any, arrays: dict[str, np.ndarray], notes: list[str]) -> np.ndarray | None:
+    """True where flux or error cannot be used; None where all can."""
+    bad = ~np.isfinite(arrays["flux"])
+    if bad.all():
+        raise ParseError(f"{path}: no flux is finite ({bad.size} pixels)")
+    if "error" in arrays:
+        error = arrays["error"]
+        unknown, wrong = ~np.isfinite(error) & ~bad, (error <= 0) & ~bad
+        if (unknown | wrong | bad).all():
+            raise ParseError(
+                f"{path}: no error is finite and positive ({wrong.sum()} of {bad.size} zero or negative)"
+            )
+        for pixels, what in ((unknown, "no finite error"), (wrong, "a zero or negative error")):
+            if pixels.any():
+                notes.append(f"{pixels.sum()} pixels with {what} are masked")
+        bad = bad | unknown | wrong
+    if "mask" in arrays:
+        bad = bad | np.asarray(arrays["mask"], dtype=bool)
+        if bad.all():
+            raise ParseError(f"{path}: every pixel is masked ({bad.size})")
+    return bad if bad.any() else None

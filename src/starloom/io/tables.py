@@ -1,0 +1,247 @@
+"""Tables as files hold them: FITS, VOTable, ECSV and plain text, told by their content, not by their name."""
+
+import csv
+import gzip
+import re
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from starloom.errors import ParseError
+from starloom.files import parsing
+
+DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, SyntaxError, Warning)
+ZIP, GZIP, HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF"
+COMMENT = "#!%"  # a line that begins with one of these is none of the table's
+MISSING = {"", "null", "none", "na", "n/a", "--"}  # cells that hold no number
+UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(](.*)[\])]$")  # wavelength [nm]
+UNIT_IN_NAME = re.compile(r"^((?:wa?v|wl|lam).*)_(aa|a|angstroms?|nm|um)$", re.IGNORECASE)  # wave_nm
+ARRAY_MARKS = str.maketrans("", "", "[](){}\"'")
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A table's columns and their units by name, and what its header says by keyword.
+
+    ``cells[name]`` is an array (numbers, or a row of numbers in each) or a list of texts, whose lines in the
+    file are ``lines``.
+    """
+
+    cells: Mapping[str, Sequence]
+    units: Mapping[str, str]
+    about: Mapping[str, Any]
+    lines: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.cells.values()), ()))
+
+    def part(self, rows: slice) -> "Columns":
+        """Some of the rows."""
+        return replace(self, cells={n: c[rows] for n, c in self.cells.items()}, lines=self.lines[rows])
+
+    def named(self, *names: str) -> str | None:
+        """The first column that has one of these names, whatever its case."""
+        spelled = {name.lower(): name for name in reversed(self.cells)}
+        return next((spelled[name] for name in names if name in spelled), None)
+
+    def holds_arrays(self, name: str) -> bool:
+        """Whether a cell of the column holds many numbers."""
+        first = self.cells[name][0]
+        return first.lstrip()[:1] in ("[", "(", "{") if isinstance(first, str) else np.ndim(first) > 0
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column of numbers as float64; NaN where one is missing. Raises ValueError."""
+        cells = self.cells[name]
+        if not isinstance(cells, list):
+            return _plain(cells)
+        numbers = np.empty(len(cells))
+        for index, text in enumerate(cells):
+            try:
+                numbers[index] = np.nan if text.strip().lower() in MISSING else float(text)
+            except ValueError as error:
+                where = f"line {self.lines[index]}: {name}"
+                raise ValueError(f"{where} = {text.strip()[:40]!r} is no number") from error
+        return numbers
+
+    def array(self, name: str, row: int) -> np.ndarray:
+        """The numbers in one cell as float64; NaN where one is missing. Raises ValueError."""
+        cell = self.cells[name][row]
+        if not isinstance(cell, str):
+            return _plain(cell)
+        if "..." in cell:  # what NumPy prints of a long array, and csv then writes
+            raise ValueError(f"{name} of row {row + 1} is a shortened printout, not the numbers")
+        texts = cell.translate(ARRAY_MARKS).replace(",", " ").split()
+        try:
+            return np.array([np.nan if text.lower() in MISSING else float(text) for text in texts])
+        except ValueError as error:
+            raise ValueError(f"{name} of row {row + 1}: {error}") from error
+
+
+def content_of(path: Path) -> bytes:
+    """What is in a file, unpacked where it was packed with gzip. Raises ParseError."""
+    with parsing(path, EOFError, zlib.error):
+        content = path.read_bytes()
+        if content.startswith(GZIP):
+            content = gzip.decompress(content)
+    if not content.strip():
+        raise ParseError(f"{path}: empty")
+    if content.startswith(ZIP):
+        raise ParseError(f"{path}: a zip archive: unpack it and give the files in it")
+    return content
+
+
+def is_fits(content: bytes) -> bool:
+    """Whether the content begins as FITS does."""
+    return content.startswith(b"SIMPLE  =")
+
+
+def fits_names(path: Path, content: bytes) -> set[str]:
+    """Names of the extensions of a FITS file. Raises ParseError."""
+    from astropy.io import fits
+
+    with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
+        return {table.name for table in tables}
+
+
+def read_columns(path: Path, content: bytes) -> list[Columns]:
+    """The tables in a file of any format that has rows and columns. Raises ParseError."""
+    if is_fits(content):
+        return _fits_columns(path, content)
+    if b"<VOTABLE" in content[:4096].upper():
+        return _votable_columns(path, content)
+    return [_text_columns(path, content)]
+
+
+def read_table(path: Path, content: bytes, form: str):
+    """An astropy table of the content, in one of astropy's formats. Raises ParseError."""
+    from astropy.table import Table
+
+    with _reading(path, form.removeprefix("ascii.").upper()):
+        return Table.read(BytesIO(content), format=form)
+
+
+def _fits_columns(path: Path, content: bytes) -> list[Columns]:
+    from astropy.io import fits
+
+    found = []
+    with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
+        for table in tables:
+            if isinstance(table, fits.BinTableHDU | fits.TableHDU):
+                units = {column.name: column.unit or "" for column in table.columns}
+                cells = {name: np.array(table.data[name]) for name in units}
+                found.append(Columns(cells, units, dict(tables[0].header) | dict(table.header)))
+    return found
+
+
+def _votable_columns(path: Path, content: bytes) -> list[Columns]:
+    from astropy.io import votable
+
+    found = []
+    with _reading(path, "VOTABLE"):
+        for resource in votable.parse(BytesIO(content), verify="ignore").resources:
+            for element in resource.tables:
+                said = (*resource.infos, *resource.params, *element.infos, *element.params)
+                table = element.to_table(use_names_over_ids=True)
+                units = {name: str(table[name].unit or "") for name in table.colnames}
+                cells = {name: table[name] for name in table.colnames}
+                found.append(Columns(cells, units, {item.name: item.value for item in said}))
+    return found
+
+
+def _text_columns(path: Path, content: bytes) -> Columns:
+    """Columns of text, by the names in the first line or in the last comment above it, or by number."""
+    with _reading(path, "text"):
+        lines = content.decode("utf-8-sig").splitlines()
+        used = [n for n, line in enumerate(lines) if line.strip() and line.lstrip()[0] not in COMMENT]
+        if not used:
+            raise ValueError("no rows")
+        above = lines[: used[0]]
+        units, about, delimiter = _ecsv_header(above) if "%ECSV" in lines[0] else ({}, {}, None)
+        delimiter = delimiter or _delimiter(lines[used[0]])
+        rows = _split([lines[n] for n in used], delimiter)
+        names, told, headed = _names(rows[0], above, delimiter)
+        rows, numbers = rows[headed:], [n + 1 for n in used[headed:]]
+        if not rows:
+            raise ValueError("no rows")
+        for number, row in zip(numbers, rows, strict=True):
+            if len(row) != len(names):
+                raise ValueError(f"line {number}: {len(row)} cells under {len(names)} names")
+        cells = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        return Columns(cells, told | units, about, numbers)
+
+
+def _ecsv_header(lines: list[str]) -> tuple[dict[str, str], dict, str]:
+    from astropy.table.meta import get_header_from_yaml
+
+    header = get_header_from_yaml([line.removeprefix("#").removeprefix(" ") for line in lines[1:]])
+    units = {column["name"]: str(column["unit"]) for column in header["datatype"] if column.get("unit")}
+    return units, dict(header.get("meta") or {}), header.get("delimiter", " ")
+
+
+def _delimiter(line: str) -> str:
+    return next((mark for mark in (",", ";", "\t") if mark in line), " ")
+
+
+def _split(lines: list[str], delimiter: str) -> list[list[str]]:
+    if delimiter == " ":
+        lines = [" ".join(line.split()) for line in lines]
+    return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+
+
+def _names(first: list[str], above: list[str], delimiter: str) -> tuple[list[str], dict[str, str], bool]:
+    """The columns' names, the units in them, and whether the names are the first line."""
+    if headed := not all(map(_is_number, first)):
+        return *_units_in(first), headed
+    comment = [line.lstrip(COMMENT + " ") for line in above if line.strip(COMMENT + " ")][-1:]
+    names = _split(comment, delimiter)[0] if comment else []
+    if len(names) == len(first) and any("flux" in name.lower() for name in names):
+        return *_units_in(names), headed
+    return [str(number) for number in range(1, len(first) + 1)], {}, headed
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text.lower() in MISSING
+    return True
+
+
+def _units_in(names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Names without the unit behind them, as in ``wavelength [nm]`` and ``wave_A``; and those units."""
+    found = [UNIT_BEHIND.match(name) or UNIT_IN_NAME.match(name) for name in names]
+    bare = [match[1] if match else name for match, name in zip(found, names, strict=True)]
+    if len(set(bare)) != len(bare):
+        raise ValueError("two columns have the same name")
+    return bare, {match[1]: match[2] for match in found if match}
+
+
+def _plain(values: Any) -> np.ndarray:
+    values = np.ma.asarray(values)
+    return np.ma.filled(values.astype(np.float64), np.nan)
+
+
+@contextmanager
+def _reading(path: Path, kind: str) -> Iterator[None]:
+    """What parsers raise becomes a ParseError; astropy's doubts are not ours, but a file cut short is."""
+    from xml.parsers.expat import ExpatError
+
+    from yaml import YAMLError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message=".*truncated")
+            yield
+    except ParseError:
+        raise
+    except (OSError, csv.Error, ExpatError, YAMLError, *DAMAGE) as error:
+        reason = " ".join(str(error).split())
+        raise ParseError(f"{path}: no readable {kind} table: {reason or type(error).__name__}") from error

@@ -1,0 +1,175 @@
+"""The paper from a store to the report, at tiny size: by the command, killed, continued, unfinished."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from runpy import run_path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("jax")
+pytest.importorskip("scipy.stats")
+pytest.importorskip("matplotlib")
+
+from starloom.cli import app
+from starloom.database import build
+from starloom.database import recipe as store_recipes
+from starloom.errors import ConfigError, ParseError, StoreError
+from starloom.evaluation.reproduction import recipe as recipes
+from starloom.networks.generator import Generator
+from starloom.networks.history import read_history
+from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork
+
+TRAINED = ("autoencoder", "labels", "estimator-teff")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reproduce") / "store"
+    synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
+    build.build(store_recipes.load("tiny"), folder, synthesize, physics="stand-in 1", progress=False)
+    return folder
+
+
+def reproduce(folder, store, *options):
+    """What the command prints; its exception is raised."""
+    arguments = ["reproduce", "tiny", str(folder), "--store", str(store), *map(str, options)]
+    result = CliRunner().invoke(app, arguments)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def unfinished(store, tmp_path_factory):
+    """A reproduction with one estimator of six, and the text of its report."""
+    folder = tmp_path_factory.mktemp("reproduce") / "whole"
+    reproduce(folder, store, "--until", "estimator-teff")
+    reproduce(folder, store, "--only", "evaluation", "--only", "report")
+    return folder, (folder / "report" / "report.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(unfinished, store):
+    """The same reproduction, finished, and what that printed."""
+    return unfinished[0], reproduce(unfinished[0], store)
+
+
+def test_report_of_an_unfinished_reproduction_names_what_is_missing(unfinished):
+    text = unfinished[1]
+    assert "Not trained yet: logg, mh, vmic, vsini, resolution." in text
+    assert "| teff [K] |" in text
+    assert "| logg [dex] |" not in text
+
+
+def test_reproduction_continues_to_the_whole_report(whole, store):
+    folder, printed = whole
+    assert "autoencoder: finished before" in printed
+    assert "estimator-logg: epoch 3 of 3" in printed
+    text = (folder / "report" / "report.md").read_text()
+    assert "Not trained yet" not in text
+    for row in (
+        "| MAE | 0.0013 |",
+        "| Mean relative error | 0.005 |",
+        "| logg [dex] |",
+        "| one spectrum | 9 |",
+    ):
+        assert row in text
+    figures = {f"figure_{number}.png" for number in (1, 3, 4, 6, 8, 9)}
+    assert {path.name for path in (folder / "report").glob("*.png")} == figures | {"error_by_wavelength.png"}
+    assert len((folder / "report" / "report.html").read_bytes()) > 1e5  # the figures are inside
+    again = reproduce(folder, store)
+    assert again.count("finished before") == 13  # of 14 stages; the store is looked at each time
+
+
+def test_evaluation_is_that_of_the_written_model(whole, store):
+    folder, _ = whole
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert [row["label"] for row in found["table_5"]] == found["estimators"]
+    assert found["spectra"] == {"training": 152, "validation": 20, "test": 20}
+    generator = Generator.load(folder / "generator" / "paper.safetensors")
+    assert generator.header.recipe == store_recipes.load("tiny").digest
+    assert "152 training" in generator.header.card
+    labels = np.load(folder / "spectra" / "labels.npy")[-20:]
+    flux = np.load(folder / "spectra" / "flux.npy")[-20:] * np.float32(2e-5)
+    error = np.abs(generator.flux(labels) - flux).mean()
+    # sums in float64 of float32 fluxes
+    assert found["end_to_end"]["overall"]["mean"] == pytest.approx(error, rel=1e-5)
+    assert found["end_to_end"]["reconstruction"]["mae"] == pytest.approx(error, rel=1e-5)
+
+
+def test_no_intrinsic_spectrum_is_in_two_splits(whole):
+    folder, _ = whole
+    content = json.loads((folder / "spectra" / "manifest.json").read_text())
+    intrinsic = np.load(folder / "spectra" / "intrinsic.npy")
+    parts = [set(intrinsic[rows]) for rows in content["splits"].values()]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 48
+
+
+def test_killed_and_continued_ends_with_the_same_bits(whole, store, tmp_path):
+    """Killed by the system in the middle of the autoencoder's training, then run again."""
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "starloom", "reproduce", "tiny", str(folder), "--store", str(store)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        history = folder / "autoencoder" / "history.csv"
+        while process.poll() is None and not (history.exists() and len(read_history(history)) >= 2):
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (folder / "autoencoder.json").exists()
+    reproduce(folder, store, "--until", "estimator-teff")
+    for stage in TRAINED:
+        killed, straight = (each / stage / "model.safetensors" for each in (folder, whole[0]))
+        assert killed.read_bytes() == straight.read_bytes()
+
+
+def test_other_settings_are_refused(whole, store, tmp_path):
+    folder, _ = whole
+    with pytest.raises(StoreError, match="labels: made with other settings"):
+        reproduce(folder, store, "--set", "plans.labels.epochs=9")
+    with pytest.raises(StoreError, match="stage labels needs autoencoder, which is not finished"):
+        reproduce(tmp_path, store, "--only", "labels")
+    with pytest.raises(StoreError, match="this reproduction needs standard"):
+        reproduce(tmp_path, store, "--set", "store='standard'")
+    with pytest.raises(ConfigError, match="stage 'decoder' is not one of store, spectra"):
+        reproduce(tmp_path, store, "--until", "decoder")
+
+
+def test_packaged_recipes_have_the_papers_networks():
+    for name in ("paper", "short"):
+        recipe = recipes.load(name)
+        assert (recipe.autoencoder, recipe.labels, recipe.estimator) == (
+            Autoencoder(),
+            LabelNetwork(),
+            Estimator(),
+        )
+        assert recipe.batch == 512
+    plans = recipes.load("paper").plans
+    assert {plan.patience for plan in (plans.autoencoder, plans.labels, plans.estimator)} == {15}
+    assert [plan.optimiser for plan in (plans.autoencoder, plans.labels)] == ["adam", "adamax"]
+
+
+def test_recipe_is_changed_and_checked():
+    changed = recipes.load("short", ["plans.labels.epochs=3", "labels.dropout=0.0", "copies.test = 2"])
+    assert (changed.plans.labels.epochs, changed.labels.dropout, changed.copies.test) == (3, 0.0, 2)
+    assert changed.plans.labels.optimiser == "adamax"
+    for change, fault in (
+        ("labels.depth=3", "labels: unknown depth"),
+        ("plans.decoder.epochs=3", "unknown plans decoder"),
+        ("copies.test=0", "test = 0 is below 1"),
+        ("estimators=['radius']", "estimators: radius"),
+        ("batch='512'", "batch = '512' is not of the type int"),
+        ("size=1", "unknown size"),
+    ):
+        with pytest.raises(ConfigError, match=fault):
+            recipes.load("short", [change])
+    with pytest.raises(ParseError, match="--set plans"):
+        recipes.load("short", ["plans"])
+    with pytest.raises(ConfigError, match="no such file, nor a packaged recipe"):
+        recipes.load("other")
