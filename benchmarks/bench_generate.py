@@ -1,6 +1,7 @@
 """Spectra a second of the generators' forward passes at the paper's 4000 points, and the time for one.
 
-Speed does not depend on what the weights are, so untrained networks of the real sizes are timed.
+The packaged model ``default`` against the paper's networks; these untrained, since speed does not depend on
+what the weights are.
 ``processor`` is the processor time of one spectrum summed over threads: on a busy machine it says more than
 the rate.
 
@@ -13,10 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from starloom.broadening import paper_finish
+from starloom import Generator
 from starloom.labels import DOMAIN
-from starloom.networks.emulator import CoefficientNetwork, Emulator
-from starloom.networks.forward import linear
 from starloom.networks.paper import Autoencoder, LabelNetwork, generator
 
 BATCHES = (1, 32, 512, 8192)
@@ -26,15 +25,6 @@ def draw(count: int) -> np.ndarray:
     labels = DOMAIN.unscale(np.random.default_rng(0).uniform(-1, 1, (count, 6)))
     labels[:, 1] = np.maximum(labels[:, 1], 3.5)  # above the corner without atmospheres
     return labels
-
-
-def emulator(hidden: int, layers: int, coefficients: int) -> Callable[[np.ndarray], np.ndarray]:
-    rng = np.random.default_rng(0)
-    finish = paper_finish()
-    modes = 2 * finish.frequency.size
-    network = CoefficientNetwork((hidden,) * layers).initial(coefficients, seed=0)
-    decoder = linear(1e-3 * rng.normal(size=(coefficients, modes)), 1e-3 * rng.normal(size=modes))
-    return Emulator(network.then(decoder), finish).flux
 
 
 def paper() -> Callable[[np.ndarray], np.ndarray]:
@@ -59,11 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1.0, help="time spent on each line")
     seconds = parser.parse_args().seconds
-    cases = {
-        "emulator 3 x 256, 100 coefficients": emulator(256, 3, 100),
-        "emulator 4 x 512, 200 coefficients": emulator(512, 4, 200),
-        "the paper's networks": paper(),
-    }
+    cases = {"default": Generator.load("default").flux, "the paper's networks": paper()}
     print(f"{'generator':36} {'batch':>6} {'ms a call':>10} {'spectra/s':>10} {'processor':>12}")
     for name, generate in cases.items():
         for count in BATCHES:

@@ -3,6 +3,7 @@
 ``python benchmarks/bench_synthesis.py [--pysme PYTHON]``: every measurement is a process of its own, bound to
 a core.  PYTHON is the interpreter of an environment with ``pysme-astro``, which then gets the same structures
 and lines.  SYNSPEC's times are those stored with its spectra, where the folder ``shared`` is.
+``--together 4 32 ...`` measures so many stars at once instead, on the device that JAX finds.
 """
 
 import argparse
@@ -30,11 +31,11 @@ from starloom.physics.continuum import continuous_absorption, continuous_scatter
 from starloom.physics.equilibrium import equation_of_state
 from starloom.physics.hydrogen import hydrogen_opacity
 from starloom.physics.linelist import packaged_lines
-from starloom.physics.lines import line_opacity, line_positions, line_profiles
+from starloom.physics.lines import line_opacity, line_positions, line_profiles, windows_of
 from starloom.physics.molecules import molecular_opacity
 from starloom.physics.species import SYMBOLS
 from starloom.physics.transfer import emergent_intensities, flux_quadrature, planck, scattered_intensity
-from starloom.synthesis import GRID, STEP, synthesize_each, synthesize_labels
+from starloom.synthesis import GRID, STEP, synthesize_each, synthesize_labels, synthesize_together
 from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum
 
 TEMPERATURES = (4000.0, 5777.0, 8000.0, 12000.0)
@@ -161,7 +162,7 @@ def gas_stages(star: Star, lines) -> dict[str, Callable]:
         ),
         "continuum": compiled(continua, temperature, state),
         "line profiles": compiled(line_profiles, lines, temperature, state, star.vmic),
-        "windows": lambda: synthesis._windows(star.atmosphere, star.matter, lines),
+        "windows": lambda: windows_of(synthesis._half_widths(star.atmosphere, star.matter, lines)),
         "all of gas": lambda: synthesis.gas(star.atmosphere, star.abundance, star.vmic, lines),
     }
 
@@ -171,7 +172,7 @@ def light_stages(star: Star, lines) -> dict[str, Callable]:
     molecules, mu = synthesis.molecular_table(), flux_quadrature()[0]
     temperature, state = star.atmosphere.temperature, star.matter.state
     positions = line_positions(lines.wavelength, GRID)
-    windows = synthesis._windows(star.atmosphere, star.matter, lines)
+    windows = windows_of(synthesis._half_widths(star.atmosphere, star.matter, lines))
     nodes, to_grid = synthesis._continuum_interpolation()
     single = partial(jnp.asarray, dtype=jnp.float32)
 
@@ -197,11 +198,26 @@ def light_stages(star: Star, lines) -> dict[str, Callable]:
     }
 
 
+def random_stars(seed: int, count: int) -> np.ndarray:
+    """Teff, log g, [M/H] and microturbulence of random stars of the domain."""
+    domain = labels.DOMAIN
+    return sampling.uniform(seed, 0, count, domain.low, domain.high, domain.contains)[:, [0, 1, 3, 4]]
+
+
+def stars_together(count: int) -> None:
+    """Print the spectra a second of ``count`` random stars at once, on the device that JAX finds."""
+    stars, seconds = random_stars(0, count), []
+    for _ in range(4):
+        begun = time.perf_counter()
+        np.asarray(synthesize_together(stars).flux)
+        seconds.append(time.perf_counter() - begun)
+    rate, device = count / min(seconds), jax.devices()[0].device_kind
+    print(f"| {device} | {count} | {rate:.1f} | {seconds[0]:.1f} | {peak_gigabytes():.2f} |")
+
+
 def many_stars(seed: int) -> dict:
     """Spectra a second of random stars, once the parent says go."""
-    domain = labels.DOMAIN
-    stars = sampling.uniform(seed, 0, THROUGHPUT_STARS, domain.low, domain.high, domain.contains)
-    stars = stars[:, [0, 1, 3, 4]]
+    stars = random_stars(seed, THROUGHPUT_STARS)
     for spectrum in synthesize_each(stars[:2]):
         np.asarray(spectrum.flux)
     print("ready", flush=True)
@@ -330,6 +346,7 @@ def main() -> None:
     """Measure, or be one of the processes that are measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pysme", metavar="PYTHON", help="interpreter of an environment with pysme-astro")
+    parser.add_argument("--together", type=int, nargs="*", metavar="N", help="measure N stars at once only")
     parser.add_argument("--teff", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--throughput", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--for-pysme", nargs=2, help=argparse.SUPPRESS)
@@ -341,6 +358,17 @@ def main() -> None:
     elif options.for_pysme:
         write_for_pysme(float(options.for_pysme[0]), options.for_pysme[1])
         print("{}")
+    elif options.together:
+        head(
+            "Stars at once",
+            "device",
+            "stars",
+            "spectra a second",
+            "first call [s]",
+            "memory of the host [GB]",
+        )
+        for count in options.together:
+            stars_together(count)
     else:
         measure(options.pysme)
 

@@ -44,10 +44,10 @@ from starloom.wavelength import PAPER_GRID_AA
 COEFFICIENTS = 128
 HIDDEN = (256, 256, 256)
 MUON = Plan(
-    epochs=300, patience=300, optimiser="muon", learning_rate=3e-3, schedule="cosine", warmup=2,
+    epochs=150, patience=300, optimiser="muon", learning_rate=1.5e-2, schedule="cosine", warmup=2,
     final_fraction=1e-4,
 )  # fmt: skip
-ADAM = replace(MUON, optimiser="adam")
+ADAM = replace(MUON, optimiser="adam", learning_rate=3e-3)
 LEARNING_CURVE = (1000, 2000, 5000, 10000, 16000)
 
 

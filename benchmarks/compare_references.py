@@ -1,7 +1,8 @@
 """Spectra of starloom beside those of other codes and of real stars; the tables of docs/validation.md.
 
 ``python benchmarks/compare_references.py OUTPUT`` prints Markdown tables and writes figures into the folder
-OUTPUT.  It needs the folder ``shared`` beside the repository, and the internet once, for ionisation energies.
+OUTPUT.  It needs the extra ``benchmarks`` (pandas and pyarrow), the folder ``shared`` beside the repository,
+and the internet once, for ionisation energies.
 """
 
 import argparse
@@ -56,7 +57,7 @@ class Conventions:
     tapered: bool = field(default=False, metadata={"text": "Gaunt factor 1 of dissolved levels"})
     linear_stark: bool = field(default=False, metadata={"text": "linear Stark tables"})
     wishart: bool = field(default=False, metadata={"text": "H- of Wishart (+2.3 %)"})
-    iron_hydride: bool = field(default=False, metadata={"text": "FeH of Tsuji (-0.19 dex)"})
+    iron_hydride: bool = field(default=False, metadata={"text": "FeH of Tsuji (-0.08 dex)"})
 
 
 def names_of(conventions: type) -> dict[str, str]:
@@ -69,7 +70,7 @@ def switched(
 ) -> np.ndarray:
     """Normalised flux at R = 11500 of a reference's structure with some of SYNSPEC's choices."""
     if conventions.iron_hydride:
-        scale = np.where(np.array(molecules.names) == "FeH", 10**-0.19, 1.0).astype(np.float32)
+        scale = np.where(np.array(molecules.names) == "FeH", 10**-0.076, 1.0).astype(np.float32)
         molecules = replace(molecules, cross_section=molecules.cross_section * scale[:, None, None])
     if conventions.waals:
         lines = lines._replace(waals_exponent=np.full(len(lines.charge), 0.45))

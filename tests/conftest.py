@@ -64,3 +64,19 @@ def states(structures) -> dict:
             )
             for name, star in structures.items()
         }
+
+
+@pytest.fixture(scope="session")
+def hydrogen_gas():
+    """Makes the ``State`` of neutral hydrogen, one atom per cm3, among electrons [layer] and nothing else."""
+    from starloom.physics.equilibrium import MOLECULES, State
+
+    def gas(electrons) -> State:
+        layers = len(electrons)
+        atoms = np.zeros((92, 4, layers))
+        atoms[0, 0] = 1.0
+        log_q = np.full((92, 4, layers), np.log(2.0))
+        ones = np.ones(layers)
+        return State(electrons, atoms, np.zeros((len(MOLECULES), layers)), 0 * ones, log_q, ones, 0 * ones)
+
+    return gas

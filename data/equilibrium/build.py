@@ -107,9 +107,9 @@ DISSOCIATION_ENERGY = {
     "MgO": 2.61,  # Operti et al. (1989); Bauschlicher et al. (1993)
     "FeO": 4.18,  # Chestakov et al. (2005)
     "AlH": 2.99,  # Bauschlicher & Langhoff (1988)
-    "SiH": 2.98,  # Berkowitz et al. (1987)
-    "ScO": 6.94,  # Luo (2007)
-    "NiH": 2.47,  # Luo (2007)
+    "SiH": 2.98,  # Berkowitz et al. (1987); Luo (2007) has 3.040 +- 0.022
+    "ScO": 6.94,  # near Luo (2007), 6.921 +- 0.009
+    "NiH": 2.47,  # near Luo (2007), 2.451 +- 0.087
     "FeH": 1.497,  # Luo (2007), +-0.035, as adopted by Barklem & Collet (2016), table 1
 }
 

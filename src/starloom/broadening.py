@@ -24,6 +24,8 @@ KEPT_RESOLUTION = 40000.0  # of the spectra in a store
 KEPT_STRIDE = 3
 KEPT_GRID_AA = SYNTHESIS_GRID_AA[1::KEPT_STRIDE]  # vacuum, 7290 points of 2.03 km/s
 TAPS = 32  # points of the grid that one interpolated value is made of
+# Kaiser's parameter for a passband up to 0.645 of the Nyquist frequency with this many points
+KAISER_SHAPE = pi * TAPS / 2 * (1 - 0.645)
 
 
 def uniform_step(wavelength_aa) -> float:
@@ -411,9 +413,8 @@ def _neighbours(grid_aa, wavelength_aa, half: int):
 def _sinc_weights(grid_aa, wavelength_aa):
     uniform_step(grid_aa)
     columns, distance = _neighbours(grid_aa, wavelength_aa, TAPS // 2)
-    # Kaiser's parameter for a passband up to 0.645 of the Nyquist frequency with this many points
-    shape = pi * TAPS / 2 * (1 - 0.645)
-    weights = np.sinc(distance) * np.i0(shape * np.sqrt(np.maximum(0, 1 - (distance / (TAPS / 2)) ** 2)))
+    window = np.i0(KAISER_SHAPE * np.sqrt(np.maximum(0, 1 - (distance / (TAPS / 2)) ** 2)))
+    weights = np.sinc(distance) * window
     return columns, weights / weights.sum(axis=1, keepdims=True)
 
 

@@ -5,14 +5,14 @@ float32).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from starloom.atmosphere import Atmosphere, interpolate
 from starloom.constants import ANGSTROM, KMS, SPEED_OF_LIGHT
@@ -27,10 +27,11 @@ from starloom.physics.lines import (
     Positions,
     Profile,
     Windows,
-    choose_windows,
+    half_widths,
     line_opacity,
     line_positions,
     line_profiles,
+    windows_of,
 )
 from starloom.physics.molecules import MolecularTable, molecular_opacity
 from starloom.physics.transfer import (
@@ -48,6 +49,8 @@ STEP = SPEED_OF_LIGHT * float(np.log(GRID[-1] / GRID[0])) / (len(GRID) - 1)  # c
 CONTINUUM_NODES = 12  # Chebyshev nodes: the polynomial through them follows the continuum to 1e-5
 LARGEST_VMIC = 20.0  # km/s; the labels' domain ends at 4
 DEEPEST_SEEN = 0.7  # log10 of the Rosseland optical depth; e^-5 of the light from below gets out
+TOGETHER = 32  # stars at once on a GPU
+LABELS = ("teff", "logg", "mh", "vmic")
 CONSERVED = 1e-6  # relative; what the equation of state must conserve
 
 
@@ -122,15 +125,14 @@ def synthesize(
         matter = gas(*star, lines, synspec)
         if windows is None:
             _check_converged(matter.state, atmosphere.source)
-            windows = _windows(star[0], matter, lines)
+            windows = windows_of(_half_widths(star[0], matter, lines))
         positions = line_positions(lines.wavelength, GRID)
         angles, weights = flux_quadrature() if mu is None else (np.array([_checked_mu(mu)]), np.ones(1))
         line, continuum = radiate(
             star[0], star[2], matter, positions, windows, molecules or molecular_table(), angles, synspec
         )
-        weights = 2 * np.pi * weights if mu is None else weights
         unit = SyntheticSpectrum.unit + ("" if mu is None else " sr-1")
-        flux, continuum = (jnp.asarray(weights * ANGSTROM, jnp.float32) @ part for part in (line, continuum))
+        flux, continuum = (_per_angstrom(weights, part) for part in (line, continuum))
     return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, _labels(atmosphere, mh, vmic), unit)
 
 
@@ -204,26 +206,80 @@ def _continuum_interpolation() -> tuple[np.ndarray, np.ndarray]:
 
 
 def synthesize_labels(
-    teff, logg, mh, vmic, *, elements: Mapping[str, float] | None = None
+    teff, logg, mh, vmic, *, elements: Mapping[str, float] | None = None, together: int | None = None
 ) -> SyntheticSpectrum:
     """Spectra of stars by their labels: numbers or arrays that broadcast; their shape leads the result's.
 
-    Structures are interpolated in the packaged grid; units and errors as of ``labels``.  For more stars
-    than memory holds (175 kB each) use ``synthesize_each``, for several processes the database.
+    Structures are interpolated in the packaged grid; units and errors as of ``labels``.  ``together`` stars
+    are computed at once (``synthesize_together``); None is one on the processor, which that makes no faster,
+    ``TOGETHER`` on another device.  For more stars than memory holds (175 kB each) use ``synthesize_each``,
+    for several processes the database.
     """
     stars = as_array(teff=teff, logg=logg, vsini=0.0, mh=mh, vmic=vmic, resolution=10000.0)
     DOMAIN.check(stars)
-    rows = stars.reshape(-1, stars.shape[-1])
+    rows = stars.reshape(-1, stars.shape[-1])[:, [0, 1, 3, 4]]
     shape = (*stars.shape[:-1], len(GRID))
+    if together is None:
+        together = 1 if jax.default_backend() == "cpu" else TOGETHER
+    if together < 1:
+        raise OutOfRangeError(f"together = {together} is below 1 star")
     flux, continuum = (np.empty((len(rows), len(GRID)), np.float32) for _ in range(2))
-    for i, spectrum in enumerate(synthesize_each(rows[:, [0, 1, 3, 4]], elements=elements)):
-        flux[i], continuum[i] = spectrum.flux, spectrum.continuum
-    labels = (
-        dict(zip(("teff", "logg", "mh", "vmic"), rows[0, [0, 1, 3, 4]], strict=True))
-        if len(rows) == 1
-        else {}
-    )
+    for first in range(0, len(rows), together):
+        some = slice(first, first + together)
+        spectra = synthesize_together(rows[some], elements=elements)
+        flux[some], continuum[some] = spectra.flux, spectra.continuum
+    labels = dict(zip(LABELS, rows[0], strict=True)) if len(rows) == 1 else {}
     return SyntheticSpectrum(flux.reshape(shape), continuum.reshape(shape), SYNTHESIS_GRID_AA, labels)
+
+
+def synthesize_together(
+    stars: Float[np.ndarray, "star label"], *, elements: Mapping[str, float] | None = None
+) -> SyntheticSpectrum:
+    """Spectra of stars at once, for devices that do much in parallel; rows as of ``synthesize_each``.
+
+    Windows are common, but in each star a line ends where it would alone.  The spectra are those of
+    ``synthesize_each`` to 2e-5: where one star needs a line's wings over the whole grid, float32 centres them
+    to 1e-3 of a pixel in all.  Each number of stars is compiled anew.
+    """
+    rows = np.asarray(stars, dtype=float)
+    if len(rows) == 1:
+        one = next(synthesize_each(rows, elements=elements))
+        return replace(one, flux=one.flux[None], continuum=one.continuum[None])
+    lines = packaged_lines()
+    with jax.enable_x64(True):
+        each = [_star(interpolate(*row[:3]), row[2], row[3], elements) for row in rows.tolist()]
+        stars = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
+        matter = _gas_of_each(stars, lines)
+        half = []
+        for i, (labels, star) in enumerate(zip(rows.tolist(), each, strict=True)):
+            one = jax.tree.map(lambda part, i=i: np.asarray(part[i]), matter)
+            _check_converged(one.state, "/".join(f"{label:g}" for label in labels))
+            half.append(_half_widths(star[0], one, lines))
+        windows = windows_of(np.max(half, axis=0))._replace(half=np.array(half))
+        positions = line_positions(lines.wavelength, GRID)
+        angles, weights = flux_quadrature()
+        intensities = _radiate_together(
+            stars[0], stars[2], matter, positions, windows, molecular_table(), angles
+        )
+        flux, continuum = (_per_angstrom(weights, part) for part in intensities)
+    return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, {})
+
+
+@jax.jit
+def _gas_of_each(stars, lines: LineList) -> Gas:
+    """The gas of several stars, one after the other: vectorised, its equation of state takes minutes to
+    compile."""
+    return jax.lax.map(lambda star: gas(*star, lines), stars)
+
+
+# of all the windows only the lines' own half widths differ from star to star
+_BY_STAR = Windows(*[None] * len(Windows._fields))._replace(half=0)
+_radiate_together = jax.jit(jax.vmap(radiate, in_axes=(0, 0, 0, None, _BY_STAR, None, None)))
+
+
+def _per_angstrom(weights, intensities: Float[Array, "... angle wavelength"]):
+    """Weighted sum over angles, per cm of wavelength made per Angstrom; float32."""
+    return jnp.asarray(weights * ANGSTROM, jnp.float32) @ intensities
 
 
 def synthesize_each(
@@ -240,7 +296,7 @@ def synthesize_each(
 def line_windows(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> Windows:
     """Which lines matter in an atmosphere, and how far: for ``synthesize`` inside a JAX transformation."""
     lines = packaged_lines() if lines is None else lines
-    return _windows(atmosphere, _matter(atmosphere, mh, vmic, elements, lines), lines)
+    return windows_of(_half_widths(atmosphere, _matter(atmosphere, mh, vmic, elements, lines), lines))
 
 
 def line_strengths(atmosphere: Atmosphere, *, mh=None, vmic=None, elements=None, lines=None) -> np.ndarray:
@@ -261,11 +317,11 @@ def _matter(atmosphere: Atmosphere, mh, vmic, elements, lines: LineList) -> Gas:
         return jax.tree.map(np.asarray, matter)
 
 
-def _windows(atmosphere: Atmosphere, matter: Gas, lines: LineList) -> Windows:
-    """Windows that suffice for the layers light can leave from."""
+def _half_widths(atmosphere: Atmosphere, matter: Gas, lines: LineList) -> Int[np.ndarray, "line"]:
+    """Half widths [pixels] of windows that suffice for the layers light can leave from."""
     seen = np.asarray(atmosphere.log_tau) < DEEPEST_SEEN
     profile = jax.tree.map(lambda part: np.asarray(part)[seen], matter.profile)
-    return choose_windows(profile, _continuum_at(matter, lines)[seen], STEP)
+    return half_widths(profile, _continuum_at(matter, lines)[seen], STEP)
 
 
 def _continuum_at(matter: Gas, lines: LineList) -> Float[np.ndarray, "layer line"]:

@@ -8,7 +8,6 @@ from scipy.interpolate import CubicSpline
 from starloom.constants import ANGSTROM, BOLTZMANN, ELECTRON_CHARGE, ELECTRON_MASS, SPEED_OF_LIGHT
 from starloom.physics import hydrogen
 from starloom.physics.continuum import h_minus_bound_free
-from starloom.physics.equilibrium import MOLECULES, State
 from starloom.physics.species import MASSES
 from starloom.wavelength import SYNTHESIS_GRID_AA
 
@@ -90,17 +89,7 @@ def test_microturbulence_is_added_as_temperature():
             assert np.abs(convolved - expected)[middle].max() < 0.01 * profile.max()
 
 
-def gas(electrons):
-    """Neutral hydrogen, one atom per cm3, among ``electrons`` [layer]."""
-    layers = len(electrons)
-    atoms = np.zeros((92, 4, layers))
-    atoms[0, 0] = 1.0
-    log_q = np.full((92, 4, layers), np.log(2.0))
-    ones = np.ones(layers)
-    return State(electrons, atoms, np.zeros((len(MOLECULES), layers)), 0 * ones, log_q, ones, 0 * ones)
-
-
-def test_strength_of_a_line():
+def test_strength_of_a_line(hydrogen_gas):
     """Paschen 12 alone: the integral over frequency is pi e^2 / (m c) f n_3.
 
     f is Kramers' 32 / (3 sqrt(3) pi) (1/9 - 1/144)^-3 / (3^5 12^3) times a Gaunt factor of 0.89-0.90 (Menzel
@@ -109,7 +98,7 @@ def test_strength_of_a_line():
     temperature, centre = 9000.0, 8752.878e-8
     grid = np.geomspace(8716e-8, 8790e-8, 3741)
     opacity = np.asarray(
-        hydrogen.hydrogen_opacity(grid, np.array([temperature]), gas(np.array([1e12])), 0.0)
+        hydrogen.hydrogen_opacity(grid, np.array([temperature]), hydrogen_gas(np.array([1e12])), 0.0)
     )[0]
     area = np.trapezoid(opacity, -SPEED_OF_LIGHT / grid)
     excited = 9 * np.exp(-13.59829 * (8 / 9) / (8.617333e-5 * temperature))
@@ -131,8 +120,10 @@ def test_opacity_is_finite_and_positive(states, structures):
         assert (opacity > -1e-2 * opacity.max(axis=1, keepdims=True) - 1e-4 * h_minus).all(), name
 
 
-def test_lines_of_dissolved_levels_vanish():
+def test_lines_of_dissolved_levels_vanish(hydrogen_gas):
     """At log ne = 17 the levels from n = 14 are gone (by Inglis & Teller 1939 from n = 7)."""
     grid = np.geomspace(8600e-8, 8640e-8, 2001)
-    opacity = np.asarray(hydrogen.hydrogen_opacity(grid, np.full(2, 1e4), gas(np.array([1e14, 1e17])), 0.0))
+    opacity = np.asarray(
+        hydrogen.hydrogen_opacity(grid, np.full(2, 1e4), hydrogen_gas(np.array([1e14, 1e17])), 0.0)
+    )
     assert opacity[1].max() < 3e-3 * opacity[0].max()

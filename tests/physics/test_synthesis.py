@@ -52,11 +52,17 @@ def test_flux_of_the_sun(spectrum):
     assert np.asarray(spectrum.flux)[middle].mean() == pytest.approx(98 * 215.03**2, rel=0.05)
 
 
+def central_difference(function, point, direction, step):
+    up, down = (np.asarray(function(point + sign * step * direction), float) for sign in (1, -1))
+    return (up - down) / (2 * step)
+
+
 @pytest.mark.slow
 def test_derivatives(sun, windows):
-    """jacfwd against central differences, 1e-3 of the largest change where the change matters (> 10 % of it).
+    """jvp against central differences, 1e-3 of the largest change.
 
-    float32 fluxes are good to 2e-7 and steps change them by 1e-3 or more, which is where 1e-3 comes from.
+    The error of a difference grows with the square of its step, and with a small step float32 shows: that of
+    two steps, extrapolated to none (Richardson), leaves 4e-4 at most.
     """
     layer = int(np.argmin(np.abs(np.asarray(sun.log_tau) + 1.0)))
 
@@ -72,13 +78,11 @@ def test_derivatives(sun, windows):
     with jax.enable_x64(True):
         for direction, step in zip(np.eye(5), steps, strict=True):
             exact = np.asarray(jax.jvp(normalized, (jnp.asarray(point),), (jnp.asarray(direction),))[1])
-            up, down = (np.asarray(normalized(point + s * step * direction), float) for s in (1, -1))
-            numerical = (up - down) / (2 * step)
-            matters = np.abs(numerical) > 0.1 * np.abs(numerical).max()
+            fine, coarse = (central_difference(normalized, point, direction, n * step) for n in (1, 2))
+            numerical = (4 * fine - coarse) / 3
             assert np.isfinite(exact).all()
-            error = np.abs(exact - numerical)[matters] / np.abs(numerical).max()
-            assert error.max() < 2e-3, (direction, error.max())
-            assert np.sqrt(np.mean(error**2)) < 1e-3, (direction, error.max())
+            error = np.abs(exact - numerical) / np.abs(numerical).max()
+            assert error.max() < 1e-3, (direction, error.max())
 
 
 def test_flux_is_the_integral_of_intensities(sun, windows, spectrum):
@@ -154,6 +158,21 @@ def test_one_and_many():
     assert np.asarray(one.labels["teff"]) == 5777.0
 
 
+@pytest.mark.slow
+def test_stars_together_are_those_one_by_one():
+    """3e-5: a line ends where it does in its own star, but wings over the whole grid, which any star may ask
+    for, are centred to 1e-3 of a pixel by float32, at the slope of a line 2e-5 of the flux; else 3e-6."""
+    teff, logg, mh, vmic = np.array(
+        [(3700.0, 4.8, 0.5, 1.0), (4600.0, 2.0, -1.0, 2.0), (5777.0, 4.44, 0.0, 1.0), (9500.0, 3.5, 0.3, 2.5)]
+    ).T
+    together, each = (synthesize_labels(teff, logg, mh, vmic, together=n) for n in (4, 1))
+    assert together.flux.shape == (4, len(AIR))
+    difference = np.abs(together.normalized - each.normalized)
+    assert difference.max() < 3e-5
+    assert np.sqrt(np.mean(difference**2)) < 1e-6
+    assert np.abs(together.continuum / each.continuum - 1).max() < 1e-6
+
+
 def wrong(star, message, **options):
     options = {"mh": 0.0, "vmic": 1.0, **options}
     with pytest.raises(OutOfRangeError, match=message) as caught:
@@ -200,5 +219,8 @@ def test_missing_labels_are_named(sun):
 
 
 def test_labels_outside_are_refused():
-    with pytest.raises(OutOfRangeError, match=r"teff = 25000 K is outside \[3600, 15000\] K"):
+    with pytest.raises(OutOfRangeError, match=r"^together = 0 is below 1 star$"):
+        synthesize_labels(5777.0, 4.0, 0.0, 2.0, together=0)
+    with pytest.raises(OutOfRangeError, match=r"^teff = 25000 K is outside \[3600, 15000\] K") as caught:
         synthesize_labels(25000.0, 4.0, 0.0, 2.0)
+    assert "\n" not in str(caught.value)

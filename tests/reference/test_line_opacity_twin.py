@@ -86,3 +86,11 @@ def test_wide_windows_change_nothing_more_than_stated(profile, windows, kernel, 
     change = kernel(everything) - kernel(windows)
     weak = 48 - windows.counts[:3].sum()
     assert np.abs(change).max() < 48 * 1.05e-5 + weak * 3e-5 + 1e-6 * profile.peak.max()
+
+
+def test_common_windows_keep_each_line_to_its_own(profile, windows, kernel):
+    """With every line's window the whole grid and its own half width given: rounding of float32 only."""
+    half = atomic.half_widths(profile, np.ones((LAYERS, 48)), STEP)
+    everywhere = atomic.windows_of(np.full_like(half, atomic.WHOLE))._replace(half=half)
+    assert everywhere.counts[-1] == 48
+    assert np.abs(kernel(everywhere) - kernel(windows)).max() < 1e-6 * profile.peak.max()

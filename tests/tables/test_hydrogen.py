@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, make_interp_spline
 
 from starloom import tables
 
@@ -29,6 +29,27 @@ def test_wings_fall_as_holtsmark():
     slope = (LEMKE["log_profile"][..., -1] - LEMKE["log_profile"][..., -2]) / 0.2
     # the last points of a line that is not continued, to their four decimals
     assert np.abs(slope + 2.5).max() < 0.02
+
+
+@pytest.mark.parametrize("table", [LEMKE, TREMBLAY], ids=["Lemke", "Tremblay"])
+def test_cubic_interpolation_finds_left_out_points(table):
+    """Every second alpha left out: linear interpolation, as other codes do, comes out 0.04 dex too low.
+
+    Means weighted by the absorption at each point, lines 10-18, log ne = 12-16, 4000-20 000 K.  At the true
+    spacing a quarter of that is left of the linear error, 2 % of a profile, a sixteenth of the cubic one.
+    """
+    lines = np.flatnonzero((table["upper"] >= 10) & (table["upper"] <= 18))
+    errors = {"linear": [], "cubic": []}
+    for line in lines:
+        alpha, log_s = table["log_alpha"][line], table["log_profile"][line, 4:13, 1:4].astype(float)
+        kept, dropped = slice(0, None, 2), slice(1, -1, 2)
+        absorbs = 10 ** (log_s[..., dropped] + alpha[dropped])
+        absorbs /= absorbs.sum(axis=-1, keepdims=True)
+        for name, degree in (("linear", 1), ("cubic", 3)):
+            made = make_interp_spline(alpha[kept], log_s[..., kept], k=degree, axis=-1)(alpha[dropped])
+            errors[name].append(((made - log_s[..., dropped]) * absorbs).sum(axis=-1))
+    assert np.mean(errors["linear"]) == pytest.approx(-0.043, abs=0.004)
+    assert np.mean(errors["cubic"]) == pytest.approx(0.0, abs=0.003)
 
 
 def test_axes():

@@ -102,7 +102,6 @@ def test_molecular_partition_functions(expected):
 # molecules whose log10 Kp at 3500 K is more than 0.05 dex from the independent thermochemistry (JANAF and
 # others); 0.04 eV in the dissociation energy are 0.06 dex
 OTHER_THERMOCHEMISTRY = {
-    "FeH",  # D0 1.59 eV (Schultz & Armentrout 1991) here, near 1.50 there
     "C2",  # D0 6.2476 eV (Borsovszky et al. 2021) here, near 6.15 (JANAF's review of 1969) there
     "CN",  # D0 7.724 eV here, near 7.78 there
     "VO",  # D0 6.437 eV here, near 6.53 there

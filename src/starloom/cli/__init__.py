@@ -13,6 +13,7 @@ from starloom.cli import (
     database,
     demo,
     domain,
+    explorer,
     fitting,
     forecast,
     generation,
@@ -56,6 +57,7 @@ app.command("fit")(fitting.fit)
 app.command("forecast")(forecast.forecast)
 app.command("models")(generation.models)
 app.command("evaluate")(generation.evaluate)
+app.command("explore")(explorer.explore)
 app.add_typer(database.app, name="database")
 app.add_typer(training.app, name="train")
 app.command("reproduce")(reproduction.reproduce)

@@ -8,7 +8,6 @@ Mihalas (1978), eqs. 4-33, 9-34.  A line is added pixel by pixel in two parts: f
 that is cheap over thousands of pixels, and a core of the full Voigt function less those wings.
 """
 
-import itertools
 import math
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -156,9 +155,12 @@ class Windows(NamedTuple):
     broad: Int[Array, "line"]  # wings over BROAD pixels
     whole: Int[Array, "line"]  # wings over the whole grid
     counts: Int[Array, "7"]
+    # several stars at once have common windows, and here the half width [pixels] of each line in the one star
+    half: Int[Array, "line"] | None = None
 
 
-NARROW, CORE, NEAR, FAR, BROAD = 32, 64, 256, 1024, 4096  # half widths [pixels]
+NARROW, CORE, NEAR, FAR, BROAD, WHOLE = 32, 64, 256, 1024, 4096, 1 << 20  # half widths [pixels]
+NONE = -1  # of a line that is left out
 NEGLIGIBLE = (
     3e-5  # of the continuous opacity: weaker lines are left out; together they depress the Sun by < 5e-5
 )
@@ -171,24 +173,34 @@ def choose_windows(profile: Profile, continuum: Float[np.ndarray, "layer line"],
     ``continuum`` is the continuous opacity at the lines [cm-1], ``step`` the grid's step [cm s-1].  Runs on
     numbers, not on traced arrays.
     """
+    return windows_of(half_widths(profile, continuum, step))
+
+
+def half_widths(
+    profile: Profile, continuum: Float[np.ndarray, "layer line"], step: float
+) -> Int[np.ndarray, "line"]:
+    """Half width [pixels] of the narrowest window that is wide enough for each line; ``choose_windows``."""
     peak, damping, doppler = (np.asarray(part) for part in profile)
     ratio = peak / continuum
-    strongest = ratio.max(axis=0)
     # W = a / (sqrt(pi) x^2) = CUT / ratio at the edge
     reach = (np.sqrt(ratio * damping / (ROOT_PI * CUT)) * doppler).max(axis=0) / step
     gaussian = 4.5 * doppler.max(axis=0) / step
-    kept = strongest > NEGLIGIBLE
-    narrow = kept & (reach < NARROW) & (gaussian < NARROW)
-    core = kept & ~narrow & (reach < CORE)
-    winged = kept & ~narrow & ~core
-    edges = [0, NEAR, FAR, BROAD, np.inf]
-    sizes = [winged & (reach >= low) & (reach < high) for low, high in itertools.pairwise(edges)]
-    return _windows([narrow, core, winged, *sizes])
+    negligible = ~(ratio.max(axis=0) > NEGLIGIBLE)
+    narrow = (reach < NARROW) & (gaussian < NARROW)
+    wider = (CORE, NEAR, FAR, BROAD)
+    cases = [negligible, narrow, *(reach < half for half in wider)]
+    return np.select(cases, [NONE, NARROW, *wider], WHOLE).astype(np.int32)
 
 
-def _windows(chosen: list[np.ndarray]) -> Windows:
-    lines = len(chosen[0])
-    index = [np.pad(np.flatnonzero(mask), (0, lines - mask.sum())).astype(np.int32) for mask in chosen]
+def windows_of(half: Int[np.ndarray, "line"]) -> Windows:
+    """Windows of lines by their half widths [pixels]."""
+    chosen = [
+        half == NARROW,
+        half == CORE,
+        half > CORE,
+        *(half == size for size in (NEAR, FAR, BROAD, WHOLE)),
+    ]
+    index = [np.pad(np.flatnonzero(mask), (0, half.size - mask.sum())).astype(np.int32) for mask in chosen]
     return Windows(*index, counts=np.array([mask.sum() for mask in chosen], dtype=np.int32))
 
 
@@ -223,6 +235,12 @@ def line_opacity(
     inverse = step / doppler  # pixels to Doppler widths
     positions = jax.tree.map(jnp.asarray, positions)
 
+    def within(line: Array, offsets: Array) -> Array:
+        """The line's peak, 0 beyond its own half width."""
+        if windows.half is None:
+            return peak[line]
+        return jnp.where(jnp.abs(offsets) <= windows.half[line], peak[line], 0.0)
+
     def add(total: Array, chosen: Array, count: Array, half: int, shape) -> Array:
         offsets = jnp.arange(-half, half + 1, dtype=jnp.float32)
 
@@ -231,7 +249,9 @@ def line_opacity(
             x = (offsets - positions.offset[line]) * inverse[line]
             corner = (jnp.int32(0), positions.pixel[line] + PAD - half)
             window = lax.dynamic_slice(total, corner, (total.shape[0], len(offsets)))
-            return lax.dynamic_update_slice(total, window + peak[line] * shape(damping[line], x), corner)
+            return lax.dynamic_update_slice(
+                total, window + within(line, offsets) * shape(damping[line], x), corner
+            )
 
         return lax.fori_loop(0, count, body, total)
 
@@ -239,7 +259,7 @@ def line_opacity(
         line = windows.whole[i]
         offsets = jnp.arange(-PAD, pixels + PAD, dtype=jnp.float32)
         x = (offsets - (positions.pixel[line] + positions.offset[line])) * inverse[line]
-        return total + peak[line] * wings(damping[line], x)
+        return total + within(line, offsets - positions.pixel[line]) * wings(damping[line], x)
 
     counts = windows.counts
     total = jnp.zeros((peak.shape[1], pixels + 2 * PAD), dtype=jnp.float32)

@@ -30,14 +30,14 @@ def planck(
 
 
 def flux_quadrature(angles: int = ANGLES) -> tuple[np.ndarray, np.ndarray]:
-    r"""Nodes mu and weights of :math:`\int_0^1 f(\mu) \mu d\mu` (Abramowitz & Stegun 1964, eq. 25.4.33, k =
-    1)."""
+    r"""Nodes mu and weights of the flux, :math:`2\pi\int_0^1 I(\mu) \mu d\mu` (Abramowitz & Stegun 1964, eq.
+    25.4.33, k = 1)."""
     order = np.arange(1, angles + 1)
     # Golub-Welsch on the recurrence of the Jacobi polynomials (0, 1), shifted to (0, 1)
     diagonal = np.concatenate([[1 / 3], 1 / ((2 * order[1:] - 1) * (2 * order[1:] + 1))])
     off = np.sqrt(order[:-1] * (order[:-1] + 1.0)) / (2 * order[:-1] + 1)
     nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1))
-    return (nodes + 1) / 2, vectors[0] ** 2 / 2
+    return (nodes + 1) / 2, 2 * np.pi * (vectors[0] ** 2 / 2)
 
 
 def emergent_intensities(
@@ -82,18 +82,6 @@ def emergent_intensities(
     (transmitted, intensity, chi, last), _ = lax.scan(interval, start, layers)
     delta = 0.5 * layers[2][-1] * (chi + opacity[-2] * scale[-2]) * inverse_mu
     return intensity + transmitted * (last + (last - source[-2]) / delta)
-
-
-def emergent_flux(
-    opacity, source, mass_per_density, log_mass, angles: int = ANGLES
-) -> Float[Array, "wavelength"]:
-    r"""Flux leaving the surface, :math:`2\pi\int I \mu d\mu`, in the source function's unit times sr.
-
-    Arguments as of ``emergent_intensities``.
-    """
-    mu, weights = flux_quadrature(angles)
-    intensity = emergent_intensities(opacity, source, mass_per_density, log_mass, mu)
-    return jnp.asarray(2 * np.pi * weights, dtype=intensity.dtype) @ intensity
 
 
 def scattered_intensity(

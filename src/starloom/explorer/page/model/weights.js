@@ -1,0 +1,50 @@
+// Weights files: safetensors with starloom's description in the header (starloom/networks/weights.py).
+
+const KEY = "starloom";
+const FORMAT = 1;
+const WIDTH = { F16: 2, F32: 4, F64: 8 };
+
+/** The file's description and tensors: {description, tensors: {name: Float32Array | Float64Array}}. */
+export function readWeights(buffer) {
+  const view = new DataView(buffer);
+  if (buffer.byteLength < 8) throw new Error("the weights file is cut off");
+  const length = Number(view.getBigUint64(0, true));
+  if (8 + length > buffer.byteLength) throw new Error("the weights file is cut off in its header");
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  const text = header.__metadata__?.[KEY];
+  if (!text) throw new Error(`the weights file has no entry ${KEY} in its header`);
+  const description = JSON.parse(text);
+  if (description.format !== FORMAT) {
+    throw new Error(`weights of format ${description.format}, this page reads format ${FORMAT}`);
+  }
+  const tensors = {};
+  for (const [name, entry] of Object.entries(header)) {
+    if (name !== "__metadata__") tensors[name] = tensor(view, 8 + length, name, entry);
+  }
+  return { description, tensors };
+}
+
+function tensor(view, base, name, { dtype, shape, data_offsets: [start, end] }) {
+  const width = WIDTH[dtype];
+  const size = shape.reduce((product, n) => product * n, 1);
+  if (!width) throw new Error(`tensor ${name} is of the type ${dtype}, not one of ${Object.keys(WIDTH)}`);
+  if (end - start !== size * width || base + end > view.byteLength) throw new Error(`tensor ${name} is cut off`);
+  const values = dtype === "F64" ? new Float64Array(size) : new Float32Array(size);
+  const read = {
+    F16: (at) => half(view.getUint16(at, true)),
+    F32: (at) => view.getFloat32(at, true),
+    F64: (at) => view.getFloat64(at, true),
+  }[dtype];
+  for (let i = 0; i < size; i++) values[i] = read(base + start + i * width);
+  return values;
+}
+
+/** A number from the 16 bits of an IEEE 754 half. */
+function half(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}

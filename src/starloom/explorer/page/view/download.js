@@ -1,0 +1,112 @@
+// What can be taken away: CSV, PNG and the Python call.
+
+import { short } from "./state.js";
+import { colour } from "./plots.js";
+
+/** Offer a file for download. */
+export function save(name, content, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** A name for files of these labels. */
+export const stem = ({ teff, logg, mh, vsini }) =>
+  `starloom_t${Math.round(teff)}_g${logg.toFixed(2)}_m${mh.toFixed(2)}_v${Math.round(vsini)}`;
+
+const frame = (velocity) => (velocity === 0 ? "rest" : "barycentric");
+
+/**
+ * The spectrum as starloom's own CSV, which `Spectrum.read` takes; with pins as a plain table, whose further
+ * columns are theirs. Points that the model does not know are left out, or empty where a pin has them.
+ */
+export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model, version }) {
+  if (pins.length) return pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model, version });
+  const rows = [];
+  x.forEach((wavelength, i) => Number.isNaN(flux[i]) || rows.push([wavelength, flux[i], p68?.[i]]));
+  const provenance = {
+    "made by": `starloom explorer ${version}`,
+    model: model.name,
+    "model file": model.sha256,
+    error: "size that holds 68 % of the errors of held-out spectra near these labels",
+    ...(velocity && { radial_velocity_kms: velocity }),
+  };
+  const about = { medium, frame: frame(velocity), flux_unit: "", labels, provenance, pixels: rows.length };
+  const head = Object.entries(about).map(([name, value]) => `# ${name} = ${JSON.stringify(value)}`);
+  const names = p68 ? "wavelength,flux,error" : "wavelength,flux";
+  const table = rows.map((row) => row.filter((value) => value !== undefined).map(digits).join(","));
+  return ["# starloom spectrum; wavelength in Angstrom", ...head, names, ...table, ""].join("\n");
+}
+
+function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model, version }) {
+  const head = [
+    `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
+    `# model = ${model.name} ${model.sha256}`,
+    `# flux: ${describe(labels, velocity)}`,
+    ...pins.map((pin) => `# flux_${"ABCD"[pin.slot]}: ${describe(pin.labels, pin.velocity)}`),
+  ];
+  const columns = [x, flux, p68, p99, ...pins.map((pin) => pin.flux)].filter(Boolean);
+  const names = ["wavelength", "flux", ...(p68 ? ["error", "error_p99"] : []), ...pins.map((pin) => `flux_${"ABCD"[pin.slot]}`)];
+  const rows = Array.from(x, (_, i) => columns.map((column) => digits(column[i])).join(","));
+  return [...head, names.join(","), ...rows, ""].join("\n");
+}
+
+/** The observed spectrum beside the model at its own wavelengths. */
+export function overlayCsv({ observed, medium, labels, velocity }, { model, version }) {
+  const { a, b } = observed.line;
+  const head = [
+    `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
+    `# model = ${model.name} ${model.sha256}: ${describe(labels, velocity)}`,
+    `# observed = ${observed.name}, divided by ${short(a)} + ${short(b)} t, t from -1 to 1 over its rows`,
+    "wavelength,flux,model,difference",
+  ];
+  const rows = Array.from(observed.x, (x, i) => [x, observed.flux[i], observed.model[i], observed.difference[i]].map(digits).join(","));
+  return [...head, ...rows, ""].join("\n");
+}
+
+const digits = (value) => (Number.isNaN(value) ? "" : `${+value.toPrecision(9)}`);
+
+export const describe = (labels, velocity) =>
+  [...Object.entries(labels), ["rv", velocity]].map(([name, value]) => `${name}=${short(value)}`).join(", ");
+
+/** The Python call that makes the same spectrum; `known` are first and last of the points where not all are. */
+export function python(labels, velocity, medium, model, known, count) {
+  const values = Object.entries(labels).map(([name, value]) => `${name}=${short(value)}`);
+  const options = [];
+  if (model !== "default") options.push(`model="${model}"`);
+  if (medium !== "air") options.push(`medium="${medium}"`);
+  if (velocity !== 0) options.push(`radial_velocity=${short(velocity)}`);
+  const lines = ["import starloom"];
+  if (known[0] > 0 || known[1] < count - 1) {
+    const convert = medium === "vacuum" ? ["vacuum_from_air(", ")"] : ["", ""];
+    lines.push(`from starloom.wavelength import PAPER_GRID_AA${medium === "vacuum" ? ", vacuum_from_air" : ""}`);
+    options.push(`wavelength_aa=${convert[0]}PAPER_GRID_AA[${known[0]}:${known[1] + 1}]${convert[1]}`);
+  }
+  const call = [values.slice(0, 3), values.slice(3), ...options.map((option) => [option])];
+  return [...lines, "", "spectrum = starloom.generate(", ...call.map((words) => `    ${words.join(", ")},`), ")"].join("\n");
+}
+
+/** Both panels under a title, as a PNG blob. */
+export function png({ flux, difference }, title, pins) {
+  const [top, bottom] = [flux.ctx.canvas, difference.ctx.canvas];
+  const ratio = devicePixelRatio;
+  const head = Math.round((34 + 18 * pins.length) * ratio);
+  const margin = Math.round(10 * ratio);
+  const canvas = document.createElement("canvas");
+  canvas.width = top.width + 2 * margin;
+  canvas.height = head + top.height + bottom.height + margin;
+  const ctx = canvas.getContext("2d");
+  ctx.fillStyle = colour("paper");
+  ctx.fillRect(0, 0, canvas.width, canvas.height);
+  ctx.textBaseline = "middle";
+  [{ text: title, style: colour("ink") }, ...pins].forEach(({ text, style }, i) => {
+    ctx.font = `${(i ? 12 : 14) * ratio}px system-ui, sans-serif`;
+    ctx.fillStyle = style;
+    ctx.fillText(text, margin * 2, (20 + 18 * i) * ratio);
+  });
+  ctx.drawImage(top, margin, head);
+  ctx.drawImage(bottom, margin, head + top.height);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}

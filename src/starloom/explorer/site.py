@@ -1,0 +1,71 @@
+"""The page's files: what is packaged, a model's weights, and the facts that go with them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from starloom.errors import ConfigError
+from starloom.explorer.facts import facts
+from starloom.files import parsing, replacing
+from starloom.networks import weights
+from starloom.networks.emulator import Emulator
+from starloom.networks.generator import Generator
+
+# by suffix, since what the system believes of .js may be wrong
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".safetensors": "application/octet-stream",
+    ".LICENSE": "text/plain; charset=utf-8",
+}
+
+
+def site(model: str | os.PathLike = "default") -> dict[str, bytes]:
+    """The static site with a packaged model, or the one in a weights file: content by path.
+
+    Raises ConfigError for an unknown name or a model of another family than ``emulator``, ParseError and
+    StoreError for a weights file that is damaged or no generator.
+    """
+    path = weights.find(model)
+    generator = Generator.load(path)
+    if not isinstance(generator.model, Emulator):
+        raise ConfigError(f"model {model}: family {generator.header.family!r}, the page runs an 'emulator'")
+    with parsing(path):
+        content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"model-{digest[:12]}{weights.SUFFIX}"
+    about = {"name": Path(model).name, "file": name, "sha256": digest, "bytes": len(content)}
+    text = json.dumps(facts(generator.model) | {"model": about}, allow_nan=False, separators=(",", ":"))
+    return dict(_packaged(files("starloom.explorer") / "page")) | {name: content, "facts.json": text.encode()}
+
+
+def export(folder: str | os.PathLike, model: str | os.PathLike = "default", overwrite: bool = False) -> int:
+    """Write the site into ``folder``, made if needed; the number of bytes written.
+
+    Each file appears whole or not at all, and ``index.html`` last. Raises ConfigError where the folder has
+    something in it and ``overwrite`` is not set, else as ``site``.
+    """
+    folder, content = Path(folder), site(model)
+    if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} exists and is not empty: --overwrite replaces the page's files in it")
+    for name in sorted(content, key=lambda name: name == "index.html"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content[name])
+    return sum(map(len, content.values()))
+
+
+def _packaged(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _packaged(entry, f"{prefix}{entry.name}/")
+        elif Path(entry.name).suffix in MEDIA_TYPES:
+            yield prefix + entry.name, entry.read_bytes()
