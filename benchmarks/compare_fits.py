@@ -180,7 +180,7 @@ def print_networks(path: Path, weights: str, fits: Fits) -> None:
     that, with noise of the same S/N, while the fit finds velocity and continuum itself in a range of 2401
     points.
     """
-    model, store = load(weights), open_store(path)
+    model, store = load(weights, labels=None), open_store(path)
     finish = finish_onto(vacuum_from_air(PAPER_GRID_AA))
     flux = np.empty((len(fits.index), PAPER_GRID_AA.size), np.float32)
     for row, index in enumerate(fits.index):
