@@ -1,6 +1,13 @@
 """The only way to matplotlib, which is an extra."""
 
+import os
+from typing import TYPE_CHECKING
+
 from starloom.errors import ConfigError
+from starloom.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def pyplot():
@@ -10,3 +17,14 @@ def pyplot():
     except ImportError as error:
         raise ConfigError("matplotlib is not installed: pip install 'starloom[plot]'") from error
     return matplotlib.pyplot
+
+
+def save(figure: "Figure", path: str | os.PathLike, dpi: int = 150) -> None:
+    """Write a figure (.png, .pdf, .svg), whole or not at all, and close it; ConfigError for other formats."""
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=dpi)
+    except ValueError as error:  # a format that matplotlib does not write
+        raise ConfigError(f"{path}: {error}") from error
+    finally:
+        pyplot().close(figure)

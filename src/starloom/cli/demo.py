@@ -54,8 +54,7 @@ def demo(
 
 def _draw(star, sequence, path: Path) -> None:
     """The star with its lines named, and the sequence one above the other."""
-    from starloom.figures import pyplot
-    from starloom.files import replacing
+    from starloom.figures import pyplot, save
 
     plt = pyplot()
     figure, (top, bottom) = plt.subplots(2, figsize=(11, 11), height_ratios=(2, 5), layout="constrained")
@@ -73,11 +72,7 @@ def _draw(star, sequence, path: Path) -> None:
         bottom.text(8401, 1.03 + 0.6 * row, text, fontsize=8, color=colours[row], va="bottom")
     bottom.set(xlim=(8400, 8800), xlabel="Wavelength in air [Å]", ylabel="Flux / continuum, shifted by 0.6")
     bottom.set_title("Dwarfs of solar composition, v sin i = 10 km/s, R = 11500", fontsize="medium")
-    try:
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=120, format="png")
-    finally:
-        plt.close(figure)
+    save(figure, path, dpi=120)
 
 
 def _named_lines(teff: float) -> list[tuple[str, float]]:

@@ -218,19 +218,11 @@ def _clipping_noted():
 
 
 def _draw(spectrum, path: Path) -> None:
-    from starloom.errors import ConfigError
-    from starloom.figures import pyplot
-    from starloom.files import replacing
+    from starloom.figures import pyplot, save
 
     figure, axes = pyplot().subplots(figsize=(10, 4), layout="constrained")
     spectrum.plot(axes)
-    try:
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=150)
-    except ValueError as error:  # a format that matplotlib does not write
-        raise ConfigError(f"{path}: {error}") from error
-    finally:
-        pyplot().close(figure)
+    save(figure, path)
 
 
 def _error_text(spectrum) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from starloom.constants import ANGSTROM, ELECTRON_MASS, PROTON_MASS, RYDBERG_EV, SPEED_OF_LIGHT_KMS
-from starloom.figures import pyplot
+from starloom.figures import pyplot, save
 from starloom.physics import hydrogen
 from starloom.physics.linelist import packaged_lines
 from starloom.physics.species import ion_name
@@ -93,8 +93,7 @@ def draw(spectrum, found: list[Line], radial_velocity: float, path: Path) -> Non
                 _name(axes, place, line, low, high)
     figure.suptitle(spectrum.title)
     panels[-1].set_xlabel(f"Wavelength in {spectrum.medium} [Å], {spectrum.frame} frame")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _named(found: list[Line], radial_velocity: float) -> list[tuple[float, Line]]:

@@ -8,7 +8,7 @@ from starloom import labels
 from starloom.database.batches import Draws, draws, observe
 from starloom.database.recipe import INTRINSIC, SPLITS
 from starloom.database.store import Store
-from starloom.figures import pyplot
+from starloom.figures import pyplot, save
 from starloom.wavelength import PAPER_GRID_AA
 
 # the star of the paper's figure 1: teff, logg, vsini, mh, vmic, resolution
@@ -33,8 +33,7 @@ def figure_one(store: Store, path: str | Path, sample: int = 600) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
     _colour_map(figure, left, store, sample)
     _example(right, store)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _colour_map(figure, axes, store: Store, sample: int) -> None:

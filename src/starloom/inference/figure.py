@@ -4,9 +4,7 @@ from os import PathLike
 
 import numpy as np
 
-from starloom.errors import ConfigError
-from starloom.figures import pyplot
-from starloom.files import replacing
+from starloom.figures import pyplot, save
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.result import FitResult
 from starloom.labels import LABELS
@@ -33,13 +31,7 @@ def draw(result: FitResult, path: str | PathLike) -> None:
     for empty in axes[:, 1]:
         empty.axis("off")
     axes[0, 1].text(0, 1, text(result), va="top", family="monospace", fontsize=8.5)
-    try:
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=140)
-    except ValueError as error:  # a format that matplotlib does not write
-        raise ConfigError(f"{path}: {error}") from error
-    finally:
-        plt.close(figure)
+    save(figure, path, dpi=140)
 
 
 def text(result: FitResult) -> str:

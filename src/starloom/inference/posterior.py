@@ -13,8 +13,7 @@ from os import PathLike
 import numpy as np
 
 from starloom.errors import ConfigError
-from starloom.figures import pyplot
-from starloom.files import replacing
+from starloom.figures import pyplot, save
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.objective import chebyshev
 from starloom.inference.result import FitResult
@@ -172,13 +171,7 @@ def corner(posterior: Posterior, path: str | PathLike) -> None:
             panel.tick_params(labelsize="x-small")
     figure.align_labels()
     figure.subplots_adjust(hspace=0.08, wspace=0.08, left=0.1, bottom=0.1, right=0.98, top=0.98)
-    try:
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=130)
-    except ValueError as error:  # a format that matplotlib does not write
-        raise ConfigError(f"{path}: {error}") from error
-    finally:
-        plt.close(figure)
+    save(figure, path, dpi=130)
 
 
 def _symbol(name: str) -> str:
