@@ -179,8 +179,9 @@ def test_a_prior_adds_its_information(toy):
 def test_many_stars_are_as_one_by_one(generator, free):
     for star, covariance in zip(STARS, free, strict=True):
         one = forecast(generator, star, Setting(50.0, fixed=()))
-        # batches of another size round otherwise
-        np.testing.assert_allclose(one.covariance, covariance, rtol=1e-2)
+        # batches of another size round otherwise, in float32: correlations to 1e-2
+        scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+        np.testing.assert_allclose(one.covariance / scale, covariance / scale, atol=1e-2)
         np.testing.assert_allclose(list(one.bounds.values()), np.sqrt(np.diag(one.covariance)))
 
 

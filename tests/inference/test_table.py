@@ -118,7 +118,14 @@ def test_workers_give_the_same(folder, tmp_path, monkeypatch):
     paths = read_list(folder / "list.txt")[1:5]
     table.fit_files(paths, tmp_path / "one.ecsv", Settings())
     table.fit_files(paths, tmp_path / "two.ecsv", Settings(), workers=2)
-    assert (tmp_path / "one.ecsv").read_text() == (tmp_path / "two.ecsv").read_text()
+    one, two = (Table.read(tmp_path / f"{name}.ecsv") for name in ("one", "two"))
+    assert one.colnames == two.colnames
+    for name in one.colnames:
+        if one[name].dtype.kind == "f":
+            # products of matrices by one thread or by two are summed in another order, in float32
+            np.testing.assert_allclose(one[name], two[name], rtol=2e-3, atol=1e-3, err_msg=name)
+        else:
+            assert list(one[name]) == list(two[name])
 
 
 # The command
