@@ -309,7 +309,7 @@ def test_lines_are_named_and_told(page):
     assert "Ca II 8542.09 Å in air" in told
     assert re.search(r"\d\.\d{4} ± 0\.\d{4}", page.inner_text("#readout"))
     page.click("#lines summary")
-    assert "8542.09 Å" in page.inner_text("#lines")
+    page.locator("#lines", has_text="8542.09 Å").wait_for()  # the list is filled once it is open
     page.evaluate("explorer.setStar({}, 100); explorer.draw()")
     place = page.evaluate("explorer.plots.names.find((line) => line.rest.toFixed(2) === '8542.09').x")
     assert place == pytest.approx(8542.09 * (1 + 100 / 299792.458), abs=0.01)
