@@ -3,10 +3,10 @@
 Spectra of a store are rotated, moved, seen at a resolution in the Gaia RVS range, tilted and given noise;
 then fitted. Printed for each label: the scatter over the Cramer-Rao bound and the median bias in bounds,
 where the bound is small against the label's range; the share of 68 % intervals that hold the truth; and
-the failures. With ``--estimator`` the networks of the paper's table 4 are given the same stars next to
+the failures. With ``--reproduction`` the networks of the paper's table 4 are given the same stars next to
 the fit.
 
-    python benchmarks/compare_fits.py STORE [--stars 2000] [--estimator WEIGHTS] [--model default]
+    python benchmarks/compare_fits.py STORE [--stars 2000] [--reproduction DIR] [--model default]
 """
 
 import argparse
@@ -22,12 +22,12 @@ import numpy as np
 from starloom.broadening import Finish, finish_onto
 from starloom.database.store import Store, open_store
 from starloom.database.workers import processes
+from starloom.evaluation.reproduction.stages import packed_table_4
 from starloom.inference import Failure, Settings, fit, fit_each
 from starloom.inference.derivatives import PARAMETERS
 from starloom.labels import DOMAIN, NAMES
 from starloom.networks.generator import Generator
 from starloom.networks.paper import estimate
-from starloom.networks.weights import load
 from starloom.spectrum import Spectrum
 from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
 
@@ -173,14 +173,14 @@ def print_failures(path: Path, fits: Fits, model: str, settings: Settings) -> No
         print(f"  star {fits.index[row]}, S/N {fits.snr[row]}: {names}; {cause}; {fits.flags[row]}")
 
 
-def print_networks(path: Path, weights: str, fits: Fits) -> None:
+def print_networks(path: Path, reproduction: Path, fits: Fits) -> None:
     """Root mean square and 68 % differences of the networks of table 4 next to those of the fit, by S/N.
 
     The networks need the paper's 4000 points at rest, over a continuum that is known: they are given
     that, with noise of the same S/N, while the fit finds velocity and continuum itself in a range of 2401
     points.
     """
-    model, store = load(weights, labels=None), open_store(path)
+    model, store = packed_table_4(reproduction), open_store(path)
     finish = finish_onto(vacuum_from_air(PAPER_GRID_AA))
     flux = np.empty((len(fits.index), PAPER_GRID_AA.size), np.float32)
     for row, index in enumerate(fits.index):
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--stars", type=int, default=2000)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--estimator", default="", help="weights file of the family estimator")
+    parser.add_argument("--reproduction", type=Path, help="folder of `starloom reproduce`")
     parser.add_argument("--workers", type=int, default=1)
     # the spectra are synthesised in LTE, so the cores of their Ca II lines are as good as the rest
     parser.add_argument("--core", type=float, default=0.0, help="half width of the Ca II cores [km/s]")
@@ -233,8 +233,8 @@ def main() -> None:
     for low, high in pairwise(TEFF_BINS):
         print_rows(fits, (teff >= low) & (teff < high), f"Teff {low} to {high} K")
     print_failures(arguments.store, fits, arguments.model, settings)
-    if arguments.estimator:
-        print_networks(arguments.store, arguments.estimator, fits)
+    if arguments.reproduction:
+        print_networks(arguments.store, arguments.reproduction, fits)
 
 
 if __name__ == "__main__":

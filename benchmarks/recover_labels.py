@@ -7,16 +7,17 @@ of ``starloom reproduce`` in DIR, the spectra its test split, which neither they
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from starloom import Generator
 from starloom.database.batches import open_fixed_set
-from starloom.labels import LABELS, NAMES
-from starloom.networks import weights
-from starloom.networks.basis import Basis
+from starloom.evaluation.reproduction.stages import packed_table_4
+from starloom.labels import NAMES
 from starloom.networks.batches import mapped
+from starloom.networks.paper import estimate
 
 
 def main() -> None:
@@ -27,21 +28,15 @@ def main() -> None:
     spectra = open_fixed_set(options.folder / "spectra")
     rows = spectra.splits["test"]
     labels = spectra.labels[rows]
-    with np.load(options.folder / "components" / "basis.npz") as arrays:
-        basis = Basis(*(arrays[name] for name in ("mean", "components", "deviation")), float(arrays["total"]))
     generated = Generator.load(options.model).flux(labels)
-    coefficients = [mapped(basis.encoder(), (flux,)) for flux in (spectra.flux(rows), generated)]
+    table_4 = packed_table_4(options.folder)
+    found = [mapped(partial(estimate, table_4), (flux,)) for flux in (spectra.flux(rows), generated)]
     print(f"{len(rows)} spectra of the test split, model {options.model}: root mean square errors")
     print(f"{'label':<12}{'synthesised':>13}{'generated':>12}{'ratio':>8}")
-    for label in LABELS:
-        path = options.folder / f"estimator-{label.name}" / "model.safetensors"
-        if not path.exists():
-            print(f"{label.name:<12}{'no network':>13}")
-            continue
-        network = weights.load(path, labels=None).networks["network"]
-        truth = labels[:, NAMES.index(label.name)]
-        ours, theirs = (np.sqrt(np.mean((mapped(network, (c,))[:, 0] - truth) ** 2)) for c in coefficients)
-        print(f"{label.name:<12}{ours:>13.4g}{theirs:>12.4g}{theirs / ours:>8.3f}")
+    for place, name in enumerate(table_4.header.names):
+        truth = labels[:, NAMES.index(name)]
+        ours, theirs = (np.sqrt(np.mean((values[:, place] - truth) ** 2)) for values in found)
+        print(f"{name:<12}{ours:>13.4g}{theirs:>12.4g}{theirs / ours:>8.3f}")
 
 
 if __name__ == "__main__":

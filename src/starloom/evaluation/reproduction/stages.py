@@ -35,12 +35,13 @@ from starloom.evaluation.reproduction import trainings
 from starloom.evaluation.reproduction.recipe import Recipe
 from starloom.evaluation.reproduction.trainings import PORTION, applied
 from starloom.files import parsing, replacing
+from starloom.labels import NAMES
 from starloom.networks import weights
 from starloom.networks.basis import Basis
 from starloom.networks.batches import mapped
 from starloom.networks.forward import Network
 from starloom.networks.history import Epoch
-from starloom.networks.paper import encoder, packed_autoencoder
+from starloom.networks.paper import encoder, packed_autoencoder, packed_estimators
 from starloom.networks.training import Plan, Training
 
 ESTIMATOR = "estimator-"
@@ -100,10 +101,7 @@ class Reproduction:
     @cached_property
     def basis(self) -> Basis:
         """Principal components of the training spectra."""
-        with np.load(self.folder / "components" / "basis.npz") as arrays:
-            return Basis(
-                *(arrays[name] for name in ("mean", "components", "deviation")), float(arrays["total"])
-            )
+        return read_basis(self.folder)
 
     @property
     def coefficients(self) -> np.ndarray:
@@ -156,6 +154,23 @@ class Reproduction:
     @cached_property
     def _store_identity(self) -> str:
         return self.opened.manifest.identity
+
+
+def read_basis(folder: Path) -> Basis:
+    """The principal components in a reproduction's folder."""
+    with np.load(folder / "components" / "basis.npz") as arrays:
+        return Basis(*(arrays[name] for name in ("mean", "components", "deviation")), float(arrays["total"]))
+
+
+def packed_table_4(folder: Path) -> weights.Model:
+    """The networks of table 4 that a reproduction's folder holds, as one model for ``paper.estimate``."""
+    paths = {label: folder / f"{ESTIMATOR}{label}" / "model.safetensors" for label in NAMES}
+    networks = {
+        label: weights.load(path, labels=None).networks["network"]
+        for label, path in paths.items()
+        if path.exists()
+    }
+    return packed_estimators(read_basis(folder), networks)
 
 
 def run(reproduction: Reproduction, until: str = "report", only: tuple[str, ...] = ()) -> list[str]:
