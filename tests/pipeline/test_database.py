@@ -213,7 +213,7 @@ class TestStore:
             made(copy.parent / "other")
 
     def test_physics_is_told_by_the_tables_of_synthesis_alone(self):
-        """The digest that stores were made with; it changes when synthesis has other tables, and only then."""
+        """The digest that stores were made with: it changes when synthesis has other tables, only then."""
         assert build.physics_version() == f"starloom {__version__}, tables 6db456917151"
         left = tables.expected_digests().keys() - tables.synthesis_digests().keys()
         assert left == {"tellurics"}
