@@ -48,6 +48,8 @@ FAR_PRIOR = {
     "mh": 0.2,
     "velocity": 10.0,
 }  # what leads back to the truth
+HELD = ("teff", "logg", "vsini", "mh", "vmic")
+SAME_CHI2 = 3.0  # differences below it say nothing
 TEFF_BINS = (3600, 4600, 5500, 7000, 9000, 11500, 15000)
 PORTION = 64
 
@@ -152,8 +154,21 @@ def failures(fits: Fits) -> np.ndarray:
     return far
 
 
+def why(above_near: float, above_truth: float) -> str:
+    """The cause of a failure, from how far its chi2 is above that of a fit led to the truth, and held there.
+
+    Where the former ends no lower, though the truth does fit better, the way there is closed: both fits are
+    stuck, as at the corner without atmospheres.
+    """
+    if above_near >= SAME_CHI2:
+        return f"a local minimum, chi2 higher by {above_near:.0f}"
+    if above_truth >= SAME_CHI2:
+        return f"stuck, with chi2 higher by {above_truth:.0f} than at the truth"
+    return "the noise prefers it"
+
+
 def print_failures(path: Path, fits: Fits, model: str, settings: Settings) -> None:
-    """Each failure with its cause: whether a fit that starts at the truth ends with a lower chi2."""
+    """Each failure with its cause: ``why``, after a fit that starts near the truth and one held there."""
     far = failures(fits)
     print(f"\ncatastrophic: {far.sum()} of {far.size} ({far.mean():.2%})")
     store, finish, generator = open_store(path), finish_onto(RVS_AA), Generator.load(model)
@@ -164,7 +179,9 @@ def print_failures(path: Path, fits: Fits, model: str, settings: Settings) -> No
         }
         there = fit(made.spectrum, generator, replace(settings, priors=near))
         gap = fits.chi2[row] * there.dof - there.chi2
-        cause = "the noise prefers it" if gap < 3 else f"a local minimum, chi2 higher by {gap:.0f}"
+        held = {name: float(made.truth[k]) for k, name in enumerate(PARAMETERS) if name in HELD}
+        true = fit(made.spectrum, generator, replace(settings, fixed=held))
+        cause = why(gap, fits.chi2[row] * true.dof - true.chi2)
         names = ", ".join(
             f"{name} {fits.truth[row, k]:.4g} -> {fits.values[row, k]:.4g}"
             for k, name in enumerate(PARAMETERS)

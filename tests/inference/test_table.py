@@ -158,6 +158,13 @@ def test_command_options(folder, capsys):
     assert "log g    4.44" in capsys.readouterr().out
 
 
+def test_command_leaves_telluric_lines_out(folder, capsys):
+    assert run(folder / "star0.fits", "--telluric") == 0
+    assert "Teff     5" in capsys.readouterr().out
+    assert run(folder / "bare.ecsv", "--resolution", "11500", "--telluric") == 2
+    assert "starloom: telluric: in a spectrum in its star's rest frame" in capsys.readouterr().err
+
+
 def test_command_for_a_list(folder, tmp_path, capsys):
     output = tmp_path / "out.csv"
     assert run("--from", folder / "list.txt", "-o", output) == 1

@@ -14,7 +14,7 @@ from runpy import run_path
 import numpy as np
 import pytest
 
-from starloom import labels
+from starloom import __version__, labels, tables
 from starloom.broadening import keep
 from starloom.database import batches, build, exchange, figure, recipe, store, workers
 from starloom.errors import ConfigError, ParseError, StoreError
@@ -211,6 +211,12 @@ class TestStore:
         (copy.parent / "other" / "letter.txt").write_text("mine")
         with pytest.raises(StoreError, match="not empty, and no store"):
             made(copy.parent / "other")
+
+    def test_physics_is_told_by_the_tables_of_synthesis_alone(self):
+        """The digest that stores were made with: it changes when synthesis has other tables, only then."""
+        assert build.physics_version() == f"starloom {__version__}, tables 6db456917151"
+        left = tables.expected_digests().keys() - tables.synthesis_digests().keys()
+        assert left == {"tellurics"}
 
     def test_a_full_disk_stops_cleanly_and_continues(self, tiny, tmp_path, monkeypatch):
         folder, write, written = tmp_path / "full", Path.write_bytes, []

@@ -44,7 +44,7 @@ def test_file_says_what_it_is(sun):
     assert np.array_equal(spectrum.wavelength, air_from_vacuum(SYNTHESIS_GRID_AA))
     assert (spectrum.medium, spectrum.frame, spectrum.flux_unit) == ("air", "rest", "")
     assert dict(spectrum.labels) == {"teff": 5777, "logg": 4.44, "vsini": 0, "mh": 0, "vmic": 1}
-    digests = tables.expected_digests()
+    digests = tables.synthesis_digests()
     assert spectrum.provenance["tables"] == {name: digest[:12] for name, digest in digests.items()}
     assert spectrum.mask is None
     assert "sun.fits: Spectrum(21870 wavelengths" in text

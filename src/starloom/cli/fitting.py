@@ -49,6 +49,9 @@ def fit(
     mask: Annotated[
         Repeated, typer.Option(help="LOW:HIGH [A] not to be used, as observed; repeatable.")
     ] = None,
+    telluric: Annotated[
+        bool, typer.Option("--telluric", help="Leave out where lines of the Earth's atmosphere may lie.")
+    ] = False,
     core: Annotated[
         float, typer.Option(help="Half width of the Ca II cores, which are not trusted [km/s]; 0: none.")
     ] = 50.0,
@@ -81,6 +84,7 @@ def fit(
         continuum=continuum,
         velocities=_pair("--velocities", velocities),
         windows=tuple(_pair("--mask", text) for text in mask or ()),
+        telluric=telluric,
         core_kms=core,
         floor=floor,
         snr=snr,

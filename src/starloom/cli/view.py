@@ -103,5 +103,5 @@ class View:
             "quantity": "intensity" if self.mu else "flux",
             "mu": self.mu,
             "radial velocity": self.radial_velocity,
-            "tables": {name: digest[:12] for name, digest in tables.expected_digests().items()},
+            "tables": {name: digest[:12] for name, digest in tables.synthesis_digests().items()},
         }

@@ -73,8 +73,8 @@ def radiative_transfer(teff, logg, mh, vmic) -> np.ndarray:
 
 
 def physics_version() -> str:
-    """What ``radiative_transfer`` depends on: the package's version and the content of its tables."""
-    digests = json.dumps(tables.expected_digests(), sort_keys=True)
+    """What ``radiative_transfer`` depends on: the package's version and the tables of synthesis."""
+    digests = json.dumps(tables.synthesis_digests(), sort_keys=True)
     return f"starloom {__version__}, tables {hashlib.sha256(digests.encode()).hexdigest()[:12]}"
 
 

@@ -8,6 +8,7 @@ from starloom.broadening import KEPT_GRID_AA, TAPS, uniform_step
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference.settings import Settings
+from starloom.inference.tellurics import telluric
 from starloom.labels import DOMAIN, NAMES, number
 from starloom.spectrum import Spectrum
 from starloom.wavelength import air_from_vacuum, vacuum_from_air
@@ -49,6 +50,8 @@ def observe(spectrum: Spectrum, settings: Settings) -> Observation:
         raise OutOfRangeError(_range_text(spectrum, int(last - first)))
     resolution = _resolution(spectrum, settings)
     good = _good(spectrum, settings)[pixels]
+    if settings.telluric:
+        good &= ~telluric(spectrum, vacuum[pixels], resolution)
     if good.sum() < FEWEST:
         raise ConfigError(f"flux: {good.sum()} usable pixels in the model's range, {FEWEST} are needed")
     flux = spectrum.flux[pixels]

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 FOLDER = files(__name__)
+OBSERVATIONAL = ("tellurics",)  # tables on which no synthetic spectrum depends
 
 
 def names() -> list[str]:
@@ -49,3 +50,8 @@ def expected_digests() -> dict[str, str]:
     """Content digests of the tables as released, from ``SHA256SUMS``."""
     lines = (FOLDER / "SHA256SUMS").read_text().splitlines()
     return {name: value for value, name in (line.split() for line in lines)}
+
+
+def synthesis_digests() -> dict[str, str]:
+    """Those of ``expected_digests`` on which synthetic spectra depend: all but OBSERVATIONAL."""
+    return {name: value for name, value in expected_digests().items() if name not in OBSERVATIONAL}
