@@ -91,7 +91,9 @@ def main() -> None:
     print(f"a generated spectrum: {1e6 * (time.process_time() - start) / 512:.0f} us of processor time")
     print(f"{'':44}{'wall':>13}{'rate':>12}{'processor':>15}")
     timed("one after the other", len(few), lambda: [fit(s, generator) for s in few])
-    timed("in batches, one process", len(spectra), lambda: list(fit_each(spectra, generator)))
+    timed(
+        "in batches, one process, a thread a core", len(spectra), lambda: list(fit_each(spectra, generator))
+    )
     parts = [spectra[i : i + 32] for i in range(0, len(spectra), 32)]
     engine = processes(arguments.workers)
     name = f"in batches, {arguments.workers} processes, their start included"

@@ -1,9 +1,11 @@
 """Fits of observed spectra, one or a batch at common wavelengths."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import groupby
+from functools import lru_cache, partial
+from itertools import groupby, islice
+from os import cpu_count
 
 import numpy as np
 
@@ -19,12 +21,12 @@ from starloom.inference.result import FLAGS, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
 from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
 from starloom.labels import DOMAIN, NAMES
-from starloom.networks.emulator import Emulator
+from starloom.networks.emulator import Emulator, linear_algebra
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
 from starloom.wavelength import vacuum_from_air
 
-BATCH = 32  # spectra fitted together
+BATCH = 64  # spectra fitted together
 FIRST_ITERATIONS = 5  # of every start, before the FINALISTS go on
 FINALISTS = 3
 ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
@@ -63,23 +65,32 @@ def fit_each(
     spectra: Iterable[Spectrum],
     generator: Generator | None = None,
     settings: Settings | None = None,
+    threads: int | None = None,
     **options,
 ) -> Iterator[FitResult | Failure]:
     """Fits of many spectra, in their order; what cannot be fitted is a ``Failure``, and the others are done.
 
-    Neighbours at the same wavelengths are fitted together, which is several times faster.
+    Neighbours at the same wavelengths are fitted together, which is several times faster, and as many such
+    batches at once as there are ``threads`` (default: processors).
     """
     settings = replace(settings or Settings(), **options)
     generator = generator or _default()
-    observed = (_observed(spectrum, settings) for spectrum in spectra)
+    threads = threads or cpu_count() or 1
+    waiting = _batches(_observed(spectrum, settings) for spectrum in spectra)
+    with ThreadPoolExecutor(threads) as pool:
+        while ready := list(islice(waiting, threads)):
+            # matrix products that start threads of their own would only wait for each other
+            with linear_algebra().limit(limits=1):
+                done = list(pool.map(partial(_results, generator, settings), ready))
+            for results in done:
+                yield from results
+
+
+def _batches(observed: Iterable[Observation | Failure]) -> Iterator[list[Observation | Failure]]:
+    """Neighbours at the same wavelengths, at most BATCH of them; failures apart."""
     for _, group in groupby(observed, key=_wavelengths):
-        waiting: list = []
-        for item in group:
-            waiting.append(item)
-            if len(waiting) == BATCH:
-                yield from _results(generator, settings, waiting)
-                waiting = []
-        yield from _results(generator, settings, waiting)
+        while batch := list(islice(group, BATCH)):
+            yield batch
 
 
 def _observed(spectrum: Spectrum, settings: Settings) -> Observation | Failure:
@@ -93,11 +104,10 @@ def _wavelengths(item: Observation | Failure):
     return None if isinstance(item, Failure) else item.vacuum_aa.tobytes()
 
 
-def _results(generator, settings, items: Sequence) -> Iterator[FitResult | Failure]:
-    if items and isinstance(items[0], Failure):
-        yield from items
-    elif items:
-        yield from _Batch(generator, settings, items).results()
+def _results(generator, settings, items: Sequence) -> Sequence[FitResult | Failure]:
+    if isinstance(items[0], Failure):
+        return items
+    return _Batch(generator, settings, items).results()
 
 
 @lru_cache(maxsize=1)

@@ -177,7 +177,7 @@ class Emulator:
 
         starts = range(0, len(rows), PORTION)
         # matrix products that start threads of their own would only wait for each other
-        with _linear_algebra().limit(limits=1):
+        with linear_algebra().limit(limits=1):
             if len(starts) == 1:
                 work(0)
             else:
@@ -204,7 +204,8 @@ class Emulator:
 
 
 @cache
-def _linear_algebra() -> ThreadpoolController:
+def linear_algebra() -> ThreadpoolController:
+    """The linear-algebra libraries' own threads, to be limited."""
     return ThreadpoolController()
 
 
