@@ -96,7 +96,8 @@ def exact_broadening(
 
 def learning_curve(data: Data, count: int) -> Candidate:
     """The same number of steps for any number of spectra."""
-    plan = replace(MUON, epochs=MUON.epochs * LEARNING_CURVE[-1] // count)
+    epochs = MUON.epochs * LEARNING_CURVE[-1] // count
+    plan = replace(MUON, epochs=epochs, patience=epochs)
     return exact_broadening(data, CoefficientNetwork(HIDDEN), plan, count)
 
 
