@@ -1,6 +1,7 @@
 """The only way to matplotlib, which is an extra."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starloom.errors import ConfigError
@@ -19,7 +20,7 @@ def pyplot():
     return matplotlib.pyplot
 
 
-def save(figure: "Figure", path: str | os.PathLike, dpi: int = 150) -> None:
+def save(figure: "Figure", path: str | os.PathLike, dpi: int = 150) -> Path:
     """Write a figure (.png, .pdf, .svg), whole or not at all, and close it; ConfigError for other formats."""
     try:
         with replacing(path) as temporary:
@@ -28,3 +29,4 @@ def save(figure: "Figure", path: str | os.PathLike, dpi: int = 150) -> None:
         raise ConfigError(f"{path}: {error}") from error
     finally:
         pyplot().close(figure)
+    return Path(path)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from starloom import figures
 from starloom.evaluation.errors import Distribution
 from starloom.figures import pyplot
-from starloom.files import replacing
 from starloom.labels import LABELS, NAMES
 from starloom.networks.history import Epoch
 
@@ -36,9 +36,7 @@ UNITS = {label.name: label.unit.replace("km/s", r"km s$^{-1}$") for label in LAB
 
 def save(figure: "Figure", path: str | os.PathLike, dpi: int = 200) -> Path:
     """Write a figure to ``path`` (PNG, PDF or SVG by its suffix), whole or not at all."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=dpi)
-    return Path(path)
+    return figures.save(figure, path, dpi)
 
 
 def describe(labels: np.ndarray) -> str:

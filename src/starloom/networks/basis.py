@@ -51,6 +51,8 @@ def principal_components(batches: Iterable[np.ndarray], coefficients: int) -> Ba
     diagonalised: time grows as spectra x points^2 + points^3, memory as points^2.  Signs: the largest entry
     of each is positive. Raises ``ConfigError`` where there are fewer spectra or points than coefficients.
     """
+    from scipy.linalg import eigh  # here, since generating needs a basis' networks but no scipy
+
     count, origin, total, square = 0, None, 0.0, 0.0
     for batch in batches:
         batch = np.asarray(batch)
@@ -64,7 +66,9 @@ def principal_components(batches: Iterable[np.ndarray], coefficients: int) -> Ba
         points = 0 if origin is None else len(origin)
         raise ConfigError(f"{coefficients} coefficients need more than {count} spectra of {points} points")
     covariance = square / count - np.outer(total / count, total / count)
-    variance_kept, components = leading(covariance, coefficients)
+    size = len(covariance)
+    variance_kept, vectors = eigh(covariance, subset_by_index=[size - coefficients, size - 1])
+    variance_kept, components = variance_kept[::-1], vectors[:, ::-1].T
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     if variance_kept[-1] <= 1e-14 * variance_kept[0]:
         rank = int(np.sum(variance_kept > 1e-14 * variance_kept[0]))
@@ -75,25 +79,3 @@ def principal_components(batches: Iterable[np.ndarray], coefficients: int) -> Ba
         np.sqrt(variance_kept),
         float(np.trace(covariance)),
     )
-
-
-def leading(matrix: np.ndarray, number: int, tolerance: float = 1e-13) -> tuple[np.ndarray, np.ndarray]:
-    """The ``number`` largest eigenvalues of a symmetric positive ``matrix``, and their vectors as rows.
-
-    Subspace iteration (Rutishauser 1969) on more vectors than are wanted, until the eigenvalues change by
-    less than ``tolerance`` of the largest; the whole decomposition where that would be no faster.
-    """
-    size = len(matrix)
-    width = 2 * number + 10
-    if 4 * width < size:
-        block = np.random.default_rng(0).normal(size=(size, width))
-        before = np.zeros(number)
-        for _ in range(200):
-            block, _ = np.linalg.qr(matrix @ block)
-            values, turn = np.linalg.eigh(block.T @ matrix @ block)
-            values, block = values[::-1], block @ turn[:, ::-1]
-            if np.abs(values[:number] - before).max() <= tolerance * values[0]:
-                return values[:number], block[:, :number].T
-            before = values[:number]
-    values, vectors = np.linalg.eigh(matrix)
-    return values[::-1][:number], vectors[:, ::-1][:, :number].T
