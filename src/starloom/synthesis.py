@@ -237,9 +237,8 @@ def synthesize_together(
 ) -> SyntheticSpectrum:
     """Spectra of stars at once, for devices that do much in parallel; rows as of ``synthesize_each``.
 
-    Windows are common, but in each star a line ends where it would alone.  The spectra are those of
-    ``synthesize_each`` to 2e-5: where one star needs a line's wings over the whole grid, float32 centres them
-    to 1e-3 of a pixel in all.  Each number of stars is compiled anew.
+    Windows are common, but in each star a line ends where it would alone: the spectra are those of
+    ``synthesize_each`` to 3e-7.  Each number of stars is compiled anew.
     """
     rows = np.asarray(stars, dtype=float)
     if len(rows) == 1:

@@ -160,16 +160,14 @@ def test_one_and_many():
 
 @pytest.mark.slow
 def test_stars_together_are_those_one_by_one():
-    """3e-5: a line ends where it does in its own star, but wings over the whole grid, which any star may ask
-    for, are centred to 1e-3 of a pixel by float32, at the slope of a line 2e-5 of the flux; else 3e-6."""
+    """A line ends where it does in its own star, and float32 sums in another order differ by 3e-7."""
     teff, logg, mh, vmic = np.array(
         [(3700.0, 4.8, 0.5, 1.0), (4600.0, 2.0, -1.0, 2.0), (5777.0, 4.44, 0.0, 1.0), (9500.0, 3.5, 0.3, 2.5)]
     ).T
     together, each = (synthesize_labels(teff, logg, mh, vmic, together=n) for n in (4, 1))
     assert together.flux.shape == (4, len(AIR))
     difference = np.abs(together.normalized - each.normalized)
-    assert difference.max() < 3e-5
-    assert np.sqrt(np.mean(difference**2)) < 1e-6
+    assert difference.max() < 1e-6
     assert np.abs(together.continuum / each.continuum - 1).max() < 1e-6
 
 

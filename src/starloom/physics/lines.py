@@ -257,9 +257,10 @@ def line_opacity(
 
     def whole(i, total):
         line = windows.whole[i]
-        offsets = jnp.arange(-PAD, pixels + PAD, dtype=jnp.float32)
-        x = (offsets - (positions.pixel[line] + positions.offset[line])) * inverse[line]
-        return total + within(line, offsets - positions.pixel[line]) * wings(damping[line], x)
+        # whole pixels first, which is exact: pixel and offset in one float32 would be off by up to 1e-3 pixels
+        offsets = jnp.arange(-PAD, pixels + PAD, dtype=jnp.float32) - positions.pixel[line]
+        x = (offsets - positions.offset[line]) * inverse[line]
+        return total + within(line, offsets) * wings(damping[line], x)
 
     counts = windows.counts
     total = jnp.zeros((peak.shape[1], pixels + 2 * PAD), dtype=jnp.float32)
