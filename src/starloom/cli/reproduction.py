@@ -7,7 +7,7 @@ import typer
 
 
 def reproduce(
-    recipe: Annotated[str, typer.Argument(help="A TOML file, or one of: paper, short, tiny.")],
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or one of: paper, short, improved, tiny.")],
     folder: Annotated[Path, typer.Argument(help="Where everything goes; go on from there.", metavar="DIR")],
     store: Annotated[Path | None, typer.Option(help="Existing store, instead of one made in DIR.")] = None,
     until: Annotated[str, typer.Option(help="Last stage to run.")] = "report",

@@ -43,7 +43,9 @@ def emulator(
 
 Spectra = Annotated[Path, typer.Argument(help="Folder that `database fixed-set` wrote.", metavar="SPECTRA")]
 Written = Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).", metavar="MODEL")]
-PaperRecipe = Annotated[str, typer.Option(help="Of `reproduce`: a TOML file, or paper, short, tiny.")]
+PaperRecipe = Annotated[
+    str, typer.Option(help="Of `reproduce`: a TOML file, or paper, short, improved, tiny.")
+]
 Checkpoints = Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: plans.labels.epochs=25")]
 Device = Annotated[str | None, typer.Option(help="cpu or gpu; by default what there is.")]

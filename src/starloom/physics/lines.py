@@ -257,7 +257,7 @@ def line_opacity(
 
     def whole(i, total):
         line = windows.whole[i]
-        # whole pixels first, which is exact: pixel and offset in one float32 would be off by up to 1e-3 pixels
+        # whole pixels first, which is exact; pixel plus offset, in float32, is off by up to 1e-3 pixels
         offsets = jnp.arange(-PAD, pixels + PAD, dtype=jnp.float32) - positions.pixel[line]
         x = (offsets - positions.offset[line]) * inverse[line]
         return total + within(line, offsets) * wings(damping[line], x)

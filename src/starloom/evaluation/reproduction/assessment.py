@@ -1,6 +1,6 @@
 """What a reproduction's networks are worth: the generator put together, and every measure of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -55,10 +55,12 @@ def card(reproduction: Reproduction, errors: dict[str, float]) -> str:
     counts = {name: len(rows) for name, rows in spectra.splits.items()}
     whole = {name: len(rows) for name, rows in reproduction.opened.splits.items()}
     auto, labels = reproduction.result("autoencoder"), reproduction.result("labels")
-    return f"""# decoder(NN(labels)) of Gebran (2024), trained on our own synthesis
+    return f"""# decoder(NN(labels)) as in Gebran (2024), trained on our own synthesis
 
-Tables 2 and 3 of the paper: six labels to {recipe.autoencoder.latent} latents to 4000 points,
-8400.0 to 8799.9 A in air.
+Six labels to {recipe.autoencoder.latent} latents to 4000 points, 8400.0 to 8799.9 A in air.
+Label network {_chain(recipe.labels.hidden)} ({recipe.labels.activation}, dropout
+{recipe.labels.dropout:g}; table 3), decoder {_chain(reversed(recipe.autoencoder.hidden))} ({recipe.autoencoder.activation},
+{recipe.autoencoder.latent_activation} latents; table 2).
 
 Data: {counts["train"]} training, {counts["validation"]} validation and {counts["test"]} test
 spectra, broadenings of {whole["train"]}, {whole["validation"]} and {whole["test"]} intrinsic ones (none
@@ -70,6 +72,10 @@ Error in normalised flux on the test spectra: mean {errors["mean"]:.1e}, P95 {er
 P99 {errors["p99"]:.1e}, largest {errors["largest"]:.2g}.
 Made for comparison with the paper; the model "default" is the more accurate one.
 """
+
+
+def _chain(sizes: Iterable[int]) -> str:
+    return "-".join(str(size) for size in sizes)
 
 
 def evaluate(reproduction: Reproduction) -> dict[str, Any]:
