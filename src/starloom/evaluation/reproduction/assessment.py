@@ -59,8 +59,8 @@ def card(reproduction: Reproduction, errors: dict[str, float]) -> str:
 
 Six labels to {recipe.autoencoder.latent} latents to 4000 points, 8400.0 to 8799.9 A in air.
 Label network {_chain(recipe.labels.hidden)} ({recipe.labels.activation}, dropout
-{recipe.labels.dropout:g}; table 3), decoder {_chain(reversed(recipe.autoencoder.hidden))} ({recipe.autoencoder.activation},
-{recipe.autoencoder.latent_activation} latents; table 2).
+{recipe.labels.dropout:g}; table 3), decoder {_chain(reversed(recipe.autoencoder.hidden))}
+({recipe.autoencoder.activation}, {recipe.autoencoder.latent_activation} latents; table 2).
 
 Data: {counts["train"]} training, {counts["validation"]} validation and {counts["test"]} test
 spectra, broadenings of {whole["train"]}, {whole["validation"]} and {whole["test"]} intrinsic ones (none
