@@ -3,7 +3,7 @@ import pytest
 
 from starloom.labels import DOMAIN, NAMES
 from starloom.networks import weights
-from starloom.networks.basis import principal_components
+from starloom.networks.basis import Basis, principal_components
 from starloom.networks.batches import array_batches, mapped, split
 from starloom.networks.fitting import PAPER_PLANS, fit_autoencoder, fit_estimator, fit_label_network
 from starloom.networks.forward import Dense, Dropout
@@ -40,7 +40,7 @@ def test_table_2():
 
 def test_autoencoder_starts_from_the_mean_spectrum():
     design, mean = Autoencoder(5, (4,), 2), np.arange(5.0)
-    network = design.initial(seed=0, mean=mean, spread=0.1)
+    network = design.initial(seed=0, basis=Basis(mean, np.eye(1, 5), np.ones(1), total_variance=5 * 0.1**2))
     # no bias yet, so the middle network maps the mean spectrum to itself
     np.testing.assert_allclose(network(mean), mean, atol=1e-6)
     assert (encoder(network).outputs, decoder(network).inputs) == (2, 2)
@@ -93,14 +93,16 @@ def small(stand_in, draw_labels):
     return labels, stand_in(labels)[:, 1840:2840:2].copy()
 
 
-def test_chain_from_labels_to_flux_to_labels(small, tmp_path):
+@pytest.mark.parametrize("components", [0, 20])
+def test_chain_from_labels_to_flux_to_labels(small, tmp_path, components):
     labels, flux = small
     training, validation = split(len(labels), 0.2, seed=0)
     plan = Plan(epochs=80, patience=80, learning_rate=5e-3, schedule="cosine")
-    mean, spread = flux[training].mean(axis=0), float(flux[training].std(axis=0).mean())
-    design = Autoencoder(500, (64, 16), 6, latent_activation="linear")
+    basis = principal_components([flux[training]], 20)
+    design = Autoencoder(500, (64, 16), 6, latent_activation="linear", components=components)
     batches = array_batches((flux,), training, 64, 0), array_batches((flux,), validation)
-    autoencoder = fit_autoencoder(design, *batches, plan, mean, spread).network
+    autoencoder = fit_autoencoder(design, *batches, plan, basis).network
+    assert encoder(autoencoder).outputs == decoder(autoencoder).inputs == 6
     latents = mapped(encoder(autoencoder), (flux,))
     fit = fit_label_network(LabelNetwork((64, 64), 0.0), labels, latents, training, validation, plan, 64)
     whole = generator(fit.network, autoencoder)

@@ -70,7 +70,7 @@ def autoencoder(
     basis = trainings.components(design, opened)
     training = trainings.autoencoder(design, opened, basis, **_options(folder, device))
     weights.save(model, paper.packed_autoencoder(training.network, design.name))
-    loss = training.best_loss * trainings.spread(basis) ** 2
+    loss = training.best_loss * basis.spread**2
     _print_end(model, training, f"mean squared flux error {loss:.2e}")
 
 
@@ -120,7 +120,7 @@ def estimator(
     if label not in NAMES:
         raise ConfigError(f"label = {label!r} is not one of {', '.join(NAMES)}")
     design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
-    basis = trainings.components(design, opened)
+    basis = trainings.components(design, opened).truncated(design.estimator.coefficients)
     coefficients = trainings.applied(basis.encoder(), opened)
     training = trainings.estimator(design, label, opened, coefficients, **_options(folder, device))
     weights.save(model, paper.packed_estimators(basis, {label: training.network}, design.name))

@@ -22,6 +22,11 @@ class Basis:
     deviation: np.ndarray  # [coefficient]
     total_variance: float
 
+    @property
+    def spread(self) -> float:
+        """Root mean square of the set around its mean, over spectra and points."""
+        return float(np.sqrt(self.total_variance / len(self.mean)))
+
     def encoder(self) -> Network:
         """Fixed network: spectra ``[..., point]`` to coefficients of unit variance over the set."""
         weight = (self.components / self.deviation[:, None]).T

@@ -17,6 +17,7 @@ from starloom.database.store import Store
 from starloom.errors import ConfigError
 from starloom.files import parsing
 from starloom.labels import DOMAIN, NAMES
+from starloom.networks.basis import Basis
 from starloom.networks.batches import Batches, array_batches
 from starloom.networks.configuration import configured
 from starloom.networks.emulator import INTRINSIC, CoefficientNetwork, Emulator, assembled, encode, mode_basis
@@ -44,19 +45,18 @@ def fit_autoencoder(
     training: Batches,
     validation: Batches,
     plan: Plan,
-    mean: np.ndarray | None = None,
-    spread: float = 1.0,
+    basis: Basis,
     **options: Any,
 ) -> Training:
     """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000].
 
-    ``mean[point]`` and ``spread`` (one number) of the training spectra are where the network starts. Loss:
-    mean squared flux error in units of ``spread``^2, so that its gradients stay above Adam's epsilon.
+    ``basis`` is that of the training spectra: where the network starts. Loss: mean squared flux error in
+    units of its ``spread``^2, so that its gradients stay above Adam's epsilon.
     """
-    network = design.initial(plan.seed, mean, spread)
+    network = design.initial(plan.seed, basis)
 
     def loss(predict, arrays):
-        return reconstruction_error(predict, arrays) / spread**2
+        return reconstruction_error(predict, arrays) / basis.spread**2
 
     return train(network, loss, training, validation, plan, **options)
 

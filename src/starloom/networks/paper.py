@@ -23,7 +23,8 @@ class Autoencoder:
 
     The output is linear, as the table's "-" says; ``latent_activation`` is the table's relu. A relu whose sum
     is negative for all spectra never learns, which befalls half of the latents where their biases start at
-    zero; so they start at ``latent_bias``.
+    zero; so they start at ``latent_bias``. ``components`` above 0 are principal components at both ends, not
+    trained: the layers between them then have so many inputs and outputs, and learn several times faster.
     """
 
     points: int = 4000
@@ -33,31 +34,47 @@ class Autoencoder:
     latent_activation: str = "relu"
     latent_bias: float = 1.0
     initialiser: str = "glorot_uniform"
+    components: int = 0
 
-    def initial(self, seed: int, mean: np.ndarray | None = None, spread: float = 1.0) -> Network:
-        """The untrained network; encoder and decoder are its first and second half.
+    def initial(self, seed: int, basis: Basis | None = None) -> Network:
+        """The untrained network for spectra with this ``basis``; encoder and decoder are its two halves.
 
-        ``mean[point]`` and ``spread`` of the training spectra are taken off on the way in and put back on the
-        way out. That could be folded into the outer layers' weights, so the network is still that of table 2,
-        but it starts at the mean spectrum.
+        The mean spectrum and the spread are taken off on the way in and put back on the way out. That could
+        be folded into the outer layers' weights, so the network is still that of table 2, but it starts at
+        the mean spectrum. Without a basis the mean is 0 and the spread 1.
         """
-        down = dense_layers((self.points, *self.hidden, self.latent), self.activation, self.latent_activation)
-        up = dense_layers((self.latent, *reversed(self.hidden), self.points), self.activation)
-        mean = np.zeros(self.points) if mean is None else mean
+        basis = basis or _plain_basis(self.points)
+        ends = self.components or self.points
+        down = dense_layers((ends, *self.hidden, self.latent), self.activation, self.latent_activation)
+        up = dense_layers((self.latent, *reversed(self.hidden), ends), self.activation)
         middle = Network.initial(down + up, seed, self.initialiser)
         middle.parameters[len(down) - 1]["bias"][:] = self.latent_bias
-        scaled = affine(mean, np.full(self.points, 1 / spread)).then(middle)
-        return scaled.then(unscaling(mean, np.full(self.points, spread)))
+        if self.components:
+            kept = basis.truncated(self.components)
+            return kept.encoder().then(middle).then(kept.decoder())
+        scaled = affine(basis.mean, np.full(self.points, 1 / basis.spread)).then(middle)
+        return scaled.then(unscaling(basis.mean, np.full(self.points, basis.spread)))
+
+
+def _plain_basis(points: int) -> Basis:
+    """No components; mean 0, spread 1."""
+    return Basis(np.zeros(points), np.zeros((0, points)), np.zeros(0), float(points))
 
 
 def encoder(autoencoder: Network) -> Network:
     """The first half of an autoencoder: spectrum to latent space."""
-    return autoencoder.part(0, len(autoencoder.layers) // 2)
+    return autoencoder.part(0, _latent(autoencoder))
 
 
 def decoder(autoencoder: Network) -> Network:
     """The second half of an autoencoder: latent space to spectrum."""
-    return autoencoder.part(len(autoencoder.layers) // 2)
+    return autoencoder.part(_latent(autoencoder))
+
+
+def _latent(autoencoder: Network) -> int:
+    """Number of layers down to the latent space: half of the trained ones, and what is before them."""
+    trained = [index for index, layer in enumerate(autoencoder.layers) if layer.trained]
+    return trained[len(trained) // 2]
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def evaluate(reproduction: Reproduction) -> dict[str, Any]:
     """Every measure of the paper and of this package, from what is finished."""
     folder = reproduction.folder / "evaluation"
     folder.mkdir(exist_ok=True)
-    spectra, basis = reproduction.spectra, reproduction.basis
+    spectra, basis = reproduction.spectra, reproduction.estimator_basis
     autoencoder = reproduction.network("autoencoder")
     encode, decode = basis.encoder(), basis.decoder()
     generator = Generator.load(reproduction.folder / "generator" / "paper.safetensors")
@@ -145,7 +145,7 @@ def _table_5(
     spectra, columns = reproduction.spectra, [NAMES.index(name) for name in names]
     test = spectra.splits["test"]
     found = np.stack([np.load(reproduction.folder / (ESTIMATOR + n) / "found.npy") for n in names], axis=1)
-    encode = reproduction.basis.encoder()
+    encode = reproduction.estimator_basis.encoder()
     generated = [encode(generator.flux(spectra.labels[rows])) for rows in _parts(test)]
     coefficients = np.concatenate(generated)
     again = [mapped(reproduction.network(ESTIMATOR + n), (coefficients,), PORTION)[:, 0] for n in names]

@@ -56,6 +56,11 @@ class Recipe:
     estimator: Estimator = field(default_factory=Estimator)
     plans: Plans = field(default_factory=Plans)
 
+    @property
+    def components(self) -> int:
+        """Number of principal components that are found: what the networks need that need the most."""
+        return max(self.autoencoder.components, self.estimator.coefficients)
+
     def __post_init__(self):
         if unknown := [name for name in self.estimators if name not in NAMES]:
             raise ConfigError(f"estimators: {', '.join(unknown)} are not among {', '.join(NAMES)}")

@@ -100,8 +100,13 @@ class Reproduction:
 
     @cached_property
     def basis(self) -> Basis:
-        """Principal components of the training spectra."""
+        """Principal components of the training spectra, ``recipe.components`` of them."""
         return read_basis(self.folder)
+
+    @property
+    def estimator_basis(self) -> Basis:
+        """The components that the networks of table 4 see."""
+        return self.basis.truncated(self.recipe.estimator.coefficients)
 
     @property
     def coefficients(self) -> np.ndarray:
@@ -128,7 +133,7 @@ class Reproduction:
         settings: dict[str, Any] = {
             "store": self._store_identity,
             "spectra": asdict(recipe.copies),
-            "components": recipe.estimator.coefficients,
+            "components": recipe.components,
         }
         kind = "estimator" if stage.startswith(ESTIMATOR) else stage
         if kind in ("autoencoder", "labels", "estimator"):
@@ -170,7 +175,8 @@ def packed_table_4(folder: Path) -> weights.Model:
         for label, path in paths.items()
         if path.exists()
     }
-    return packed_estimators(read_basis(folder), networks)
+    coefficients = next(iter(networks.values())).inputs
+    return packed_estimators(read_basis(folder).truncated(coefficients), networks)
 
 
 def run(reproduction: Reproduction, until: str = "report", only: tuple[str, ...] = ()) -> list[str]:
@@ -264,11 +270,12 @@ def make_components(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     spectra = reproduction.spectra
     basis = trainings.components(reproduction.recipe, spectra)
+    entered = basis.truncated(reproduction.recipe.estimator.coefficients)
     arrays = {"mean": basis.mean, "components": basis.components, "deviation": basis.deviation}
     with replacing(folder / "basis.npz") as temporary:
         np.savez(temporary, total=basis.total_variance, **arrays)
-    save_array(folder / "coefficients.npy", applied(basis.encoder(), spectra))
-    return {"unexplained": float(basis.unexplained[-1])}
+    save_array(folder / "coefficients.npy", applied(entered.encoder(), spectra))
+    return {"unexplained": float(entered.unexplained[-1])}
 
 
 def train_autoencoder(reproduction: Reproduction, stage: str) -> dict[str, Any]:
@@ -280,7 +287,7 @@ def train_autoencoder(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     latents = applied(encoder(training.network), spectra)
     save_array(folder / "latents.npy", latents)
     live = latents[spectra.splits["train"]].std(axis=0) > 0
-    return {**summary(training), "loss_unit": trainings.spread(basis) ** 2, "live_latents": int(live.sum())}
+    return {**summary(training), "loss_unit": basis.spread**2, "live_latents": int(live.sum())}
 
 
 def train_labels(reproduction: Reproduction, stage: str) -> dict[str, Any]:

@@ -27,13 +27,8 @@ def applied(function: Callable[[np.ndarray], np.ndarray], spectra: FixedSet) -> 
 
 
 def components(recipe: Recipe, spectra: FixedSet) -> Basis:
-    """Principal components of the training spectra."""
-    return principal_components(portions(spectra, spectra.splits["train"]), recipe.estimator.coefficients)
-
-
-def spread(basis: Basis) -> float:
-    """Root mean square of the flux around the mean spectrum: what the autoencoder's flux is scaled by."""
-    return float(np.sqrt(basis.total_variance / len(basis.mean)))
+    """Principal components of the training spectra: as many as the networks need that need the most."""
+    return principal_components(portions(spectra, spectra.splits["train"]), recipe.components)
 
 
 def autoencoder(recipe: Recipe, spectra: FixedSet, basis: Basis, **options: Any) -> Training:
@@ -48,8 +43,7 @@ def autoencoder(recipe: Recipe, spectra: FixedSet, basis: Basis, **options: Any)
         RowBatches(spectra.splits["train"], read, recipe.batch, plan.seed),
         RowBatches(spectra.splits["validation"], read, recipe.batch),
         plan,
-        basis.mean,
-        spread(basis),
+        basis,
         **options,
     )
 
