@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,24 @@ def test_evaluation_is_that_of_the_written_model(whole, store):
     # sums in float64 of float32 fluxes
     assert found["end_to_end"]["overall"]["mean"] == pytest.approx(error, rel=1e-5)
     assert found["end_to_end"]["reconstruction"]["mae"] == pytest.approx(error, rel=1e-5)
+
+
+def test_generator_is_trained_on_as_one_network(whole, store, tmp_path):
+    folder = tmp_path / "joint"
+    shutil.copytree(whole[0], folder)
+    loss = json.loads((folder / "evaluation.json").read_text())["end_to_end"]["reconstruction"]["mse"]
+    options = "--set", "plans.joint.epochs=30", "--set", "plans.joint.patience=30"
+    printed = reproduce(folder, store, *options)
+    assert "labels: finished before" in printed
+    assert "joint: epoch 30 of 30" in printed
+    found = json.loads((folder / "evaluation.json").read_text())["end_to_end"]["reconstruction"]
+    assert found["mse"] < 0.9 * loss
+    text = (folder / "report" / "report.md").read_text()
+    assert "label network and decoder as one, from labels to flux: " in text
+    assert (folder / "report" / "joint.png").exists()
+    assert "both as one 30 epochs" in Generator.load(folder / "generator" / "paper.safetensors").header.card
+    reproduce(folder, store, "--only", "generator")  # without the plan it is the connection again
+    assert "both as one" not in Generator.load(folder / "generator" / "paper.safetensors").header.card
 
 
 def test_no_intrinsic_spectrum_is_in_two_splits(whole):

@@ -21,10 +21,12 @@ from starloom.networks.basis import Basis
 from starloom.networks.batches import Batches, array_batches
 from starloom.networks.configuration import configured
 from starloom.networks.emulator import INTRINSIC, CoefficientNetwork, Emulator, assembled, encode, mode_basis
+from starloom.networks.forward import Network
 from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork, standard
 from starloom.networks.training import (
     Plan,
     Training,
+    mean_squared_error,
     reconstruction_error,
     train,
     weighted_squared_error,
@@ -79,6 +81,20 @@ def fit_label_network(
     network = design.initial(latents[training], plan.seed)
     weight = 1 / standard(latents[training])[1] ** 2 / latents.shape[1]
     return _fit(network, weight, (labels, latents), training, validation, plan, size, options)
+
+
+def fit_joint(
+    network: Network, training: Batches, validation: Batches, plan: Plan, basis: Basis, **options: Any
+) -> Training:
+    """Train decoder(NN(labels)) on as one network, on batches of ``(labels, flux)``.
+
+    Loss: mean squared flux error in units of the ``spread``^2 of the training spectra's ``basis``.
+    """
+
+    def loss(predict, arrays):
+        return mean_squared_error(predict, arrays) / basis.spread**2
+
+    return train(network, loss, training, validation, plan, **options)
 
 
 def fit_estimator(

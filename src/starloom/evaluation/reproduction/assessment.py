@@ -33,7 +33,10 @@ def make_generator(reproduction: Reproduction) -> dict[str, Any]:
     """Connect label network and decoder, and write them as a weights file that states its errors."""
     folder = reproduction.folder / "generator"
     folder.mkdir(exist_ok=True)
-    network = connected(reproduction.network("labels"), reproduction.network("autoencoder"))
+    if reproduction.recipe.plans.joint:
+        network = reproduction.network("joint")
+    else:
+        network = connected(reproduction.network("labels"), reproduction.network("autoencoder"))
     model = packed_generator(network, reproduction.opened.recipe.digest)
     # errors are those of the parameters as they are written
     path = folder / "paper.safetensors"
@@ -55,6 +58,7 @@ def card(reproduction: Reproduction, errors: dict[str, float]) -> str:
     counts = {name: len(rows) for name, rows in spectra.splits.items()}
     whole = {name: len(rows) for name, rows in reproduction.opened.splits.items()}
     auto, labels = reproduction.result("autoencoder"), reproduction.result("labels")
+    joint = f", both as one {reproduction.result('joint')['epochs']} epochs" if recipe.plans.joint else ""
     return f"""# decoder(NN(labels)) as in Gebran (2024), trained on our own synthesis
 
 Six labels to {recipe.autoencoder.latent} latents to 4000 points, 8400.0 to 8799.9 A in air.
@@ -67,7 +71,7 @@ spectra, broadenings of {whole["train"]}, {whole["validation"]} and {whole["test
 has a relative in another set); store {reproduction.opened.recipe.name!r},
 {reproduction.opened.manifest.physics}.
 Training: recipe {recipe.name!r}; autoencoder {auto["epochs"]} epochs, label network
-{labels["epochs"]} epochs, the best epoch's weights.
+{labels["epochs"]} epochs{joint}; the best epoch's weights.
 Error in normalised flux on the test spectra: mean {errors["mean"]:.1e}, P95 {errors["p95"]:.1e},
 P99 {errors["p99"]:.1e}, largest {errors["largest"]:.2g}.
 Made for comparison with the paper; the model "default" is the more accurate one.

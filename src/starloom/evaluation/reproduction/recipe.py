@@ -30,11 +30,15 @@ class Copies:
 
 @dataclass(frozen=True)
 class Plans:
-    """How each kind of network is trained; by default as the paper says."""
+    """How each kind of network is trained; by default as the paper says.
+
+    ``joint``, which the paper has not, is for label network and decoder as one, from where they stand on.
+    """
 
     autoencoder: Plan = PAPER_PLANS["autoencoder"]
     labels: Plan = PAPER_PLANS["labels"]
     estimator: Plan = PAPER_PLANS["estimator"]
+    joint: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,11 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Recipe:
     for key, kind in tables.items():
         values[key] = configured(kind, content.get(key, {}), f"{where}: {key}")
     plans = content.get("plans", {})
-    if unknown := sorted(set(plans) - set(PAPER_PLANS)):
-        raise ConfigError(f"{where}: unknown plans {', '.join(unknown)}; known are {', '.join(PAPER_PLANS)}")
+    known = {entry.name for entry in fields(Plans)}
+    if unknown := sorted(set(plans) - known):
+        raise ConfigError(
+            f"{where}: unknown plans {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
     defaults = {key: asdict(plan) for key, plan in PAPER_PLANS.items()}
     merged = _merged(defaults, plans)
     values["plans"] = Plans(**{key: configured(Plan, merged[key], f"{where}: plans.{key}") for key in merged})

@@ -9,6 +9,7 @@
     DIR/components/             principal components, and the coefficients of all spectra
     DIR/autoencoder/            checkpoint, history.csv, model.safetensors, latents.npy of all spectra
     DIR/labels/                 checkpoint, history.csv, model.safetensors
+    DIR/joint/                  checkpoint, history.csv, model.safetensors: where the recipe has this training
     DIR/generator/              paper.safetensors in float16: what `starloom generate --model` takes
     DIR/estimator-LABEL/        checkpoint, history.csv, model.safetensors, found.npy of all spectra
     DIR/evaluation/             by_wavelength.npz, differences.npz
@@ -41,18 +42,24 @@ from starloom.networks.basis import Basis
 from starloom.networks.batches import mapped
 from starloom.networks.forward import Network
 from starloom.networks.history import Epoch
-from starloom.networks.paper import encoder, packed_autoencoder, packed_estimators
+from starloom.networks.paper import encoder, generator, packed_autoencoder, packed_estimators
 from starloom.networks.training import Plan, Training
 
 ESTIMATOR = "estimator-"
-KEPT = ("spectra", "autoencoder", "labels", ESTIMATOR)  # stages whose work is not thrown away unasked
+KEPT = (
+    "spectra",
+    "autoencoder",
+    "labels",
+    "joint",
+    ESTIMATOR,
+)  # stages whose work is not thrown away unasked
 UPSTREAM: dict[str, tuple[str, ...]] = {
     "store": (),
     "spectra": ("store",),
     "components": ("spectra",),
     "autoencoder": ("components",),
     "labels": ("autoencoder",),
-    "generator": ("labels",),
+    "joint": ("labels",),
     "report": ("evaluation",),
 }
 
@@ -78,8 +85,9 @@ class Reproduction:
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, in order."""
         estimators = (ESTIMATOR + label for label in self.recipe.estimators)
-        first = ("store", "spectra", "components", "autoencoder", "labels", "generator")
-        return (*first, *estimators, "evaluation", "report")
+        first = ("store", "spectra", "components", "autoencoder", "labels")
+        joint = ("joint",) if self.recipe.plans.joint else ()
+        return (*first, *joint, "generator", *estimators, "evaluation", "report")
 
     @cached_property
     def opened(self) -> Store:
@@ -139,6 +147,8 @@ class Reproduction:
         if kind in ("autoencoder", "labels", "estimator"):
             plan = replace(getattr(recipe.plans, kind), checkpoint_minutes=0.0)
             settings[kind] = [asdict(getattr(recipe, kind)), asdict(plan), recipe.batch]
+        if kind == "joint":
+            settings[kind] = [asdict(replace(recipe.plans.joint, checkpoint_minutes=0.0)), recipe.batch]
         content = [stage, settings.get(kind), [self.digest(name) for name in upstream]]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -146,6 +156,8 @@ class Reproduction:
         """The stages that a stage builds on: of the estimators, those that are finished."""
         if stage.startswith(ESTIMATOR):
             return ("components",)
+        if stage == "generator":
+            return ("joint",) if self.recipe.plans.joint else ("labels",)
         if stage == "evaluation":
             return ("generator", *self.finished_estimators)
         return UPSTREAM[stage]
@@ -299,6 +311,16 @@ def train_labels(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     return summary(training)
 
 
+def train_joint(reproduction: Reproduction, stage: str) -> dict[str, Any]:
+    """Train the connected generator on from labels to flux."""
+    recipe, spectra, basis = reproduction.recipe, reproduction.spectra, reproduction.basis
+    network = generator(reproduction.network("labels"), reproduction.network("autoencoder"))
+    options = _options(reproduction, stage)
+    training = trainings.joint(recipe, spectra, basis, network, recipe.plans.joint, **options)
+    _save_network(reproduction.folder / stage, training.network)
+    return {**summary(training), "loss_unit": basis.spread**2}
+
+
 def train_estimator(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Train table 4 for one label, and write what it finds for all spectra."""
     label, coefficients = stage.removeprefix(ESTIMATOR), reproduction.coefficients
@@ -372,6 +394,7 @@ STAGES: dict[str, Callable[[Reproduction, str], dict[str, Any]]] = {
     "components": make_components,
     "autoencoder": train_autoencoder,
     "labels": train_labels,
+    "joint": train_joint,
     "generator": _assess("generator"),
     "estimator": train_estimator,
     "evaluation": _assess("evaluation"),

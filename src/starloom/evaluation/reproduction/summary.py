@@ -45,10 +45,7 @@ def report(reproduction: Reproduction) -> dict[str, Any]:
     sections = [
         Section("The data", [_data(reproduction, found), _figure_1(reproduction, folder)]),
         Section("The autoencoder (table 2)", _autoencoder(reproduction, found, folder)),
-        Section(
-            "The label network (table 3)",
-            [_training(reproduction, "labels"), _curve(reproduction, folder, "labels", 6)],
-        ),
+        Section("The label network (table 3)", _labels(reproduction, folder)),
         Section("Labels to flux", _end_to_end(reproduction, found, folder)),
         Section("Labels found again (tables 4 and 5)", _recovery(reproduction, found, folder)),
         Section("Time", [_times(found)]),
@@ -86,6 +83,14 @@ def _autoencoder(reproduction: Reproduction, found: dict[str, Any], folder: Path
         _curve(reproduction, folder, "autoencoder", 3),
         _figure_4(reproduction, folder),
     ]
+
+
+def _labels(reproduction: Reproduction, folder: Path) -> list[Any]:
+    content: list[Any] = [_training(reproduction, "labels"), _curve(reproduction, folder, "labels", 6)]
+    if not reproduction.recipe.plans.joint:
+        return content
+    text = f"Then label network and decoder as one, from labels to flux: {_training(reproduction, 'joint')}"
+    return [*content, text, _curve(reproduction, folder, "joint")]
 
 
 def _measures(caption: str, sets: dict[str, Any], paper: dict[str, float]) -> Table:
@@ -171,17 +176,19 @@ def _figure_1(reproduction: Reproduction, folder: Path) -> Picture:
     return Picture(path, "Figure 1: a sample of the training spectra, and one of them.")
 
 
-def _curve(reproduction: Reproduction, folder: Path, stage: str, number: int) -> Picture:
+def _curve(reproduction: Reproduction, folder: Path, stage: str, number: int | None = None) -> Picture:
+    """The learning curve of a stage: the paper's figure of this number, if it is one."""
     result = reproduction.result(stage)
     unit = result.get("loss_unit", 1.0)
     rows = [_in_unit(row, unit) for row in read_history(reproduction.folder / stage / "history.csv")]
-    path = folder / f"figure_{number}.png"
+    path = folder / (f"figure_{number}.png" if number else f"{stage}.png")
     figures.save(figures.learning_curve(rows, result["best_epoch"]), path)
     of = {
         "autoencoder": "the autoencoder, in flux squared",
         "labels": "the label network, in the latents' variance",
+        "joint": "label network and decoder as one, in flux squared",
     }
-    return Picture(path, f"Figure {number}: loss of {of[stage]}.")
+    return Picture(path, f"Figure {number}: loss of {of[stage]}." if number else f"Loss of {of[stage]}.")
 
 
 def _in_unit(row: Epoch, unit: float) -> Epoch:

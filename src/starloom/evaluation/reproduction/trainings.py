@@ -9,8 +9,9 @@ from starloom.database.batches import FixedSet
 from starloom.evaluation.reproduction.recipe import Recipe
 from starloom.networks.basis import Basis, principal_components
 from starloom.networks.batches import RowBatches
-from starloom.networks.fitting import fit_autoencoder, fit_estimator, fit_label_network
-from starloom.networks.training import Training
+from starloom.networks.fitting import fit_autoencoder, fit_estimator, fit_joint, fit_label_network
+from starloom.networks.forward import Network
+from starloom.networks.training import Plan, Training
 
 PORTION = 1000  # spectra at once
 
@@ -53,6 +54,20 @@ def label_network(recipe: Recipe, spectra: FixedSet, latents: np.ndarray, **opti
     rows = spectra.splits["train"], spectra.splits["validation"]
     arrays = spectra.labels, latents
     return fit_label_network(recipe.labels, *arrays, *rows, recipe.plans.labels, recipe.batch, **options)
+
+
+def joint(
+    recipe: Recipe, spectra: FixedSet, basis: Basis, network: Network, plan: Plan, **options: Any
+) -> Training:
+    """Train the generator ``network``, decoder(NN(labels)), on from labels to flux."""
+    labels = spectra.labels.astype(np.float32)
+
+    def read(rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        return labels[rows], spectra.flux(rows)
+
+    training = RowBatches(spectra.splits["train"], read, recipe.batch, plan.seed)
+    validation = RowBatches(spectra.splits["validation"], read, recipe.batch)
+    return fit_joint(network, training, validation, plan, basis, **options)
 
 
 def estimator(
