@@ -1,13 +1,14 @@
-"""Labels that the paper's networks of table 4 find in generated spectra, beside those in synthesised ones.
+"""Labels that the networks of table 4 find in generated spectra, beside those in synthesised ones.
 
-The paper's own test of a generator (its table 5), for any model: principal components and networks are those
-of ``starloom reproduce`` in DIR, the spectra its test split, which neither they nor the model have seen.
+The paper's own test of a generator (its table 5), for any model, packaged or a file: principal components and
+networks are those of ``starloom reproduce`` in DIR, the spectra its test split, which neither they nor the
+model have seen. Between them: synthesised spectra that went through the autoencoder of DIR.
 
-    python benchmarks/recover_labels.py DIR [MODEL]
+    python benchmarks/recover_labels.py DIR [MODEL ...]
 """
 
 import argparse
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +16,43 @@ import numpy as np
 from starloom import Generator
 from starloom.database.batches import open_fixed_set
 from starloom.evaluation.reproduction.stages import packed_table_4
+from starloom.evaluation.reproduction.trainings import portions
 from starloom.labels import NAMES
-from starloom.networks.batches import mapped
+from starloom.networks import weights
 from starloom.networks.paper import estimate
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("model", nargs="?", default="default")
+    parser.add_argument("models", nargs="*", default=["default"], metavar="MODEL")
     options = parser.parse_args()
     spectra = open_fixed_set(options.folder / "spectra")
     rows = spectra.splits["test"]
     labels = spectra.labels[rows]
-    generated = Generator.load(options.model).flux(labels)
     table_4 = packed_table_4(options.folder)
-    found = [mapped(partial(estimate, table_4), (flux,)) for flux in (spectra.flux(rows), generated)]
-    print(f"{len(rows)} spectra of the test split, model {options.model}: root mean square errors")
-    print(f"{'label':<12}{'synthesised':>13}{'generated':>12}{'ratio':>8}")
-    for place, name in enumerate(table_4.header.names):
-        truth = labels[:, NAMES.index(name)]
-        ours, theirs = (np.sqrt(np.mean((values[:, place] - truth) ** 2)) for values in found)
-        print(f"{name:<12}{ours:>13.4g}{theirs:>12.4g}{theirs / ours:>8.3f}")
+    columns = [NAMES.index(name) for name in table_4.header.names]
+
+    def errors(flux: Iterable[np.ndarray]) -> np.ndarray:
+        found = np.concatenate([estimate(table_4, part) for part in flux])
+        return np.sqrt(np.mean((found - labels[:, columns]) ** 2, axis=0))
+
+    path = options.folder / "autoencoder" / "model.safetensors"
+    autoencoder = weights.load(path, labels=None).networks["autoencoder"]
+    sources = {
+        "synthesised": portions(spectra, rows),
+        "autoencoder": (autoencoder(flux) for flux in portions(spectra, rows)),
+        **{model: [Generator.load(model).flux(labels)] for model in options.models},
+    }
+    print(f"{len(rows)} spectra of the test split: root mean square errors, over those of synthesised ones")
+    width = max(map(len, sources))
+    print(" " * width + "".join(f"{name:>18}" for name in table_4.header.names))
+    best = None
+    for name, flux in sources.items():
+        found = errors(flux)
+        best = found if best is None else best
+        cells = (f"{f'{e:.4g} {ratio:6.2f}':>18}" for e, ratio in zip(found, found / best, strict=True))
+        print(name.ljust(width) + "".join(cells))
 
 
 if __name__ == "__main__":
