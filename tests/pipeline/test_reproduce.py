@@ -23,9 +23,10 @@ from starloom.database import build
 from starloom.database import recipe as store_recipes
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.evaluation.reproduction import recipe as recipes
+from starloom.networks import weights
 from starloom.networks.generator import Generator
 from starloom.networks.history import read_history
-from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork
+from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork, estimate
 
 TRAINED = ("autoencoder", "labels", "estimator-teff")
 
@@ -146,6 +147,34 @@ def test_killed_and_continued_ends_with_the_same_bits(whole, store, tmp_path):
     for stage in TRAINED:
         killed, straight = (each / stage / "model.safetensors" for each in (folder, whole[0]))
         assert killed.read_bytes() == straight.read_bytes()
+
+
+def test_single_networks_are_those_of_the_reproduction(whole, tmp_path):
+    """``starloom train`` on the spectra of a reproduction gives its networks."""
+    folder, spectra = whole[0], str(whole[0] / "spectra")
+    auto, generator, joint, teff = (str(tmp_path / f"{name}.safetensors") for name in "agjt")
+
+    def train(*arguments):
+        result = CliRunner().invoke(app, ["train", *arguments, "--recipe", "tiny"])
+        if result.exception is not None:
+            raise result.exception
+        return result.stdout
+
+    assert "mean squared flux error" in train("autoencoder", spectra, auto)
+    train("labels", spectra, auto, generator)
+    printed = train("labels", spectra, auto, joint, "--set", "plans.joint.epochs=2")
+    assert "mean squared flux error" in printed
+    assert "rms error of teff" in train("estimator", spectra, "teff", teff)
+
+    labels = np.load(folder / "spectra" / "labels.npy")[:5]
+    flux = [Generator.load(p).flux(labels) for p in (generator, folder / "generator" / "paper.safetensors")]
+    np.testing.assert_array_equal(*flux)
+    assert np.abs(Generator.load(joint).flux(labels) - flux[0]).max() > 0
+    with np.load(folder / "evaluation" / "differences.npz") as arrays:
+        expected = arrays["test"][:, 0] + np.load(folder / "spectra" / "labels.npy")[-20:, 0]
+    test = np.load(folder / "spectra" / "flux.npy")[-20:] * np.float32(2e-5)
+    found = estimate(weights.load(teff, labels=None), test)[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_other_settings_are_refused(whole, store, tmp_path):

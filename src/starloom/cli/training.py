@@ -84,7 +84,10 @@ def labels(
     change: Changes = None,
     device: Device = None,
 ) -> None:
-    """Train the label network (table 3) and write decoder(NN(labels)), a model that generates spectra."""
+    """Train the label network (table 3) and write decoder(NN(labels)), a model that generates spectra.
+
+    Where the recipe has a plan for both as one (improved), they are trained on so, from labels to flux.
+    """
     from starloom.database.batches import open_fixed_set
     from starloom.evaluation.reproduction import recipe as recipes
     from starloom.evaluation.reproduction import trainings
@@ -95,8 +98,15 @@ def labels(
     latents = trainings.applied(paper.encoder(trained), opened)
     training = trainings.label_network(design, opened, latents, **_options(folder, device))
     network = paper.generator(training.network, trained)
+    error = f"mean squared error {training.best_loss:.2e} of the latents' variance"
+    if plan := design.plans.joint:
+        basis = trainings.components(design, opened)
+        options = _options(folder and folder / "joint", device)
+        training = trainings.joint(design, opened, basis, network, plan, **options)
+        network, loss = training.network, training.best_loss * basis.spread**2
+        error = f"mean squared flux error {loss:.2e}"
     weights.save(model, paper.packed_generator(network, design.name), "float16")
-    _print_end(model, training, f"mean squared error {training.best_loss:.2e} of the latents' variance")
+    _print_end(model, training, error)
 
 
 @app.command("estimator")

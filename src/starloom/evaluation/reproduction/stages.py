@@ -46,13 +46,8 @@ from starloom.networks.paper import encoder, generator, packed_autoencoder, pack
 from starloom.networks.training import Plan, Training
 
 ESTIMATOR = "estimator-"
-KEPT = (
-    "spectra",
-    "autoencoder",
-    "labels",
-    "joint",
-    ESTIMATOR,
-)  # stages whose work is not thrown away unasked
+# stages whose work is not thrown away unasked
+KEPT = ("spectra", "autoencoder", "labels", "joint", ESTIMATOR)
 UPSTREAM: dict[str, tuple[str, ...]] = {
     "store": (),
     "spectra": ("store",),
@@ -187,6 +182,8 @@ def packed_table_4(folder: Path) -> weights.Model:
         for label, path in paths.items()
         if path.exists()
     }
+    if not networks:
+        raise StoreError(f"{folder}: no network of table 4 is finished")
     coefficients = next(iter(networks.values())).inputs
     return packed_estimators(read_basis(folder).truncated(coefficients), networks)
 
