@@ -19,15 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 from starloom.explorer.server import Server
 from starloom.explorer.site import site
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+FLAGS = ["--disable-gpu", "--disable-quic"]  # Playwright has those that keep Chromium from calling home
 
 # moves a slider by an event as the browser makes it, and waits for the frame that shows the result
 MOVES = """async ([name, updates]) => {

@@ -10,16 +10,7 @@ import pytest
 from starloom.explorer.server import Server
 from starloom.explorer.site import site
 
-# all but the first two keep Chromium from calling home
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+FLAGS = ["--disable-gpu", "--disable-quic"]  # Playwright has those that keep Chromium from calling home
 RESET = """() => {
   document.getElementById("help").close();
   document.activeElement?.blur();
