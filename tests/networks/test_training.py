@@ -11,7 +11,6 @@ from starloom.networks.history import Epoch, read_history, write_history
 from starloom.networks.paper import Autoencoder
 from starloom.networks.training import (
     Plan,
-    mean_squared_error,
     reconstruction_error,
     train,
     weighted_squared_error,
@@ -20,6 +19,7 @@ from starloom.networks.training import (
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (300, 2)).astype(np.float32)
 Y = np.stack([np.sin(3 * X[:, 0]) * X[:, 1], X[:, 0] ** 2], axis=1)
+mean_squared_error = weighted_squared_error(np.full(2, 0.5, np.float32))
 PLAN = Plan(epochs=5, optimiser="adamax", learning_rate=5e-3, checkpoint_minutes=0.0, seed=11)
 
 

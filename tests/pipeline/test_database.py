@@ -329,6 +329,18 @@ class TestBatches:
         with pytest.raises(StoreError, match="exists already"):
             batches.export_fixed_set(tiny, tmp_path / "fixed")
 
+    def test_more_stores_add_to_training_and_validation(self, tiny, tmp_path):
+        copies = {"train": 3, "validation": 2, "test": 4}
+        alone = batches.export_fixed_set(tiny, tmp_path / "alone", "uint16", copies)
+        both = batches.export_fixed_set(tiny, tmp_path / "both", "uint16", copies, [tiny])
+        assert np.array_equal(both.splits["test"], alone.splits["test"])
+        for name in ("train", "validation"):
+            own, added = np.split(both.splits[name], 2)
+            assert np.array_equal(own, alone.splits[name])
+            assert np.array_equal(both.intrinsic[added], both.intrinsic[own] + 48)
+            assert np.array_equal(both.labels[added], both.labels[own])
+            assert np.array_equal(both.stored[added], alone.stored[own])
+
     def test_a_damaged_fixed_set_is_found(self, tiny, tmp_path):
         batches.export_fixed_set(tiny, tmp_path / "fixed", "uint16")
         assert batches.open_fixed_set(tmp_path / "fixed", verify=True).labels.shape == (

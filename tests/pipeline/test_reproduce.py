@@ -28,14 +28,14 @@ from starloom.networks.generator import Generator
 from starloom.networks.history import read_history
 from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork, estimate
 
+SYNTHESIZE = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
 TRAINED = ("autoencoder", "labels", "estimator-teff")
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reproduce") / "store"
-    synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
-    build.build(store_recipes.load("tiny"), folder, synthesize, physics="stand-in 1", progress=False)
+    build.build(store_recipes.load("tiny"), folder, SYNTHESIZE, physics="stand-in 1", progress=False)
     return folder
 
 
@@ -106,21 +106,45 @@ def test_evaluation_is_that_of_the_written_model(whole, store):
     assert found["end_to_end"]["reconstruction"]["mae"] == pytest.approx(error, rel=1e-5)
 
 
-def test_generator_is_trained_on_as_one_network(whole, store, tmp_path):
+def changes(*values):
+    return tuple(part for value in values for part in ("--set", value))
+
+
+BETWEEN_COMPONENTS = changes("autoencoder.components=20")
+
+
+@pytest.fixture(scope="module")
+def between_components(whole, store, tmp_path_factory):
+    """A reproduction whose autoencoder is between principal components, with the spectra of the other one."""
+    folder = tmp_path_factory.mktemp("reproduce") / "components"
+    folder.mkdir()
+    shutil.copytree(whole[0] / "spectra", folder / "spectra")
+    for name in ("store.json", "spectra.json"):
+        shutil.copy(whole[0] / name, folder)
+    printed = reproduce(folder, store, *BETWEEN_COMPONENTS, "--until", "generator")
+    assert "spectra: finished before" in printed
+    reproduce(folder, store, *BETWEEN_COMPONENTS, "--only", "evaluation", "--only", "report")
+    return folder
+
+
+def test_generator_is_trained_on_as_one_network(between_components, store, tmp_path):
     folder = tmp_path / "joint"
-    shutil.copytree(whole[0], folder)
-    loss = json.loads((folder / "evaluation.json").read_text())["end_to_end"]["reconstruction"]["mse"]
-    options = "--set", "plans.joint.epochs=30", "--set", "plans.joint.patience=30"
-    printed = reproduce(folder, store, *options)
+    shutil.copytree(between_components, folder)
+    loss = json.loads((folder / "evaluation.json").read_text())["end_to_end"]["reconstruction"]["mae"]
+    options = (*BETWEEN_COMPONENTS, *changes("plans.joint.epochs=30", "plans.joint.patience=30"))
+    printed = reproduce(folder, store, *options, "--until", "generator")
     assert "labels: finished before" in printed
     assert "joint: epoch 30 of 30" in printed
+    reproduce(folder, store, *options, "--only", "evaluation", "--only", "report")
     found = json.loads((folder / "evaluation.json").read_text())["end_to_end"]["reconstruction"]
-    assert found["mse"] < 0.9 * loss
+    assert found["mae"] < 0.9 * loss
     text = (folder / "report" / "report.md").read_text()
     assert "label network and decoder as one, from labels to flux: " in text
     assert (folder / "report" / "joint.png").exists()
     assert "both as one 30 epochs" in Generator.load(folder / "generator" / "paper.safetensors").header.card
-    reproduce(folder, store, "--only", "generator")  # without the plan it is the connection again
+    reproduce(
+        folder, store, *BETWEEN_COMPONENTS, "--only", "generator"
+    )  # without the plan it is the connection again
     assert "both as one" not in Generator.load(folder / "generator" / "paper.safetensors").header.card
 
 
@@ -149,10 +173,32 @@ def test_killed_and_continued_ends_with_the_same_bits(whole, store, tmp_path):
         assert killed.read_bytes() == straight.read_bytes()
 
 
+def test_another_store_adds_to_training(whole, store, tmp_path):
+    text = (Path(store_recipes.__file__).parent / "recipes" / "tiny.toml").read_text()
+    other, folder = tmp_path / "other.toml", tmp_path / "both"
+    other.write_text(text.replace('"tiny"', '"other"').replace("seed = 1", "seed = 2"))
+    options = (*changes(f"more=['{other}']"), "--until", "spectra")
+    with pytest.raises(StoreError, match="this reproduction needs other"):
+        reproduce(folder, store, *options)
+    build.build(
+        store_recipes.load(other), tmp_path / "extra", SYNTHESIZE, physics="stand-in 1", progress=False
+    )
+    reproduce(folder, store, "--store", tmp_path / "extra", *options)
+    found = json.loads((folder / "spectra.json").read_text())
+    assert found["spectra"] == {"train": 304, "validation": 40, "test": 20}
+    assert found["intrinsic"] == {"train": 76, "validation": 10, "test": 5}
+
+
+def test_joint_training_needs_components(store, tmp_path):
+    with pytest.raises(ConfigError, match=r"plans\.joint needs autoencoder\.components"):
+        reproduce(tmp_path / "joint", store, *changes("plans.joint.epochs=2"))
+
+
 def test_single_networks_are_those_of_the_reproduction(whole, tmp_path):
     """``starloom train`` on the spectra of a reproduction gives its networks."""
     folder, spectra = whole[0], str(whole[0] / "spectra")
     auto, generator, joint, teff = (str(tmp_path / f"{name}.safetensors") for name in "agjt")
+    inner = str(tmp_path / "inner.safetensors")
 
     def train(*arguments):
         result = CliRunner().invoke(app, ["train", *arguments, "--recipe", "tiny"])
@@ -162,8 +208,9 @@ def test_single_networks_are_those_of_the_reproduction(whole, tmp_path):
 
     assert "mean squared flux error" in train("autoencoder", spectra, auto)
     train("labels", spectra, auto, generator)
-    printed = train("labels", spectra, auto, joint, "--set", "plans.joint.epochs=2")
-    assert "mean squared flux error" in printed
+    train("autoencoder", spectra, inner, *BETWEEN_COMPONENTS)
+    options = (*BETWEEN_COMPONENTS, *changes("plans.joint.epochs=2"))
+    assert "root mean square flux error" in train("labels", spectra, inner, joint, *options)
     assert "rms error of teff" in train("estimator", spectra, "teff", teff)
 
     labels = np.load(folder / "spectra" / "labels.npy")[:5]

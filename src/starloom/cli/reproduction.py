@@ -9,7 +9,9 @@ import typer
 def reproduce(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or one of: paper, short, improved, tiny.")],
     folder: Annotated[Path, typer.Argument(help="Where everything goes; go on from there.", metavar="DIR")],
-    store: Annotated[Path | None, typer.Option(help="Existing store, instead of one made in DIR.")] = None,
+    store: Annotated[
+        list[Path] | None, typer.Option(help="Existing store, instead of one made in DIR; may be repeated.")
+    ] = None,
     until: Annotated[str, typer.Option(help="Last stage to run.")] = "report",
     only: Annotated[list[str] | None, typer.Option(help="Run this stage alone; may be repeated.")] = None,
     change: Annotated[
@@ -32,6 +34,6 @@ def reproduce(
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
     design = recipes.load(recipe, change or ())
-    options = {"store": store, "device": device, "progress": sys.stderr.isatty(), "say": say}
+    options = {"stores": tuple(store or ()), "device": device, "progress": sys.stderr.isatty(), "say": say}
     run(Reproduction(design, folder, **options), until, tuple(only or ()))
     print(f"{folder}: {'report/report.html' if until == 'report' and not only else 'done'}")

@@ -30,15 +30,15 @@ def emulator(
     opened = [open_store(store) for store in stores]
     design = EmulatorRecipe.read(recipe or DEFAULT_RECIPE)
     fitted, training = fit_emulator(opened, design, folder=folder, progress=True)
-    loss, epochs = training.best_loss**0.5, len(training.history)
+    loss, epochs = training.best_loss, len(training.history)
     names = " and ".join(f"{store.recipe.name!r}" for store in opened)
     card = (
         f"Emulator of intrinsic spectra trained on the stores {names} ({opened[0].manifest.physics}); rms "
-        f"error {loss:.1e} in flux on their validation spectra, before rotation and at R = 14500."
+        f"error {loss:.1e} in flux, mean over their validation spectra, before rotation and at R = 14500."
     )
     digest = " ".join(store.recipe.digest for store in opened)
     weights.save(model, packed(fitted, digest, card), precision)
-    print(f"{model}: rms flux error {loss:.2e} after {training.best_epoch + 1} of {epochs} epochs")
+    print(f"{model}: mean rms flux error {loss:.2e} after {training.best_epoch + 1} of {epochs} epochs")
 
 
 Spectra = Annotated[Path, typer.Argument(help="Folder that `database fixed-set` wrote.", metavar="SPECTRA")]
@@ -101,11 +101,12 @@ def labels(
     error = f"mean squared error {training.best_loss:.2e} of the latents' variance"
     if plan := design.plans.joint:
         basis = trainings.components(design, opened)
+        coefficients = trainings.applied(basis.encoder(), opened)
         options = _options(folder and folder / "joint", device)
-        training = trainings.joint(design, opened, basis, network, plan, **options)
-        network, loss = training.network, training.best_loss * basis.spread**2
-        error = f"mean squared flux error {loss:.2e}"
-    weights.save(model, paper.packed_generator(network, design.name), "float16")
+        training = trainings.joint(design, opened, basis, coefficients, network, plan, **options)
+        network, loss = training.network, training.best_loss * basis.spread
+        error = f"root mean square flux error {loss:.2e}, mean over spectra,"
+    weights.save(model, paper.packed_generator(network, design.name), design.precision)
     _print_end(model, training, error)
 
 

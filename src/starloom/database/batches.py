@@ -2,11 +2,11 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from os import cpu_count
 from pathlib import Path
 
@@ -133,7 +133,7 @@ class FixedSet:
 
     @cached_property
     def intrinsic(self) -> np.ndarray:
-        """Intrinsic spectrum of each: int64[n]."""
+        """Intrinsic spectrum of each, counted on from one store to the next: int64[n]."""
         return np.load(self.folder / FILES["intrinsic"])
 
     @cached_property
@@ -147,13 +147,18 @@ class FixedSet:
 
 
 def export_fixed_set(
-    store: Store, folder: str | Path, dtype: str = "float32", copies: Mapping[str, int] | None = None
+    store: Store,
+    folder: str | Path,
+    dtype: str = "float32",
+    copies: Mapping[str, int] | None = None,
+    more: Sequence[Store] = (),
 ) -> FixedSet:
     """Write all spectra of the recipe (``intrinsic`` times ``broadenings``) with fixed broadenings.
 
     ``dtype`` is "float32" or "uint16" (half the size, rounded to 1e-5). With ``copies``, only the splits that
-    it names, with that many broadenings of each of their spectra. The folder must be new; it appears under
-    its name when it is complete.
+    it names, with that many broadenings of each of their spectra. ``more`` stores add to all splits but that
+    for testing, behind the spectra of ``store``. The folder must be new; it appears under its name when it is
+    complete.
     """
     folder = Path(folder)
     if folder.exists():
@@ -162,21 +167,32 @@ def export_fixed_set(
         raise ConfigError(f"dtype = {dtype!r} is none of float32, uint16")
     partial = folder.with_name(f"{folder.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
-    everything = _fixed_draws(store, copies)
-    shape = (len(everything), PAPER_GRID_AA.size)
+    shown = [_fixed_draws(store, copies), *(_added_draws(other, copies) for other in more)]
+    stores = store, *more
+    start = np.cumsum([0, *map(len, shown)])
+    shape = (int(start[-1]), PAPER_GRID_AA.size)
     flux = np.lib.format.open_memmap(partial / FILES["flux"], mode="w+", dtype=dtype, shape=shape)
 
-    def write(first: int) -> None:
-        part = slice(first, first + 512)
-        flux[part] = encode(observe(store, everything, part).flux, dtype)
+    def write(number: int, first: int) -> None:
+        found = observe(stores[number], shown[number], slice(first, first + 512)).flux
+        place = start[number] + first
+        flux[place : place + len(found)] = encode(found, dtype)
 
+    tasks = [(number, first) for number, each in enumerate(shown) for first in range(0, len(each), 512)]
     with ThreadPoolExecutor(cpu_count()) as pool:
-        list(pool.map(write, range(0, len(everything), 512)))
+        list(pool.map(write, *zip(*tasks, strict=True)))
     flux.flush()
-    np.save(partial / FILES["labels"], everything.labels)
-    np.save(partial / FILES["intrinsic"], everything.intrinsic)
+    np.save(partial / FILES["labels"], np.concatenate([each.labels for each in shown]))
+    counted = np.cumsum([0, *(len(each.labels) for each in stores)])
+    parts = [each.intrinsic + before for each, before in zip(shown, counted, strict=False)]
+    np.save(partial / FILES["intrinsic"], np.concatenate(parts))
     digests = {kind: file_digest(partial / name) for kind, name in FILES.items()}
-    content = {"store": store.manifest.identity, "splits": _splits(store, everything), "digests": digests}
+    splits = [_splits(*each) for each in zip(stores, shown, start, strict=False)]
+    content = {
+        "stores": [each.manifest.identity for each in stores],
+        "splits": {name: [*chain.from_iterable(each[name] for each in splits)] for name in store.splits},
+        "digests": digests,
+    }
     (partial / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     partial.rename(folder)
     return open_fixed_set(folder)
@@ -187,6 +203,12 @@ def _fixed_draws(store: Store, copies: Mapping[str, int] | None) -> Draws:
         return _draws_of(store, np.arange(store.recipe.intrinsic), 0, store.recipe.broadenings)
     parts = [draws(store, split, 0, number, shuffle=False) for split, number in copies.items()]
     return Draws(*(np.concatenate([getattr(part, f) for part in parts]) for f in ("intrinsic", "labels")))
+
+
+def _added_draws(store: Store, copies: Mapping[str, int] | None) -> Draws:
+    """Those of a store that adds to another one's: none for testing."""
+    numbers = copies or dict.fromkeys(store.splits, store.recipe.broadenings)
+    return _fixed_draws(store, {split: number for split, number in numbers.items() if split != "test"})
 
 
 def open_fixed_set(folder: str | Path, verify: bool = False) -> FixedSet:
@@ -204,8 +226,8 @@ def open_fixed_set(folder: str | Path, verify: bool = False) -> FixedSet:
     return FixedSet(folder, splits)
 
 
-def _splits(store: Store, everything: Draws) -> dict[str, list[int]]:
+def _splits(store: Store, everything: Draws, start: int) -> dict[str, list[int]]:
     return {
-        name: np.flatnonzero(np.isin(everything.intrinsic, indices)).tolist()
+        name: (start + np.flatnonzero(np.isin(everything.intrinsic, indices))).tolist()
         for name, indices in store.splits.items()
     }

@@ -36,7 +36,7 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, StoreError
 from starloom.labels import DOMAIN, NAMES
 from starloom.networks.basis import Basis, principal_components
-from starloom.networks.forward import Dense, Network, array_library, dense_layers, linear
+from starloom.networks.forward import Network, array_library, dense_layers, linear
 from starloom.networks.paper import PAPER_POINTS, label_scaling
 from starloom.networks.weights import Header, Model, label_ranges
 from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
@@ -64,14 +64,8 @@ class CoefficientNetwork:
     def initial(self, coefficients: int, seed: int) -> Network:
         """The untrained network: labels ``[..., 4]`` to ``[..., coefficients]`` of about unit variance."""
         entry = label_scaling(INTRINSIC_NAMES, self.reciprocal)
-        layers = dense_layers((entry.outputs, *self.hidden, coefficients), self.activation)
-        if self.residual:
-            layers = tuple(
-                Dense(layer.inputs, layer.outputs, layer.activation, residual=True)
-                if layer.inputs == layer.outputs and layer is not layers[-1]
-                else layer
-                for layer in layers
-            )
+        sizes = (entry.outputs, *self.hidden, coefficients)
+        layers = dense_layers(sizes, self.activation, residual=self.residual)
         return entry.then(Network.initial(layers, seed, self.initialiser))
 
 

@@ -6,7 +6,7 @@ variance), or in flux; what the fitted networks give is in the labels' and laten
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from starloom.networks.emulator import INTRINSIC, CoefficientNetwork, Emulator, 
 from starloom.networks.forward import Network
 from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork, standard
 from starloom.networks.training import (
+    Loss,
     Plan,
     Training,
-    mean_squared_error,
     reconstruction_error,
     train,
+    weighted_distance,
     weighted_squared_error,
 )
 
@@ -80,21 +81,32 @@ def fit_label_network(
     """
     network = design.initial(latents[training], plan.seed)
     weight = 1 / standard(latents[training])[1] ** 2 / latents.shape[1]
-    return _fit(network, weight, (labels, latents), training, validation, plan, size, options)
+    loss = weighted_squared_error(weight.astype(np.float32))
+    return _fit(network, loss, (labels, latents), training, validation, plan, size, options)
 
 
 def fit_joint(
-    network: Network, training: Batches, validation: Batches, plan: Plan, basis: Basis, **options: Any
+    network: Network,
+    labels: np.ndarray,
+    coefficients: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    plan: Plan,
+    basis: Basis,
+    size: int = 512,
+    **options: Any,
 ) -> Training:
-    """Train decoder(NN(labels)) on as one network, on batches of ``(labels, flux)``.
+    """Train decoder(NN(labels)) on as one network, its last layer the fixed components of ``basis``.
 
-    Loss: mean squared flux error in units of the ``spread``^2 of the training spectra's ``basis``.
+    ``coefficients[spectrum, component]`` are those of the spectra of ``labels[spectrum, 6]``, of unit
+    variance over the training rows. Loss: root mean square flux error of a spectrum in units of the basis'
+    ``spread``, without what its components leave out; the mean over spectra.
     """
-
-    def loss(predict, arrays):
-        return mean_squared_error(predict, arrays) / basis.spread**2
-
-    return train(network, loss, training, validation, plan, **options)
+    weight = basis.deviation**2 / len(basis.mean) / basis.spread**2
+    loss = weighted_distance(weight.astype(np.float32))
+    arrays = labels, coefficients
+    fitted = _fit(network.part(0, -1), loss, arrays, training, validation, plan, size, options)
+    return replace(fitted, network=fitted.network.then(network.part(-1)))
 
 
 def fit_estimator(
@@ -113,10 +125,10 @@ def fit_estimator(
     Loss: mean squared error of the label where its range is scaled to [-1, 1].
     """
     index = NAMES.index(label)
-    weight = np.array([(2 / (DOMAIN.high[index] - DOMAIN.low[index])) ** 2])
+    loss = weighted_squared_error(np.float32([(2 / (DOMAIN.high[index] - DOMAIN.low[index])) ** 2]))
     arrays = coefficients, labels[:, index : index + 1]
     network = design.initial(label, plan.seed)
-    return _fit(network, weight, arrays, training, validation, plan, size, options)
+    return _fit(network, loss, arrays, training, validation, plan, size, options)
 
 
 def fit_coefficients(
@@ -133,21 +145,20 @@ def fit_coefficients(
     """Train an emulator's network from intrinsic ``labels[spectrum, 4]`` to whitened ``coefficients``.
 
     ``deviation[coefficient]`` is what one unit of each coefficient is in flux (root mean square over the
-    range), so the loss is the mean squared flux error of the spectrum, before rotation and instrument.
+    range), so the loss is the root mean square flux error of a spectrum, before rotation and instrument; the
+    mean over spectra.
     """
     network = design.initial(len(deviation), plan.seed)
-    return _fit(network, deviation**2, (labels, coefficients), training, validation, plan, size, options)
+    loss = weighted_distance(deviation.astype(np.float32) ** 2)
+    return _fit(network, loss, (labels, coefficients), training, validation, plan, size, options)
 
 
-def _fit(network, weight, arrays, training, validation, plan, size, options: Options) -> Training:
-    return train(
-        network,
-        weighted_squared_error(np.asarray(weight, np.float32)),
-        array_batches(arrays, training, size, plan.seed),
-        array_batches(arrays, validation, size),
-        plan,
-        **options,
-    )
+def _fit(
+    network: Network, loss: Loss, arrays, training, validation, plan: Plan, size: int, options: Options
+) -> Training:
+    """Train on the rows ``training`` of ``arrays``, watching the rows ``validation``."""
+    batches = array_batches(arrays, training, size, plan.seed), array_batches(arrays, validation, size)
+    return train(network, loss, *batches, plan, **options)
 
 
 @dataclass(frozen=True)

@@ -309,12 +309,17 @@ def dense_layers(
     last: str = "linear",
     dropout: float = 0.0,
     dropout_after: int = 0,
+    residual: bool = False,
 ) -> tuple[Layer, ...]:
-    """Dense layers through ``sizes`` (inputs first); dropout behind the first ``dropout_after`` of them."""
+    """Dense layers through ``sizes`` (inputs first); dropout behind the first ``dropout_after`` of them.
+
+    ``residual``: those whose outputs are as many as their inputs add these to them, but for the last one.
+    """
     layers: list[Layer] = []
     for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         is_last = index == len(sizes) - 2
-        layers.append(Dense(inputs, outputs, last if is_last else activation))
+        adds = residual and inputs == outputs and not is_last
+        layers.append(Dense(inputs, outputs, last if is_last else activation, adds))
         if dropout > 0 and index < dropout_after:
             layers.append(Dropout(outputs, dropout))
     return tuple(layers)

@@ -25,6 +25,7 @@ class Autoencoder:
     is negative for all spectra never learns, which befalls half of the latents where their biases start at
     zero; so they start at ``latent_bias``. ``components`` above 0 are principal components at both ends, not
     trained: the layers between them then have so many inputs and outputs, and learn several times faster.
+    ``residual``: layers that follow one of their own size add its output to theirs (He et al. 2016).
     """
 
     points: int = 4000
@@ -35,6 +36,7 @@ class Autoencoder:
     latent_bias: float = 1.0
     initialiser: str = "glorot_uniform"
     components: int = 0
+    residual: bool = False
 
     def initial(self, seed: int, basis: Basis | None = None) -> Network:
         """The untrained network for spectra with this ``basis``; encoder and decoder are its two halves.
@@ -45,8 +47,14 @@ class Autoencoder:
         """
         basis = basis or _plain_basis(self.points)
         ends = self.components or self.points
-        down = dense_layers((ends, *self.hidden, self.latent), self.activation, self.latent_activation)
-        up = dense_layers((self.latent, *reversed(self.hidden), ends), self.activation)
+        down = dense_layers(
+            (ends, *self.hidden, self.latent),
+            self.activation,
+            self.latent_activation,
+            residual=self.residual,
+        )
+        sizes = (self.latent, *reversed(self.hidden), ends)
+        up = dense_layers(sizes, self.activation, residual=self.residual)
         middle = Network.initial(down + up, seed, self.initialiser)
         middle.parameters[len(down) - 1]["bias"][:] = self.latent_bias
         if self.components:
@@ -82,20 +90,26 @@ class LabelNetwork:
     """Table 3: labels to latent space, with dropout behind all hidden layers but the last.
 
     Labels enter scaled to [-1, 1] over table 1; the network is trained on latents scaled to zero mean and
-    unit variance, and what it gives is scaled back, so its output is the latent space itself.
+    unit variance, and what it gives is scaled back, so its output is the latent space itself. ``residual`` as
+    in ``Autoencoder``; ``reciprocal``: one over Teff enters beside Teff.
     """
 
     hidden: tuple[int, ...] = (5000, 2000, 512, 32)
     dropout: float = 0.3
     activation: str = "relu"
     initialiser: str = "glorot_uniform"
+    residual: bool = False
+    reciprocal: bool = False
 
     def initial(self, latents: np.ndarray, seed: int) -> Network:
         """The untrained network for ``latents[spectrum, latent]`` of the training spectra."""
-        sizes = (len(NAMES), *self.hidden, latents.shape[-1])
-        layers = dense_layers(sizes, self.activation, "linear", self.dropout, len(self.hidden) - 1)
+        entry = label_scaling(NAMES, self.reciprocal)
+        sizes = (entry.outputs, *self.hidden, latents.shape[-1])
+        layers = dense_layers(
+            sizes, self.activation, "linear", self.dropout, len(self.hidden) - 1, self.residual
+        )
         middle = Network.initial(layers, seed, self.initialiser)
-        return label_scaling().then(middle).then(unscaling(*standard(latents)))
+        return entry.then(middle).then(unscaling(*standard(latents)))
 
 
 @dataclass(frozen=True)

@@ -117,12 +117,6 @@ class Training:
     best_loss: float
 
 
-def mean_squared_error(predict: Predict, arrays: tuple[Any, ...]) -> Any:
-    """Mean of (prediction - target)^2 over a batch of inputs and targets."""
-    inputs, targets = arrays
-    return jnp.mean((predict(inputs) - targets) ** 2)
-
-
 def reconstruction_error(predict: Predict, arrays: tuple[Any, ...]) -> Any:
     """Mean of (prediction - input)^2: what an autoencoder makes small."""
     (inputs,) = arrays
@@ -135,6 +129,21 @@ def weighted_squared_error(weight: np.ndarray) -> Loss:
     def loss(predict: Predict, arrays: tuple[Any, ...]) -> Any:
         inputs, targets = arrays
         return jnp.mean(jnp.sum(weight * (predict(inputs) - targets) ** 2, axis=-1))
+
+    return loss
+
+
+def weighted_distance(weight: np.ndarray) -> Loss:
+    """Root of the sum over components of ``weight`` (prediction - target)^2, averaged over the batch.
+
+    So the worst of the batch do not drown the others, as they do in a mean of squares. A floor under the
+    root, 1e-8 of the largest weight, keeps its slope finite where prediction and target agree.
+    """
+    floor = 1e-8 * weight.max()
+
+    def loss(predict: Predict, arrays: tuple[Any, ...]) -> Any:
+        inputs, targets = arrays
+        return jnp.mean(jnp.sqrt(jnp.sum(weight * (predict(inputs) - targets) ** 2, axis=-1) + floor))
 
     return loss
 

@@ -37,18 +37,20 @@ def make_generator(reproduction: Reproduction) -> dict[str, Any]:
         network = reproduction.network("joint")
     else:
         network = connected(reproduction.network("labels"), reproduction.network("autoencoder"))
-    model = packed_generator(network, reproduction.opened.recipe.digest)
+    stores = reproduction.opened, *reproduction.more
+    digest = " ".join(store.recipe.digest for store in stores)
+    model = packed_generator(network, digest)
     # errors are those of the parameters as they are written
     path = folder / "paper.safetensors"
-    weights.save(path, model, "float16")
+    weights.save(path, model, reproduction.recipe.precision)
     rounded = weights.load(path)
     errors, statement = FluxErrors(PAPER_GRID_AA.size, label_cells()), ErrorStatement()
     compare(Generator.of(rounded, "paper").flux, _test_batches(reproduction.spectra), errors, statement)
     overall = _row(errors.overall, 0)
-    model = packed_generator(network, reproduction.opened.recipe.digest, card(reproduction, overall))
+    model = packed_generator(network, digest, card(reproduction, overall))
     if statement.credible:
         model = stated_error.attached(model, statement.result())
-    weights.save(path, model, "float16")
+    weights.save(path, model, reproduction.recipe.precision)
     return {"file": str(path), "bytes": path.stat().st_size, "parameters": network.size, "errors": overall}
 
 
@@ -56,7 +58,8 @@ def card(reproduction: Reproduction, errors: dict[str, float]) -> str:
     """The model card, in Markdown."""
     recipe, spectra = reproduction.recipe, reproduction.spectra
     counts = {name: len(rows) for name, rows in spectra.splits.items()}
-    whole = {name: len(rows) for name, rows in reproduction.opened.splits.items()}
+    whole = reproduction.result("spectra")["intrinsic"]
+    more = "".join(f", for training and validation {store.recipe.name!r} too" for store in reproduction.more)
     auto, labels = reproduction.result("autoencoder"), reproduction.result("labels")
     joint = f", both as one {reproduction.result('joint')['epochs']} epochs" if recipe.plans.joint else ""
     return f"""# decoder(NN(labels)) as in Gebran (2024), trained on our own synthesis
@@ -68,7 +71,7 @@ Label network {_chain(recipe.labels.hidden)} ({recipe.labels.activation}, dropou
 
 Data: {counts["train"]} training, {counts["validation"]} validation and {counts["test"]} test
 spectra, broadenings of {whole["train"]}, {whole["validation"]} and {whole["test"]} intrinsic ones (none
-has a relative in another set); store {reproduction.opened.recipe.name!r},
+has a relative in another set); store {reproduction.opened.recipe.name!r}{more},
 {reproduction.opened.manifest.physics}.
 Training: recipe {recipe.name!r}; autoencoder {auto["epochs"]} epochs, label network
 {labels["epochs"]} epochs{joint}; the best epoch's weights.

@@ -14,6 +14,7 @@ from starloom.networks.configuration import configured
 from starloom.networks.fitting import PAPER_PLANS
 from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork
 from starloom.networks.training import Plan
+from starloom.networks.weights import PRECISIONS
 
 # the resolution last: the paper gives no value for it
 ORDER = ("teff", "logg", "mh", "vmic", "vsini", "resolution")
@@ -32,7 +33,8 @@ class Copies:
 class Plans:
     """How each kind of network is trained; by default as the paper says.
 
-    ``joint``, which the paper has not, is for label network and decoder as one, from where they stand on.
+    ``joint``, which the paper has not, is for label network and decoder as one, from where they stand on; it
+    needs an autoencoder between principal components.
     """
 
     autoencoder: Plan = PAPER_PLANS["autoencoder"]
@@ -45,15 +47,19 @@ class Plans:
 class Recipe:
     """A reproduction: the name of the store's recipe, the spectra made of it, the networks, their plans.
 
+    ``more`` names the recipes of stores that add to the spectra for training and validation.
     ``batch`` spectra a step; ``estimators`` are the labels that get a network of table 4, in this order;
-    ``synthesis`` says whether the time of one synthesis is measured beside that of the generator.
+    ``synthesis`` says whether the time of one synthesis is measured beside that of the generator, whose file
+    is written in ``precision``.
     """
 
     name: str
     store: str
+    more: tuple[str, ...] = ()
     batch: int = 512
     estimators: tuple[str, ...] = ORDER
     synthesis: bool = True
+    precision: str = "float16"
     copies: Copies = field(default_factory=Copies)
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
     labels: LabelNetwork = field(default_factory=LabelNetwork)
@@ -71,6 +77,10 @@ class Recipe:
         for name, number in (("batch", self.batch), *asdict(self.copies).items()):
             if number < 1:
                 raise ConfigError(f"{name} = {number} is below 1")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision = {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        if self.plans.joint and not self.autoencoder.components:
+            raise ConfigError("plans.joint needs autoencoder.components above 0")
 
 
 def packaged() -> list[str]:
@@ -103,7 +113,7 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Recipe:
     known = {entry.name for entry in fields(Recipe)}
     if unknown := sorted(set(content) - known):
         raise ConfigError(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    for key, kind in (("name", str), ("store", str), ("batch", int), ("synthesis", bool)):
+    for key, kind in (("name", str), ("store", str), ("batch", int), ("synthesis", bool), ("precision", str)):
         if key in content and type(content[key]) is not kind:
             raise ConfigError(f"{where}: {key} = {content[key]!r} is not of the type {kind.__name__}")
     if missing := [key for key in ("name", "store") if key not in content]:
@@ -121,7 +131,8 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Recipe:
     defaults = {key: asdict(plan) for key, plan in PAPER_PLANS.items()}
     merged = _merged(defaults, plans)
     values["plans"] = Plans(**{key: configured(Plan, merged[key], f"{where}: plans.{key}") for key in merged})
-    values["estimators"] = tuple(content.get("estimators", ORDER))
+    for key, default in (("estimators", ORDER), ("more", ())):
+        values[key] = tuple(content.get(key, default))
     return Recipe(**values)
 
 

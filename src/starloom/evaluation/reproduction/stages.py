@@ -4,13 +4,14 @@
 
     DIR/recipe.json             the recipe with all its numbers
     DIR/STAGE.json              what a finished stage gave, and the digest of all it depends on
-    DIR/store/                  intrinsic spectra, unless an existing store is given
+    DIR/store/                  intrinsic spectra, unless existing stores are given
+    DIR/store-NAME/             those that add to them, where the recipe says so
     DIR/spectra/                broadened spectra, flux.npy uint16[spectrum, 4000] in units of 2e-5
     DIR/components/             principal components, and the coefficients of all spectra
     DIR/autoencoder/            checkpoint, history.csv, model.safetensors, latents.npy of all spectra
     DIR/labels/                 checkpoint, history.csv, model.safetensors
     DIR/joint/                  checkpoint, history.csv, model.safetensors: where the recipe has this training
-    DIR/generator/              paper.safetensors in float16: what `starloom generate --model` takes
+    DIR/generator/              paper.safetensors: what `starloom generate --model` takes
     DIR/estimator-LABEL/        checkpoint, history.csv, model.safetensors, found.npy of all spectra
     DIR/evaluation/             by_wavelength.npz, differences.npz
     DIR/report/                 report.html, report.md, figures
@@ -63,13 +64,13 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 class Reproduction:
     """A recipe in a folder, where its stages find each other's results.
 
-    ``store`` is the folder of an existing store (default: one made in the folder by ``synthesize``);
+    ``stores`` are folders of existing stores (default: made in the folder by ``synthesize``);
     ``device`` and ``progress`` as in ``training.train``; ``say`` is told about each epoch and stage.
     """
 
     recipe: Recipe
     folder: Path
-    store: Path | None = None
+    stores: tuple[Path, ...] = ()
     synthesize: build.Synthesizer = build.radiative_transfer
     physics: str | None = None
     device: str | None = None
@@ -86,15 +87,30 @@ class Reproduction:
 
     @cached_property
     def opened(self) -> Store:
-        """The store, finished; ``StoreError`` where it was made by another recipe than ours says."""
-        found = open_store(self.store or self.folder / "store")
-        wanted = store_recipes.load(self.recipe.store)
-        if found.recipe.digest != wanted.digest:
-            raise StoreError(
-                f"{found.manifest.folder}: made by recipe {found.recipe.name} {found.recipe.digest[:12]}, "
-                f"this reproduction needs {wanted.name} {wanted.digest[:12]}"
-            )
-        return found
+        """The store, finished; ``StoreError`` where there is none of the recipe that ours names."""
+        return self._opened(self.recipe.store)
+
+    @cached_property
+    def more(self) -> tuple[Store, ...]:
+        """The stores that add to it, finished."""
+        return tuple(self._opened(name) for name in self.recipe.more)
+
+    def made(self, name: str) -> Path:
+        """Where the store of a recipe is made, if none is given."""
+        own = name == self.recipe.store
+        return self.folder / ("store" if own else f"store-{store_recipes.load(name).name}")
+
+    def _opened(self, name: str) -> Store:
+        wanted = store_recipes.load(name)
+        found = [open_store(path) for path in self.stores or (self.made(name),)]
+        for store in found:
+            if store.recipe.digest == wanted.digest:
+                return store
+        there = ", ".join(
+            f"{store.manifest.folder}: made by recipe {store.recipe.name} {store.recipe.digest[:12]}"
+            for store in found
+        )
+        raise StoreError(f"{there}, this reproduction needs {wanted.name} {wanted.digest[:12]}")
 
     @cached_property
     def spectra(self) -> FixedSet:
@@ -113,8 +129,8 @@ class Reproduction:
 
     @property
     def coefficients(self) -> np.ndarray:
-        """Coefficients of all spectra, of unit variance over training: float32[spectrum, coefficient]."""
-        return np.load(self.folder / "components" / "coefficients.npy")
+        """Coefficients of all spectra, of unit variance over training: float32[spectrum, component]."""
+        return np.load(self.folder / "components" / "coefficients.npy", mmap_mode="r")
 
     def network(self, stage: str) -> Network:
         """The trained network of a stage."""
@@ -134,9 +150,10 @@ class Reproduction:
         """What must agree for a stage's result to be used: its settings and those before it."""
         recipe, upstream = self.recipe, self.upstream(stage)
         settings: dict[str, Any] = {
-            "store": self._store_identity,
+            "store": self._store_identities,
             "spectra": asdict(recipe.copies),
             "components": recipe.components,
+            "generator": recipe.precision,
         }
         kind = "estimator" if stage.startswith(ESTIMATOR) else stage
         if kind in ("autoencoder", "labels", "estimator"):
@@ -164,8 +181,8 @@ class Reproduction:
         return tuple(name for name in names if self.result(name) is not None)
 
     @cached_property
-    def _store_identity(self) -> str:
-        return self.opened.manifest.identity
+    def _store_identities(self) -> list[str]:
+        return [store.manifest.identity for store in (self.opened, *self.more)]
 
 
 def read_basis(folder: Path) -> Basis:
@@ -246,31 +263,33 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def make_store(reproduction: Reproduction, stage: str) -> dict[str, Any]:
-    """Make or continue the store, or check the one that was given."""
-    if reproduction.store is None:
+    """Make or continue the stores, or check those that were given."""
+    recipe = reproduction.recipe
+    for name in () if reproduction.stores else (recipe.store, *recipe.more):
         build.build(
-            store_recipes.load(reproduction.recipe.store),
-            reproduction.folder / "store",
+            store_recipes.load(name),
+            reproduction.made(name),
             reproduction.synthesize,
             physics=reproduction.physics or build.physics_version(),
             progress=reproduction.progress,
         )
-    store = reproduction.opened
+    stores = reproduction.opened, *reproduction.more
     return {
-        "path": str(store.manifest.folder),
-        "intrinsic": store.recipe.intrinsic,
-        "recipe": store.recipe.name,
+        "paths": [str(store.manifest.folder) for store in stores],
+        "intrinsic": sum(store.recipe.intrinsic for store in stores),
+        "recipes": [store.recipe.name for store in stores],
     }
 
 
 def make_spectra(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Write the broadened spectra of each split."""
-    copies = asdict(reproduction.recipe.copies)
-    if not (reproduction.folder / "spectra").exists():
-        export_fixed_set(reproduction.opened, reproduction.folder / "spectra", "uint16", copies)
+    folder, copies = reproduction.folder / "spectra", asdict(reproduction.recipe.copies)
+    if not folder.exists():
+        export_fixed_set(reproduction.opened, folder, "uint16", copies, reproduction.more)
     spectra = reproduction.spectra
     counts = {name: len(rows) for name, rows in spectra.splits.items()}
-    return {"spectra": counts, "intrinsic": {n: len(r) for n, r in reproduction.opened.splits.items()}}
+    intrinsic = {name: len(np.unique(spectra.intrinsic[rows])) for name, rows in spectra.splits.items()}
+    return {"spectra": counts, "intrinsic": intrinsic}
 
 
 def make_components(reproduction: Reproduction, stage: str) -> dict[str, Any]:
@@ -279,12 +298,11 @@ def make_components(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     spectra = reproduction.spectra
     basis = trainings.components(reproduction.recipe, spectra)
-    entered = basis.truncated(reproduction.recipe.estimator.coefficients)
     arrays = {"mean": basis.mean, "components": basis.components, "deviation": basis.deviation}
     with replacing(folder / "basis.npz") as temporary:
         np.savez(temporary, total=basis.total_variance, **arrays)
-    save_array(folder / "coefficients.npy", applied(entered.encoder(), spectra))
-    return {"unexplained": float(entered.unexplained[-1])}
+    save_array(folder / "coefficients.npy", applied(basis.encoder(), spectra))
+    return {"unexplained": float(basis.unexplained[reproduction.recipe.estimator.coefficients - 1])}
 
 
 def train_autoencoder(reproduction: Reproduction, stage: str) -> dict[str, Any]:
@@ -312,15 +330,16 @@ def train_joint(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Train the connected generator on from labels to flux."""
     recipe, spectra, basis = reproduction.recipe, reproduction.spectra, reproduction.basis
     network = generator(reproduction.network("labels"), reproduction.network("autoencoder"))
-    options = _options(reproduction, stage)
-    training = trainings.joint(recipe, spectra, basis, network, recipe.plans.joint, **options)
+    known, options = (spectra, basis, reproduction.coefficients), _options(reproduction, stage)
+    training = trainings.joint(recipe, *known, network, recipe.plans.joint, **options)
     _save_network(reproduction.folder / stage, training.network)
-    return {**summary(training), "loss_unit": basis.spread**2}
+    return {**summary(training), "loss_unit": basis.spread}
 
 
 def train_estimator(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Train table 4 for one label, and write what it finds for all spectra."""
-    label, coefficients = stage.removeprefix(ESTIMATOR), reproduction.coefficients
+    label = stage.removeprefix(ESTIMATOR)
+    coefficients = reproduction.coefficients[:, : reproduction.recipe.estimator.coefficients]
     options = _options(reproduction, stage)
     training = trainings.estimator(reproduction.recipe, label, reproduction.spectra, coefficients, **options)
     folder = reproduction.folder / stage

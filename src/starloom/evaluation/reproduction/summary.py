@@ -186,7 +186,7 @@ def _curve(reproduction: Reproduction, folder: Path, stage: str, number: int | N
     of = {
         "autoencoder": "the autoencoder, in flux squared",
         "labels": "the label network, in the latents' variance",
-        "joint": "label network and decoder as one, in flux squared",
+        "joint": "label network and decoder as one, root mean square in flux",
     }
     return Picture(path, f"Figure {number}: loss of {of[stage]}." if number else f"Loss of {of[stage]}.")
 

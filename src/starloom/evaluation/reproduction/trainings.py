@@ -57,24 +57,34 @@ def label_network(recipe: Recipe, spectra: FixedSet, latents: np.ndarray, **opti
 
 
 def joint(
-    recipe: Recipe, spectra: FixedSet, basis: Basis, network: Network, plan: Plan, **options: Any
+    recipe: Recipe,
+    spectra: FixedSet,
+    basis: Basis,
+    coefficients: np.ndarray,
+    network: Network,
+    plan: Plan,
+    **options: Any,
 ) -> Training:
-    """Train the generator ``network``, decoder(NN(labels)), on from labels to flux."""
-    labels = spectra.labels.astype(np.float32)
+    """Train the generator ``network``, decoder(NN(labels)), on from labels to flux.
 
-    def read(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        return labels[rows], spectra.flux(rows)
-
-    training = RowBatches(spectra.splits["train"], read, recipe.batch, plan.seed)
-    validation = RowBatches(spectra.splits["validation"], read, recipe.batch)
-    return fit_joint(network, training, validation, plan, basis, **options)
+    ``coefficients`` of all spectra in the ``basis``, both of them all that there are.
+    """
+    basis = basis.truncated(recipe.autoencoder.components)
+    rows = spectra.splits["train"], spectra.splits["validation"]
+    arrays = spectra.labels.astype(np.float32), _first(coefficients, recipe.autoencoder.components)
+    return fit_joint(network, *arrays, *rows, plan, basis, recipe.batch, **options)
 
 
 def estimator(
     recipe: Recipe, label: str, spectra: FixedSet, coefficients: np.ndarray, **options: Any
 ) -> Training:
-    """Train table 4 for one label on the principal components' coefficients of all spectra."""
+    """Train table 4 for one label on the principal components' ``coefficients`` of all spectra."""
     rows = spectra.splits["train"], spectra.splits["validation"]
-    arrays = coefficients, spectra.labels
+    arrays = _first(coefficients, recipe.estimator.coefficients), spectra.labels
     plan = recipe.plans.estimator
     return fit_estimator(recipe.estimator, label, *arrays, *rows, plan, recipe.batch, **options)
+
+
+def _first(coefficients: np.ndarray, number: int) -> np.ndarray:
+    """The first of the coefficients, in memory: batches are drawn from them at random."""
+    return np.ascontiguousarray(coefficients[:, :number])
