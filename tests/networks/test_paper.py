@@ -5,7 +5,13 @@ from starloom.labels import DOMAIN, NAMES
 from starloom.networks import weights
 from starloom.networks.basis import Basis, principal_components
 from starloom.networks.batches import array_batches, mapped, split
-from starloom.networks.fitting import PAPER_PLANS, fit_autoencoder, fit_estimator, fit_label_network
+from starloom.networks.fitting import (
+    PAPER_PLANS,
+    fit_autoencoder,
+    fit_autoencoder_between_components,
+    fit_estimator,
+    fit_label_network,
+)
 from starloom.networks.forward import Dense, Dropout
 from starloom.networks.paper import (
     Autoencoder,
@@ -55,6 +61,18 @@ def test_table_3():
     assert dropouts == [(2, 0.3), (4, 0.3), (6, 0.3)]
 
 
+def test_layers_of_one_size_add_to_each_other():
+    design = Autoencoder(30, (8, 8), 3, components=12, residual=True)
+    spectra = np.random.default_rng(0).normal(size=(40, 30))
+    network = design.initial(0, principal_components([spectra], 12))
+    added = [layer.residual for layer in network.layers if layer.trained]
+    assert added == [False, True, False, False, True, False]
+    labels = LabelNetwork((8, 8, 8), 0.1, "silu", residual=True, reciprocal=True)
+    network = labels.initial(np.random.default_rng(0).normal(size=(50, 8)), seed=0)
+    assert [layer.residual for layer in network.layers if layer.trained] == [False, True, True, False]
+    assert sizes(network)[0] == [7, 8, 8, 8, 8]
+
+
 def test_table_4():
     network = Estimator().initial("logg", seed=0)
     found, activations = sizes(network)
@@ -100,8 +118,12 @@ def test_chain_from_labels_to_flux_to_labels(small, tmp_path, components):
     plan = Plan(epochs=80, patience=80, learning_rate=5e-3, schedule="cosine")
     basis = principal_components([flux[training]], 20)
     design = Autoencoder(500, (64, 16), 6, latent_activation="linear", components=components)
-    batches = array_batches((flux,), training, 64, 0), array_batches((flux,), validation)
-    autoencoder = fit_autoencoder(design, *batches, plan, basis).network
+    if components:
+        rows = basis.encoder()(flux), training, validation
+        autoencoder = fit_autoencoder_between_components(design, *rows, plan, basis, 64).network
+    else:
+        batches = array_batches((flux,), training, 64, 0), array_batches((flux,), validation)
+        autoencoder = fit_autoencoder(design, *batches, plan, basis).network
     assert encoder(autoencoder).outputs == decoder(autoencoder).inputs == 6
     latents = mapped(encoder(autoencoder), (flux,))
     fit = fit_label_network(LabelNetwork((64, 64), 0.0), labels, latents, training, validation, plan, 64)

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,15 +12,16 @@ from starloom.networks.history import Epoch, read_history, write_history
 from starloom.networks.paper import Autoencoder
 from starloom.networks.training import (
     Plan,
+    mean_squared_error,
     reconstruction_error,
     train,
+    weighted_distance,
     weighted_squared_error,
 )
 
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (300, 2)).astype(np.float32)
 Y = np.stack([np.sin(3 * X[:, 0]) * X[:, 1], X[:, 0] ** 2], axis=1)
-mean_squared_error = weighted_squared_error(np.full(2, 0.5, np.float32))
 PLAN = Plan(epochs=5, optimiser="adamax", learning_rate=5e-3, checkpoint_minutes=0.0, seed=11)
 
 
@@ -259,6 +261,13 @@ def test_losses_follow_their_definitions():
     assert float(weighted_squared_error(weight)(lambda x: x + 0.5, (X, Y))) == pytest.approx(
         expected, rel=1e-5
     )
+    distances = np.sqrt(np.sum(weight * (predictions - Y) ** 2, axis=1))
+    found = weighted_distance(weight)(lambda x: x + 0.5, (X, Y))
+    assert float(found) == pytest.approx(distances.mean(), rel=1e-5)
+    # of the largest weight, under the root: finite where nothing is left to learn
+    slope = jax.grad(lambda shift: weighted_distance(weight)(lambda y: y + shift, (Y, Y)))(0.0)
+    assert float(weighted_distance(weight)(lambda y: y, (Y, Y))) == pytest.approx(np.sqrt(3e-8), rel=1e-5)
+    assert np.isfinite(slope)
 
 
 def test_history_file_errors(tmp_path):

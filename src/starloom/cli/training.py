@@ -68,10 +68,15 @@ def autoencoder(
 
     design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
     basis = trainings.components(design, opened)
-    training = trainings.autoencoder(design, opened, basis, **_options(folder, device))
+    between = design.autoencoder.components > 0
+    coefficients = trainings.applied(basis.encoder(), opened) if between else None
+    training = trainings.autoencoder(design, opened, basis, coefficients, **_options(folder, device))
     weights.save(model, paper.packed_autoencoder(training.network, design.name))
-    loss = training.best_loss * basis.spread**2
-    _print_end(model, training, f"mean squared flux error {loss:.2e}")
+    if between:
+        error = f"mean rms flux error {training.best_loss * basis.spread:.2e}"
+    else:
+        error = f"mean squared flux error {training.best_loss * basis.spread**2:.2e}"
+    _print_end(model, training, error)
 
 
 @app.command("labels")
@@ -105,7 +110,7 @@ def labels(
         options = _options(folder and folder / "joint", device)
         training = trainings.joint(design, opened, basis, coefficients, network, plan, **options)
         network, loss = training.network, training.best_loss * basis.spread
-        error = f"root mean square flux error {loss:.2e}, mean over spectra,"
+        error = f"mean rms flux error {loss:.2e}"
     weights.save(model, paper.packed_generator(network, design.name), design.precision)
     _print_end(model, training, error)
 

@@ -51,7 +51,7 @@ def fit_autoencoder(
     basis: Basis,
     **options: Any,
 ) -> Training:
-    """Train table 2 on batches of ``(flux,)``, float32[spectrum, 4000].
+    """Train table 2, without ``components``, on batches of ``(flux,)``, float32[spectrum, 4000].
 
     ``basis`` is that of the training spectra: where the network starts. Loss: mean squared flux error in
     units of its ``spread``^2, so that its gradients stay above Adam's epsilon.
@@ -62,6 +62,25 @@ def fit_autoencoder(
         return reconstruction_error(predict, arrays) / basis.spread**2
 
     return train(network, loss, training, validation, plan, **options)
+
+
+def fit_autoencoder_between_components(
+    design: Autoencoder,
+    coefficients: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    plan: Plan,
+    basis: Basis,
+    size: int = 512,
+    **options: Any,
+) -> Training:
+    """Train an autoencoder with fixed ``components`` at both ends; loss and arrays as in ``fit_joint``."""
+    network = design.initial(plan.seed, basis)
+    ends = len(basis.encoder().layers)
+    arrays = coefficients, coefficients
+    loss = _flux_distance(basis)
+    fitted = _fit(network.part(ends, -1), loss, arrays, training, validation, plan, size, options)
+    return replace(fitted, network=network.part(0, ends).then(fitted.network).then(network.part(-1)))
 
 
 def fit_label_network(
@@ -102,11 +121,14 @@ def fit_joint(
     variance over the training rows. Loss: root mean square flux error of a spectrum in units of the basis'
     ``spread``, without what its components leave out; the mean over spectra.
     """
-    weight = basis.deviation**2 / len(basis.mean) / basis.spread**2
-    loss = weighted_distance(weight.astype(np.float32))
-    arrays = labels, coefficients
+    arrays, loss = (labels, coefficients), _flux_distance(basis)
     fitted = _fit(network.part(0, -1), loss, arrays, training, validation, plan, size, options)
     return replace(fitted, network=fitted.network.then(network.part(-1)))
+
+
+def _flux_distance(basis: Basis) -> Loss:
+    weight = basis.deviation**2 / len(basis.mean) / basis.spread**2
+    return weighted_distance(weight.astype(np.float32))
 
 
 def fit_estimator(

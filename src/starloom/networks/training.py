@@ -117,6 +117,12 @@ class Training:
     best_loss: float
 
 
+def mean_squared_error(predict: Predict, arrays: tuple[Any, ...]) -> Any:
+    """Mean of (prediction - target)^2 over a batch of inputs and targets."""
+    inputs, targets = arrays
+    return jnp.mean((predict(inputs) - targets) ** 2)
+
+
 def reconstruction_error(predict: Predict, arrays: tuple[Any, ...]) -> Any:
     """Mean of (prediction - input)^2: what an autoencoder makes small."""
     (inputs,) = arrays

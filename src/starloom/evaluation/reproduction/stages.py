@@ -308,13 +308,15 @@ def make_components(reproduction: Reproduction, stage: str) -> dict[str, Any]:
 def train_autoencoder(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Train table 2, and write the latents of all spectra."""
     recipe, spectra, basis = reproduction.recipe, reproduction.spectra, reproduction.basis
-    training = trainings.autoencoder(recipe, spectra, basis, **_options(reproduction, stage))
+    known, options = (spectra, basis, reproduction.coefficients), _options(reproduction, stage)
+    training = trainings.autoencoder(recipe, *known, **options)
     folder = reproduction.folder / stage
     weights.save(folder / "model.safetensors", packed_autoencoder(training.network, recipe.name))
     latents = applied(encoder(training.network), spectra)
     save_array(folder / "latents.npy", latents)
     live = latents[spectra.splits["train"]].std(axis=0) > 0
-    return {**summary(training), "loss_unit": basis.spread**2, "live_latents": int(live.sum())}
+    unit = basis.spread if recipe.autoencoder.components else basis.spread**2
+    return {**summary(training), "loss_unit": unit, "live_latents": int(live.sum())}
 
 
 def train_labels(reproduction: Reproduction, stage: str) -> dict[str, Any]:

@@ -183,8 +183,9 @@ def _curve(reproduction: Reproduction, folder: Path, stage: str, number: int | N
     rows = [_in_unit(row, unit) for row in read_history(reproduction.folder / stage / "history.csv")]
     path = folder / (f"figure_{number}.png" if number else f"{stage}.png")
     figures.save(figures.learning_curve(rows, result["best_epoch"]), path)
+    between = reproduction.recipe.autoencoder.components
     of = {
-        "autoencoder": "the autoencoder, in flux squared",
+        "autoencoder": f"the autoencoder, {'root mean square in flux' if between else 'in flux squared'}",
         "labels": "the label network, in the latents' variance",
         "joint": "label network and decoder as one, root mean square in flux",
     }

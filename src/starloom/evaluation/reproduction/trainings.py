@@ -9,7 +9,13 @@ from starloom.database.batches import FixedSet
 from starloom.evaluation.reproduction.recipe import Recipe
 from starloom.networks.basis import Basis, principal_components
 from starloom.networks.batches import RowBatches
-from starloom.networks.fitting import fit_autoencoder, fit_estimator, fit_joint, fit_label_network
+from starloom.networks.fitting import (
+    fit_autoencoder,
+    fit_autoencoder_between_components,
+    fit_estimator,
+    fit_joint,
+    fit_label_network,
+)
 from starloom.networks.forward import Network
 from starloom.networks.training import Plan, Training
 
@@ -32,15 +38,24 @@ def components(recipe: Recipe, spectra: FixedSet) -> Basis:
     return principal_components(portions(spectra, spectra.splits["train"]), recipe.components)
 
 
-def autoencoder(recipe: Recipe, spectra: FixedSet, basis: Basis, **options: Any) -> Training:
-    """Train table 2. ``options`` here and below go to ``training.train``."""
-    plan = recipe.plans.autoencoder
+def autoencoder(
+    recipe: Recipe, spectra: FixedSet, basis: Basis, coefficients: np.ndarray | None, **options: Any
+) -> Training:
+    """Train table 2: on flux, or where it is between components on the ``coefficients`` of all spectra.
+
+    ``options`` here and below go to ``training.train``.
+    """
+    design, plan = recipe.autoencoder, recipe.plans.autoencoder
+    if design.components:
+        rows = spectra.splits["train"], spectra.splits["validation"]
+        known, kept = _first(coefficients, design.components), basis.truncated(design.components)
+        return fit_autoencoder_between_components(design, known, *rows, plan, kept, recipe.batch, **options)
 
     def read(rows: np.ndarray) -> tuple[np.ndarray, ...]:
         return (spectra.flux(rows),)
 
     return fit_autoencoder(
-        recipe.autoencoder,
+        design,
         RowBatches(spectra.splits["train"], read, recipe.batch, plan.seed),
         RowBatches(spectra.splits["validation"], read, recipe.batch),
         plan,
@@ -67,11 +82,11 @@ def joint(
 ) -> Training:
     """Train the generator ``network``, decoder(NN(labels)), on from labels to flux.
 
-    ``coefficients`` of all spectra in the ``basis``, both of them all that there are.
+    ``coefficients`` are those of all spectra in the ``basis``.
     """
     basis = basis.truncated(recipe.autoencoder.components)
     rows = spectra.splits["train"], spectra.splits["validation"]
-    arrays = spectra.labels.astype(np.float32), _first(coefficients, recipe.autoencoder.components)
+    arrays = spectra.labels.astype(np.float32), _first(coefficients, len(basis.deviation))
     return fit_joint(network, *arrays, *rows, plan, basis, recipe.batch, **options)
 
 
