@@ -21,8 +21,9 @@ def reproduce(
 ) -> None:
     """Train and test the networks of Gebran (2024), and write the report. Run it again to go on.
 
-    Stages: store, spectra, components, autoencoder, labels, generator, estimator-LABEL (or all: estimator),
-    evaluation, report. The last two work with the estimators that are finished.
+    Stages: store, spectra, components, autoencoder, labels, joint (where the recipe has it), generator,
+    estimator-LABEL (or all: estimator), evaluation, report. The last two work with the estimators that are
+    finished.
     """
     import sys
     import time

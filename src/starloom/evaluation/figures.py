@@ -49,7 +49,7 @@ def describe(labels: np.ndarray) -> str:
     return f"{star}, {speeds}, $R$ = {resolution:.0f}"
 
 
-def learning_curve(history: Sequence[Epoch], best_epoch: int) -> "Figure":
+def learning_curve(history: Sequence[Epoch], best_epoch: int, loss: str = "mean squared error") -> "Figure":
     """Training and validation loss by epoch (figures 3 and 6), with the epoch whose weights are kept."""
     figure = _figure(6, 4)
     axes = figure.subplots()
@@ -59,7 +59,7 @@ def learning_curve(history: Sequence[Epoch], best_epoch: int) -> "Figure":
     if np.isfinite(validation).any():
         axes.semilogy(epochs, validation, color=ORANGE, linestyle="--", label="validation")
     axes.axvline(best_epoch + 1, color=BLACK, linewidth=0.8, linestyle=":", label="weights kept")
-    axes.set(xlabel="Epoch", ylabel="Loss (mean squared error)")
+    axes.set(xlabel="Epoch", ylabel=f"Loss ({loss})")
     axes.legend(frameon=False)
     return figure
 

@@ -27,8 +27,9 @@ from starloom.spectrum import Spectrum
 from starloom.wavelength import vacuum_from_air
 
 BATCH = 64  # spectra fitted together
-FIRST_ITERATIONS = 5  # of every start, before the FINALISTS go on
-FINALISTS = 3
+FIRST_ITERATIONS = 5  # of every start, before the best go on
+FINALISTS = 2  # as many as that, and those within CLOSE of the best in chi2
+CLOSE = 60.0
 ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 APART = 0.1  # of the box: what is further apart in Teff, log g, [M/H] or v sin i is another kind of star
@@ -254,9 +255,11 @@ class _Batch:
         place = coordinates.from_parameters(parameters)[..., list(self.free)]
         kept, left = np.zeros(chi2.shape, bool), chi2.copy()
         rows = np.arange(len(chi2))
-        for _ in range(FINALISTS):
+        highest = chi2.min(axis=1) + CLOSE
+        for number in range(chi2.shape[1]):
             best = left.argmin(axis=1)
-            kept[rows, best] |= np.isfinite(left[rows, best])
+            lowest = left[rows, best]
+            kept[rows, best] |= np.isfinite(lowest) & ((number < FINALISTS) | (lowest < highest))
             left[(np.abs(place - place[rows, best][:, None]) < SAME).all(axis=-1)] = np.inf
         return kept
 

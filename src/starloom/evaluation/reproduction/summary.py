@@ -182,12 +182,14 @@ def _curve(reproduction: Reproduction, folder: Path, stage: str, number: int | N
     unit = result.get("loss_unit", 1.0)
     rows = [_in_unit(row, unit) for row in read_history(reproduction.folder / stage / "history.csv")]
     path = folder / (f"figure_{number}.png" if number else f"{stage}.png")
-    figures.save(figures.learning_curve(rows, result["best_epoch"]), path)
-    between = reproduction.recipe.autoencoder.components
+    between = reproduction.recipe.autoencoder.components > 0
+    rooted = stage == "joint" or (stage == "autoencoder" and between)
+    loss = "root mean square error" if rooted else "mean squared error"
+    figures.save(figures.learning_curve(rows, result["best_epoch"], loss), path)
     of = {
-        "autoencoder": f"the autoencoder, {'root mean square in flux' if between else 'in flux squared'}",
+        "autoencoder": f"the autoencoder, {'in flux' if rooted else 'in flux squared'}",
         "labels": "the label network, in the latents' variance",
-        "joint": "label network and decoder as one, root mean square in flux",
+        "joint": "label network and decoder as one, in flux",
     }
     return Picture(path, f"Figure {number}: loss of {of[stage]}." if number else f"Loss of {of[stage]}.")
 
