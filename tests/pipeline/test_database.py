@@ -111,7 +111,7 @@ class TestRecipe:
             recipe.load(tmp_path / "broken.toml")
         with pytest.raises(
             ConfigError,
-            match=r"absent: no such file, nor a packaged recipe \(benchmark, cool, paper, standard, tiny\)",
+            match=r"absent: no such file, nor a packaged recipe \(benchmark, cool, edge, paper, standard, tiny\)",
         ):
             recipe.load("absent")
 
