@@ -1,6 +1,7 @@
 """Fits of stars whose labels are known, and of what cannot be fitted."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.inference import FLAGS, Failure, Settings, fit, fit_each
+from starloom.inference import FLAGS, Failure, Settings, fit, fit_each, fitting
 from starloom.inference.derivatives import PARAMETERS
 from starloom.labels import DOMAIN, NAMES
 from starloom.spectrum import Spectrum
@@ -340,3 +341,13 @@ def test_round_trip_of_the_best_model(observed, model, tmp_path):
     assert (back.mask == ~result.used).all()
     assert np.array_equal(back.flux, result.model)
     assert np.nanmax(np.abs(result.residuals)) < 10 * np.max(result.error)
+
+
+def test_starts_that_are_close_to_the_best_go_on():
+    teff = [4000.0, 5000.0, 6000.0, 7000.0, 8000.0]
+    parameters = np.array([[t, 4.0, 50.0, 0.0, 1.0, 11500.0, 0.0] for t in teff])
+    chi2 = np.array([[2000.0, 2059.0, 2040.0, 2061.0, 9000.0], [500.0, 900.0, 90.0, 800.0, np.inf]])
+    every = SimpleNamespace(free=range(7))
+    kept = fitting._Batch._promising(every, chi2, np.stack([parameters] * 2))
+    # within 60 of the best; and two at least
+    assert kept.tolist() == [[True, True, True, False, False], [True, False, True, False, False]]
