@@ -8,9 +8,9 @@ from starloom.networks.batches import array_batches, mapped, split
 from starloom.networks.fitting import (
     PAPER_PLANS,
     fit_autoencoder,
-    fit_autoencoder_between_components,
     fit_estimator,
     fit_label_network,
+    fit_to_components,
 )
 from starloom.networks.forward import Dense, Dropout
 from starloom.networks.paper import (
@@ -119,8 +119,9 @@ def test_chain_from_labels_to_flux_to_labels(small, tmp_path, components):
     basis = principal_components([flux[training]], 20)
     design = Autoencoder(500, (64, 16), 6, latent_activation="linear", components=components)
     if components:
-        rows = basis.encoder()(flux), training, validation
-        autoencoder = fit_autoencoder_between_components(design, *rows, plan, basis, 64).network
+        known, network = basis.encoder()(flux), design.initial(plan.seed, basis)
+        rows = training, validation
+        autoencoder = fit_to_components(network, known, known, *rows, plan, basis, 64, first=2).network
     else:
         batches = array_batches((flux,), training, 64, 0), array_batches((flux,), validation)
         autoencoder = fit_autoencoder(design, *batches, plan, basis).network

@@ -142,9 +142,8 @@ def test_generator_is_trained_on_as_one_network(between_components, store, tmp_p
     assert "label network and decoder as one, from labels to flux: " in text
     assert (folder / "report" / "joint.png").exists()
     assert "both as one 30 epochs" in Generator.load(folder / "generator" / "paper.safetensors").header.card
-    reproduce(
-        folder, store, *BETWEEN_COMPONENTS, "--only", "generator"
-    )  # without the plan it is the connection again
+    # without the plan it is the connection again
+    reproduce(folder, store, *BETWEEN_COMPONENTS, "--only", "generator")
     assert "both as one" not in Generator.load(folder / "generator" / "paper.safetensors").header.card
 
 

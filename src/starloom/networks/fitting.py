@@ -64,25 +64,6 @@ def fit_autoencoder(
     return train(network, loss, training, validation, plan, **options)
 
 
-def fit_autoencoder_between_components(
-    design: Autoencoder,
-    coefficients: np.ndarray,
-    training: np.ndarray,
-    validation: np.ndarray,
-    plan: Plan,
-    basis: Basis,
-    size: int = 512,
-    **options: Any,
-) -> Training:
-    """Train an autoencoder with fixed ``components`` at both ends; loss and arrays as in ``fit_joint``."""
-    network = design.initial(plan.seed, basis)
-    ends = len(basis.encoder().layers)
-    arrays = coefficients, coefficients
-    loss = _flux_distance(basis)
-    fitted = _fit(network.part(ends, -1), loss, arrays, training, validation, plan, size, options)
-    return replace(fitted, network=network.part(0, ends).then(fitted.network).then(network.part(-1)))
-
-
 def fit_label_network(
     design: LabelNetwork,
     labels: np.ndarray,
@@ -104,31 +85,34 @@ def fit_label_network(
     return _fit(network, loss, (labels, latents), training, validation, plan, size, options)
 
 
-def fit_joint(
+def fit_to_components(
     network: Network,
-    labels: np.ndarray,
+    inputs: np.ndarray,
     coefficients: np.ndarray,
     training: np.ndarray,
     validation: np.ndarray,
     plan: Plan,
     basis: Basis,
     size: int = 512,
+    first: int = 0,
     **options: Any,
 ) -> Training:
-    """Train decoder(NN(labels)) on as one network, its last layer the fixed components of ``basis``.
+    """Train a network whose last layer is the fixed components of ``basis``, from its layer ``first`` on.
 
-    ``coefficients[spectrum, component]`` are those of the spectra of ``labels[spectrum, 6]``, of unit
+    ``inputs[spectrum, ...]`` are those of layer ``first``: the coefficients themselves for an autoencoder
+    between components, labels for decoder(NN(labels)). ``coefficients[spectrum, component]`` have unit
     variance over the training rows. Loss: root mean square flux error of a spectrum in units of the basis'
     ``spread``, without what its components leave out; the mean over spectra.
     """
-    arrays, loss = (labels, coefficients), _flux_distance(basis)
-    fitted = _fit(network.part(0, -1), loss, arrays, training, validation, plan, size, options)
-    return replace(fitted, network=fitted.network.then(network.part(-1)))
-
-
-def _flux_distance(basis: Basis) -> Loss:
     weight = basis.deviation**2 / len(basis.mean) / basis.spread**2
-    return weighted_distance(weight.astype(np.float32))
+    loss, arrays = weighted_distance(weight.astype(np.float32)), (inputs, coefficients)
+    fitted = _fit(network.part(first, -1), loss, arrays, training, validation, plan, size, options)
+    layers, parameters = network.layers, network.parameters
+    whole = Network(
+        (*layers[:first], *fitted.network.layers, layers[-1]),
+        (*parameters[:first], *fitted.network.parameters, parameters[-1]),
+    )
+    return replace(fitted, network=whole)
 
 
 def fit_estimator(

@@ -341,7 +341,8 @@ def train_joint(reproduction: Reproduction, stage: str) -> dict[str, Any]:
 def train_estimator(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Train table 4 for one label, and write what it finds for all spectra."""
     label = stage.removeprefix(ESTIMATOR)
-    coefficients = reproduction.coefficients[:, : reproduction.recipe.estimator.coefficients]
+    number = reproduction.recipe.estimator.coefficients
+    coefficients = trainings.first(reproduction.coefficients, number)
     options = _options(reproduction, stage)
     training = trainings.estimator(reproduction.recipe, label, reproduction.spectra, coefficients, **options)
     folder = reproduction.folder / stage

@@ -11,10 +11,9 @@ from starloom.networks.basis import Basis, principal_components
 from starloom.networks.batches import RowBatches
 from starloom.networks.fitting import (
     fit_autoencoder,
-    fit_autoencoder_between_components,
     fit_estimator,
-    fit_joint,
     fit_label_network,
+    fit_to_components,
 )
 from starloom.networks.forward import Network
 from starloom.networks.training import Plan, Training
@@ -48,8 +47,9 @@ def autoencoder(
     design, plan = recipe.autoencoder, recipe.plans.autoencoder
     if design.components:
         rows = spectra.splits["train"], spectra.splits["validation"]
-        known, kept = _first(coefficients, design.components), basis.truncated(design.components)
-        return fit_autoencoder_between_components(design, known, *rows, plan, kept, recipe.batch, **options)
+        known, kept = first(coefficients, design.components), basis.truncated(design.components)
+        network, start = design.initial(plan.seed, kept), len(kept.encoder().layers)
+        return fit_to_components(network, known, known, *rows, plan, kept, recipe.batch, start, **options)
 
     def read(rows: np.ndarray) -> tuple[np.ndarray, ...]:
         return (spectra.flux(rows),)
@@ -86,8 +86,8 @@ def joint(
     """
     basis = basis.truncated(recipe.autoencoder.components)
     rows = spectra.splits["train"], spectra.splits["validation"]
-    arrays = spectra.labels.astype(np.float32), _first(coefficients, len(basis.deviation))
-    return fit_joint(network, *arrays, *rows, plan, basis, recipe.batch, **options)
+    arrays = spectra.labels.astype(np.float32), first(coefficients, len(basis.deviation))
+    return fit_to_components(network, *arrays, *rows, plan, basis, recipe.batch, **options)
 
 
 def estimator(
@@ -95,11 +95,11 @@ def estimator(
 ) -> Training:
     """Train table 4 for one label on the principal components' ``coefficients`` of all spectra."""
     rows = spectra.splits["train"], spectra.splits["validation"]
-    arrays = _first(coefficients, recipe.estimator.coefficients), spectra.labels
+    arrays = coefficients, spectra.labels
     plan = recipe.plans.estimator
     return fit_estimator(recipe.estimator, label, *arrays, *rows, plan, recipe.batch, **options)
 
 
-def _first(coefficients: np.ndarray, number: int) -> np.ndarray:
+def first(coefficients: np.ndarray, number: int) -> np.ndarray:
     """The first of the coefficients, in memory: batches are drawn from them at random."""
     return np.ascontiguousarray(coefficients[:, :number])
