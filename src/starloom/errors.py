@@ -17,6 +17,13 @@ class ParseError(StarloomError, ValueError):
     """A file that cannot be read: the message gives its path, the line where known, and the reason."""
 
 
+class WriteError(StarloomError, OSError):
+    """A file that cannot be written: the message gives its path and the reason. Made as an OSError is."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
 class ConvergenceError(StarloomError):
     """An iteration that did not reach its tolerance."""
 

@@ -5,10 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starloom.errors import ConfigError
-from starloom.files import replacing
+from starloom.files import check_target, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+FORMATS = (".png", ".pdf", ".svg")
+
+
+def check(path: str | os.PathLike) -> None:
+    """Raise ConfigError or WriteError where ``save`` could not write ``path``: before the work."""
+    check_target(path, FORMATS)
+    pyplot()
 
 
 def pyplot():
@@ -23,10 +31,9 @@ def pyplot():
 def save(figure: "Figure", path: str | os.PathLike, dpi: int = 150) -> Path:
     """Write a figure (.png, .pdf, .svg), whole or not at all, and close it; ConfigError for other formats."""
     try:
+        check_target(path, FORMATS)
         with replacing(path) as temporary:
             figure.savefig(temporary, dpi=dpi)
-    except ValueError as error:  # a format that matplotlib does not write
-        raise ConfigError(f"{path}: {error}") from error
     finally:
         pyplot().close(figure)
     return Path(path)

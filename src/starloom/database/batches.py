@@ -16,6 +16,7 @@ from starloom.broadening import finish
 from starloom.database.recipe import BROADENING, SHUFFLE_STREAM
 from starloom.database.store import Store, decode, encode, file_digest
 from starloom.errors import ConfigError, ParseError, StoreError
+from starloom.files import allocate, check_folder, filling
 from starloom.wavelength import PAPER_GRID_AA
 
 # (kept[n, 7290], vsini[n], resolution[n], native_resolution=[n]) -> flux[n, wavelength]
@@ -163,15 +164,20 @@ def export_fixed_set(
     folder = Path(folder)
     if folder.exists():
         raise StoreError(f"{folder}: exists already")
+    check_folder(folder)
     if dtype not in ("float32", "uint16"):
         raise ConfigError(f"dtype = {dtype!r} is none of float32, uint16")
-    partial = folder.with_name(f"{folder.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
     shown = [_fixed_draws(store, copies), *(_added_draws(other, copies) for other in more)]
-    stores = store, *more
+    with filling(folder) as partial:
+        _write_fixed_set(partial, (store, *more), shown, dtype)
+    return open_fixed_set(folder)
+
+
+def _write_fixed_set(partial: Path, stores: Sequence[Store], shown: Sequence[Draws], dtype: str) -> None:
     start = np.cumsum([0, *map(len, shown)])
     shape = (int(start[-1]), PAPER_GRID_AA.size)
     flux = np.lib.format.open_memmap(partial / FILES["flux"], mode="w+", dtype=dtype, shape=shape)
+    allocate(partial / FILES["flux"])
 
     def write(number: int, first: int) -> None:
         found = observe(stores[number], shown[number], slice(first, first + 512)).flux
@@ -190,12 +196,10 @@ def export_fixed_set(
     splits = [_splits(*each) for each in zip(stores, shown, start, strict=False)]
     content = {
         "stores": [each.manifest.identity for each in stores],
-        "splits": {name: [*chain.from_iterable(each[name] for each in splits)] for name in store.splits},
+        "splits": {name: [*chain.from_iterable(each[name] for each in splits)] for name in stores[0].splits},
         "digests": digests,
     }
     (partial / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
-    partial.rename(folder)
-    return open_fixed_set(folder)
 
 
 def _fixed_draws(store: Store, copies: Mapping[str, int] | None) -> Draws:

@@ -126,6 +126,8 @@ def _written(manifest: Manifest, chunk: Chunk) -> Manifest:
     try:
         return manifest.with_chunk(chunk.number, chunk.flux, chunk.labels)
     except OSError as error:
-        hint = "free space and run the same command again" if error.errno == errno.ENOSPC else error.filename
         done = f"{manifest.spectra} of {manifest.recipe.intrinsic} spectra are safe"
-        raise StoreError(f"{manifest.folder}: {error.strerror}; {done}; {hint}") from error
+        hint = "free space" if error.errno == errno.ENOSPC else "mend that"
+        raise StoreError(
+            f"{manifest.folder}: {error.strerror}; {done}; {hint} and run the same command again"
+        ) from error

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from starloom import labels
+from starloom import hdf5, labels
 from starloom.broadening import KEPT_GRID_AA
 from starloom.database.batches import Draws, draws, observe
 from starloom.database.recipe import SPLITS
 from starloom.database.store import FLUX_STEP, Store, encode
 from starloom.errors import StoreError
-from starloom.files import replacing
+from starloom.files import check_target, replacing
 from starloom.wavelength import PAPER_GRID_AA
 
 PORTION = 512
@@ -24,16 +24,15 @@ def export_hdf5(store: Store, path: str | Path, observed: bool = False) -> None:
     ``split[spectrum]`` (0, 1, 2 = train, validation, test), ``intrinsic[spectrum]``, ``wavelength``
     [Angstrom] with the attribute ``medium``. Raises ``StoreError`` where the file exists.
     """
-    import h5py  # here, since it comes with an extra
-
     path = Path(path)
     if path.exists():
         raise StoreError(f"{path}: exists already")
+    check_target(path)
     parts = [_part(store, name, observed) for name in SPLITS]
     everything = Draws(
         np.concatenate([part.intrinsic for part in parts]), np.concatenate([part.labels for part in parts])
     )
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, hdf5.created(temporary) as (file, check):
         _describe(file, store, everything, observed)
         file["split"] = np.repeat(np.arange(len(SPLITS), dtype=np.uint8), [len(part) for part in parts])
         shape = (len(everything), file["wavelength"].size)
@@ -44,6 +43,7 @@ def export_hdf5(store: Store, path: str | Path, observed: bool = False) -> None:
         for first in range(0, len(everything), PORTION):
             part = slice(first, first + PORTION)
             flux[part] = _values(store, everything, part, observed)
+            check()
 
 
 def _describe(file, store: Store, everything: Draws, observed: bool) -> None:

@@ -8,7 +8,7 @@ from starloom import labels
 from starloom.database.batches import Draws, draws, observe
 from starloom.database.recipe import INTRINSIC, SPLITS
 from starloom.database.store import Store
-from starloom.figures import pyplot, save
+from starloom.figures import check, pyplot, save
 from starloom.wavelength import PAPER_GRID_AA
 
 # the star of the paper's figure 1: teff, logg, vsini, mh, vmic, resolution
@@ -29,8 +29,8 @@ def figure_one(store: Store, path: str | Path, sample: int = 600) -> None:
     The spectrum is the stored one nearest to that of the paper's figure (Teff 9950 K, log g 3.5, [M/H] 0.5,
     vmic 1.3 km/s), seen with its v sin i = 2 km/s and R = 11 500.
     """
-    plt = pyplot()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    check(path)
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(13, 5), layout="constrained")
     _colour_map(figure, left, store, sample)
     _example(right, store)
     save(figure, path)

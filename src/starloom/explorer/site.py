@@ -10,7 +10,7 @@ from pathlib import Path
 
 from starloom.errors import ConfigError
 from starloom.explorer.facts import facts
-from starloom.files import parsing, replacing
+from starloom.files import check_folder, filling, parsing
 from starloom.networks import weights
 from starloom.networks.emulator import Emulator
 from starloom.networks.generator import Generator
@@ -49,17 +49,18 @@ def site(model: str | os.PathLike = "default") -> dict[str, bytes]:
 def export(folder: str | os.PathLike, model: str | os.PathLike = "default", overwrite: bool = False) -> int:
     """Write the site into ``folder``, made if needed; the number of bytes written.
 
-    Each file appears whole or not at all, and ``index.html`` last. Raises ConfigError where the folder has
-    something in it and ``overwrite`` is not set, else as ``site``.
+    All files appear, or none. Raises ConfigError where the folder has something in it and ``overwrite`` is
+    not set, WriteError where they cannot be written, else as ``site``.
     """
-    folder, content = Path(folder), site(model)
-    if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ConfigError(f"{folder} exists and is not empty: --overwrite replaces the page's files in it")
-    for name in sorted(content, key=lambda name: name == "index.html"):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content[name])
+    check_folder(folder)
+    content = site(model)
+    with filling(folder) as temporary:
+        for name, text in content.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_bytes(text)
     return sum(map(len, content.values()))
 
 

@@ -4,7 +4,7 @@ from os import PathLike
 
 import numpy as np
 
-from starloom.figures import pyplot, save
+from starloom.figures import check, pyplot, save
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.result import FitResult
 from starloom.labels import LABELS
@@ -16,8 +16,8 @@ SYMBOLS = {label.name: (label.symbol, label.unit) for label in LABELS} | {"veloc
 
 def draw(result: FitResult, path: str | PathLike) -> None:
     """Draw a fit (.png, .pdf, .svg); ConfigError for a format that matplotlib does not write."""
-    plt = pyplot()
-    figure, axes = plt.subplots(
+    check(path)
+    figure, axes = pyplot().subplots(
         2,
         2,
         figsize=(13, 6),

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from starloom import hdf5
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.files import parsing, replacing
+from starloom.files import check_target, filling, parsing, replacing
 from starloom.io.label_tables import LabelTable
 from starloom.io.tables import DAMAGE
 from starloom.labels import LABELS, NAMES
@@ -57,14 +58,20 @@ def generate_each(
 
 
 def write_each(folder: str | os.PathLike, portions: Portions, overwrite: bool = False) -> int:
-    """Write ``000001.fits`` ... by row number into a folder, made if needed; how many were written."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write ``000001.fits`` ... by row number into a folder, made if needed; how many were written.
+
+    All files appear or none. Raises ConfigError where one exists and ``overwrite`` is not set, WriteError
+    where they cannot be written.
+    """
     count = 0
-    for rows, spectra in portions:
-        for row, spectrum in zip(rows, spectra, strict=True):
-            spectrum.write(folder / f"{row:06d}.fits", overwrite)
-            count += 1
+    with filling(folder) as temporary:
+        for rows, spectra in portions:
+            for row, spectrum in zip(rows, spectra, strict=True):
+                name = f"{row:06d}.fits"
+                if (path := Path(folder) / name).exists() and not overwrite:
+                    raise ConfigError(f"{path} exists; overwrite it with overwrite=True")
+                spectrum.write(temporary / name)
+                count += 1
     return count
 
 
@@ -73,13 +80,11 @@ def write_many(path: str | os.PathLike, portions: Portions, overwrite: bool = Fa
 
     HDF5 (extra ``starloom[database]``) is written as the spectra come; FITS holds them all in memory first.
     Without any spectrum no file appears. Raises ConfigError for another format, or where ``path`` exists and
-    ``overwrite`` is not set.
+    ``overwrite`` is not set, WriteError where it cannot be written; both before the first portion is asked
+    for.
     """
     path = Path(path)
-    if path.suffix.lower() not in MANY:
-        raise ConfigError(f"{path}: the name must end with one of {', '.join(MANY)}, or be a folder")
-    if path.exists() and not overwrite:
-        raise ConfigError(f"{path} exists; overwrite it with overwrite=True")
+    check_many(path, overwrite)
     portions = iter(portions)
     first = next(portions, None)
     if first is None:
@@ -87,6 +92,16 @@ def write_many(path: str | os.PathLike, portions: Portions, overwrite: bool = Fa
     write = _write_fits if path.suffix.lower() == ".fits" else _write_hdf5
     with replacing(path) as temporary:
         return write(temporary, first, portions)
+
+
+def check_many(path: str | os.PathLike, overwrite: bool = False) -> None:
+    """Raise what ``write_many`` raises before it writes."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in MANY:
+        raise ConfigError(f"{path}: the name must end with one of {', '.join(MANY)}, or be a folder")
+    check_target(path, MANY, overwrite)
+    if suffix in HDF5:
+        hdf5.h5py()
 
 
 def read_many(path: str | os.PathLike) -> tuple[np.ndarray, Spectra]:
@@ -148,7 +163,7 @@ def _read_fits(path: Path) -> tuple[np.ndarray, Spectra]:
 
 
 def _write_hdf5(path: Path, first: tuple[np.ndarray, Spectra], portions: Portions) -> int:
-    with _h5py().File(path, "w") as file:
+    with hdf5.created(path) as (file, check):
         spectra = first[1]
         file["wavelength"] = spectra.wavelength
         file["wavelength"].attrs.update(unit="Angstrom", medium=spectra.medium, frame=spectra.frame)
@@ -156,6 +171,7 @@ def _write_hdf5(path: Path, first: tuple[np.ndarray, Spectra], portions: Portion
         provenance: dict[str, Any] = {}
         for rows, part in chain([first], portions):
             _append(file, rows, part)
+            check()
             provenance |= part.provenance
         file.attrs["provenance"] = json.dumps(provenance)
         return len(file["row"])
@@ -176,7 +192,7 @@ def _append(file: Any, rows: np.ndarray, spectra: Spectra) -> None:
 
 
 def _read_hdf5(path: Path) -> tuple[np.ndarray, Spectra]:
-    with _h5py().File(path) as file:
+    with hdf5.h5py().File(path) as file:
         about = file["wavelength"].attrs
         spectra = Spectra(
             file["wavelength"][()],
@@ -189,10 +205,3 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, Spectra]:
         )
         return file["row"][()], spectra
 
-
-def _h5py():
-    try:
-        import h5py
-    except ImportError as error:
-        raise ConfigError("h5py is not installed: pip install 'starloom[database]'") from error
-    return h5py

@@ -13,7 +13,7 @@ import numpy as np
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.figures import pyplot
-from starloom.files import parsing, replacing
+from starloom.files import check_target, parsing, replacing
 from starloom.labels import LABELS, NAMES, number
 from starloom.units import plain
 from starloom.wavelength import AIR_RANGE_AA, air_from_vacuum, vacuum_from_air
@@ -160,11 +160,10 @@ class Spectrum:
         """Write a file from which ``read`` returns the same bits: FITS, ECSV or CSV, told by the name's end.
 
         The file appears whole or not at all. Raises ConfigError for another format, or where ``path`` exists
-        and ``overwrite`` is not set; OSError where it cannot be written.
+        and ``overwrite`` is not set; WriteError where it cannot be written.
         """
         writer = _format(path)
-        if Path(path).exists() and not overwrite:
-            raise ConfigError(f"{path} exists; overwrite it with overwrite=True")
+        check_target(path, FORMATS, overwrite)
         with replacing(path) as temporary:
             writer.write(temporary, self._parts())
 
