@@ -93,6 +93,11 @@ def filling(folder: str | os.PathLike) -> Iterator[Path]:
             elif any(temporary.iterdir()):
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 temporary.rename(folder)
+        except WriteError as error:
+            if not (path := Path(error.filename)).is_relative_to(temporary):
+                raise
+            place = str(folder / path.relative_to(temporary))
+            raise WriteError(error.errno, error.strerror, place) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -118,7 +123,7 @@ def parsing(path: str | os.PathLike, *errors: type[Exception]) -> Iterator[None]
 
 
 def _move(source: Path, folder: Path) -> None:
-    """Move the files in ``source``, also those in folders of it, into ``folder``, after a look at each place."""
+    """Move the files in ``source`` and its folders into ``folder``, after a look at each place."""
     written = sorted(path for path in source.rglob("*") if path.is_file())
     moves = [(path, folder / path.relative_to(source)) for path in written]
     for _, target in moves:

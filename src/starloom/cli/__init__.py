@@ -18,6 +18,7 @@ from starloom.cli import (
     forecast,
     generation,
     installation,
+    output,
     reproduction,
     synthesis,
     training,
@@ -65,8 +66,12 @@ app.command("reproduce")(reproduction.reproduce)
 
 def main() -> None:
     """Run the command line; our errors, the file system's, an absent extra: one line and exit code 2."""
+    output.survive_any_encoding()
     try:
-        app()
+        _run()
+    except BrokenPipeError:  # whoever reads has seen enough, as `| head`
+        output.abandon()
+        sys.exit(1)
     except StarloomError as error:
         sys.exit(_refuse(str(error)))
     except ImportError as error:
@@ -75,9 +80,18 @@ def main() -> None:
             raise
         sys.exit(_refuse(f"{package} is not installed: pip install {extra!r}"))
     except OSError as error:
-        if error.filename is None:  # nothing a user did
+        if error.errno is None:  # nothing a user did
             raise
-        sys.exit(_refuse(f"{error.filename}: {error.strerror}"))
+        place = error.filename or output.fault()
+        sys.exit(_refuse(f"{place}: {error.strerror}" if place else error.strerror))
+
+
+def _run() -> None:
+    try:
+        app()
+    except SystemExit:
+        output.flush()  # a full disk can be told here, but not when Python ends
+        raise
 
 
 def _refuse(reason: str) -> int:

@@ -137,8 +137,8 @@ def show(
     from starloom.database.store import open_store
 
     opened = open_store(store)
-    print(statistics(opened))
     figure_one(opened, plot, sample)
+    print(statistics(opened))
     print(f"drew {plot}")
 
 

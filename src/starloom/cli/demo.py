@@ -29,20 +29,24 @@ def demo(
 ):
     """Generate the star of the paper's figure 1 and dwarfs from K to B, as FITS files and a figure."""
     from starloom import Generator
+    from starloom.figures import pyplot
+    from starloom.files import check_folder, filling
     from starloom.io import write_many
     from starloom.labels import as_array
 
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
+    pyplot()
     generator = Generator.load("default")
     teff, logg = zip(*MAIN_SEQUENCE.values(), strict=True)
     dwarfs = as_array(teff=teff, logg=logg, vsini=10.0, mh=0.0, vmic=1.5, resolution=11500.0)
     start = time.perf_counter()
     star, sequence = generator.spectrum(as_array(**FIGURE_1)), generator.spectra(dwarfs)
     seconds = time.perf_counter() - start
-    star.write(folder / "star.fits", overwrite=True)
     rows = range(1, len(dwarfs) + 1)
-    write_many(folder / "main_sequence.fits", [(list(rows), sequence)], overwrite=True)
-    _draw(star, sequence, folder / "spectra.png")
+    with filling(folder) as made:
+        star.write(made / "star.fits")
+        write_many(made / "main_sequence.fits", [(list(rows), sequence)])
+        _draw(star, sequence, made / "spectra.png")
     print(f"{folder}/star.fits: the star of figure 1 of Gebran (2024), {star.title}")
     print(f"{folder}/main_sequence.fits: dwarfs from {', '.join(MAIN_SEQUENCE)}")
     print(f"{folder}/spectra.png: both, with the strongest lines named\n")

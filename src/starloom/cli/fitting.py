@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli import targets
 from starloom.cli.database import Medium
 from starloom.cli.generation import ModelName
 
@@ -97,9 +98,8 @@ def fit(
             raise ConfigError("--from needs -o FILE and goes with neither --plot, --posterior nor --source")
         _fit_list(listed, output, settings, model, given, workers, overwrite)
         return
-    for path in (output, plot, posterior):
-        if path is not None and path.exists() and not overwrite:
-            raise ConfigError(f"{path} exists: --overwrite replaces it")
+    drawn = [(plot, targets.figure), (posterior, _check_posterior)]
+    targets.check_targets([(output, targets.spectrum), *drawn], overwrite, [star])
     _fit_one(star, output, plot, posterior, settings, model, {**given, "source": source})
 
 
@@ -111,34 +111,49 @@ def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -
 
     generator = Generator.load(model)
     result = fitted(read_observed(star, **given), generator, settings)
-    print(figure.text(result))
     if output is not None:
         result.write(output, overwrite=True)
-        print(f"wrote {output}")
     if plot is not None:
         figure.draw(result, plot)
-        print(f"drew {plot}")
+    print(figure.text(result))
+    if output is not None:
+        print(f"wrote {output}")
+    if plot is not None:
+        print(f"drew {plot}", flush=True)
     if posterior is not None:
         from starloom.inference import posterior as sampling
 
         drawn = sampling.sample(result, generator)
-        print(sampling.text(drawn))
         sampling.corner(drawn, posterior)
+        print(sampling.text(drawn))
         print(f"drew {posterior}")
+
+
+def _check_posterior(path: Path) -> None:
+    from starloom.inference.posterior import check
+
+    check(path)
 
 
 def _fit_list(listed, output, settings, model: str, given: dict, workers: int, overwrite: bool) -> None:
     from tqdm import tqdm
 
-    from starloom.inference.table import fit_files
+    from starloom.inference.table import check_table, fit_files
     from starloom.io import read_list
 
     paths = read_list(listed)
-    if overwrite:
-        output.unlink(missing_ok=True)
+    # a table that exists is continued
+    targets.check_targets([(output, check_table)], True, [listed])
     with tqdm(total=len(paths), unit=" files", disable=None) as bar:
         fits, faults = fit_files(
-            paths, output, settings, model=model, reading=given, workers=workers, progress=bar.update
+            paths,
+            output,
+            settings,
+            model=model,
+            reading=given,
+            workers=workers,
+            progress=bar.update,
+            overwrite=overwrite,
         )
     print(f"{output}: {fits} fits, {faults} without")
     if faults:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from starloom.cli import targets
 from starloom.cli.database import Medium
 
 if TYPE_CHECKING:
@@ -55,14 +56,15 @@ def generate(
         view["wavelength_aa"] = wavelengths(grid)
     if output is None and (table is not None or plot is None):
         raise ConfigError("nowhere to write to: give -o FILE" + ("" if table else " or --plot FILE"))
-    _check_free(output, plot, overwrite)
     if table is not None:
         if plot is not None:
             raise ConfigError("--plot draws one star: it does not go with --from")
+        targets.check_targets([(output, targets.spectra)], overwrite, [table])
         _generate_table(Generator.load(model), table, given, output, view)
         return
     if missing := [f"--{name}" for name in NAMES if name not in given]:
         raise ConfigError(f"labels are missing: {', '.join(missing)} (or give a table: --from)")
+    targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite)
     _generate_one(Generator.load(model), values, output, plot, view)
 
 
@@ -103,10 +105,13 @@ def evaluate(
     from starloom.database.store import open_store
     from starloom.evaluation import error_map
     from starloom.evaluation.errors import FluxErrors, compare, label_cells
+    from starloom.files import check_target
     from starloom.networks import stated_error, weights
     from starloom.networks.generator import Generator
     from starloom.wavelength import PAPER_GRID_AA
 
+    if attach:
+        check_target(attach)
     opened = [open_store(store) for store in stores]
     packed = weights.load(weights.find(model))
     generator = Generator.of(packed, model)
@@ -118,23 +123,15 @@ def evaluate(
 
     errors, statement = FluxErrors(PAPER_GRID_AA.size, label_cells()), error_map.ErrorStatement()
     compare(generator.flux, held_out(), errors, *([statement] if attach else []))
-    _print_errors(errors)
-    if generator.stated:
-        _print_coverage(error_map.coverage(generator, held_out()))
+    covered = error_map.coverage(generator, held_out()) if generator.stated else None
     if attach:
         stated = statement.result()
         weights.save(attach, stated_error.attached(packed, stated), precision)
+    _print_errors(errors)
+    if covered:
+        _print_coverage(covered)
+    if attach:
         print(f"wrote {attach}, which states the errors of these {stated.spectra} spectra")
-
-
-def _check_free(output: Path | None, plot: Path | None, overwrite: bool) -> None:
-    """Raise ConfigError where something is in the way that may not be replaced."""
-    from starloom.errors import ConfigError
-
-    for path in (output, plot):
-        if path is None or overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            continue
-        raise ConfigError(f"{path} exists: --overwrite replaces it")
 
 
 def wavelengths(text: str, option: str = "--grid"):
@@ -167,9 +164,11 @@ def _generate_one(
     seconds = time.perf_counter() - start
     if output is not None:
         spectrum.write(output, overwrite=True)
-        print(f"wrote {output}: {spectrum.title}")
     if plot is not None:
         _draw(spectrum, plot)
+    if output is not None:
+        print(f"wrote {output}: {spectrum.title}")
+    if plot is not None:
         print(f"drew {plot}")
     print(f"model {generator.name}, {1e3 * seconds:.1f} ms; {_error_text(spectrum)}")
 

@@ -4,16 +4,15 @@ import hashlib
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
-from tempfile import TemporaryFile
 from time import perf_counter
 from typing import Annotated
 
 import typer
 
+from starloom.cli import targets
 from starloom.cli.view import View, check_range
 from starloom.errors import ConfigError, ParseError
 
-FIGURES = (".png", ".pdf", ".svg")
 STAR, SEEN, WRITTEN = "The star", "How it is seen", "What is made"
 
 
@@ -70,7 +69,7 @@ def synthesize(
     """Make one spectrum by radiative transfer (LTE, plane-parallel layers); wavelengths are in air."""
     if not (output or plot or line_report):
         raise ConfigError("nothing to make: give --output, --plot or --line-report")
-    check_targets(output, plot, overwrite)
+    targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite, [atmosphere])
     window = _window(line_report) if line_report else None
     view = View(vsini, resolution, velocity, mu, grid == Grid.PAPER, physical)
     elements = dict(_abundance(text) for text in element or [])
@@ -84,41 +83,20 @@ def synthesize(
     start = perf_counter()
     made = synthesis.synthesize(structure, **star, mu=mu)
     spectrum = view.observe(made, {**origin, "elements": elements})
-    print(f"synthesised in {perf_counter() - start:.1f} s, compiling included (once in a process)")
+    seconds = perf_counter() - start
     if window or plot:
         found = lines.listed(made, synthesis.line_strengths(structure, **star))
+    if output:
+        spectrum.write(output, overwrite=overwrite)
+    if plot:
+        lines.draw(spectrum, found, view.radial_velocity, plot)
+    print(f"synthesised in {seconds:.1f} s, compiling included (once in a process)")
     if window:
         print(lines.report(found, window))
     if output:
-        spectrum.write(output, overwrite=overwrite)
         print(f"wrote {output}: {spectrum}")
     if plot:
-        lines.draw(spectrum, found, view.radial_velocity, plot)
         print(f"drew {plot}")
-
-
-def check_targets(output: Path | None, plot: Path | None, overwrite: bool) -> None:
-    """Raise ConfigError where a file could not be written in the end; before the work, not after it."""
-    from starloom.spectrum import FORMATS
-
-    for path, suffixes in ((output, FORMATS), (plot, FIGURES)):
-        if path is None:
-            continue
-        if path.suffix.lower() not in suffixes:
-            raise ConfigError(f"{path}: the name must end with one of {', '.join(suffixes)}")
-        if path.exists() and not overwrite:
-            raise ConfigError(f"{path} exists: --overwrite replaces it")
-        if path.is_dir():
-            raise ConfigError(f"{path} is a folder")
-        try:
-            with TemporaryFile(dir=path.parent):
-                pass
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {path.parent}: {error.strerror}") from error
-    if plot:
-        from starloom.figures import pyplot
-
-        pyplot()
 
 
 def _structure(labels: dict, view: View, model: Path | None):

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.files import check_target
+
 app = typer.Typer(help="Train networks on a store.", no_args_is_help=True)
 
 
@@ -27,6 +29,7 @@ def emulator(
     from starloom.networks.emulator import packed
     from starloom.networks.fitting import DEFAULT_RECIPE, EmulatorRecipe, fit_emulator
 
+    check_target(model)
     opened = [open_store(store) for store in stores]
     design = EmulatorRecipe.read(recipe or DEFAULT_RECIPE)
     fitted, training = fit_emulator(opened, design, folder=folder, progress=True)
@@ -66,6 +69,7 @@ def autoencoder(
     from starloom.evaluation.reproduction import trainings
     from starloom.networks import paper, weights
 
+    check_target(model)
     design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
     basis = trainings.components(design, opened)
     between = design.autoencoder.components > 0
@@ -98,6 +102,7 @@ def labels(
     from starloom.evaluation.reproduction import trainings
     from starloom.networks import paper, weights
 
+    check_target(model)
     design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
     trained = weights.load(autoencoder, family="autoencoder").networks["autoencoder"]
     latents = trainings.applied(paper.encoder(trained), opened)
@@ -135,6 +140,7 @@ def estimator(
 
     if label not in NAMES:
         raise ConfigError(f"label = {label!r} is not one of {', '.join(NAMES)}")
+    check_target(model)
     design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
     basis = trainings.components(design, opened).truncated(design.estimator.coefficients)
     coefficients = trainings.applied(basis.encoder(), opened)

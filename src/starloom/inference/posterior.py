@@ -13,6 +13,7 @@ from os import PathLike
 import numpy as np
 
 from starloom.errors import ConfigError
+from starloom.figures import check as check_figure
 from starloom.figures import pyplot, save
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.objective import chebyshev
@@ -46,16 +47,22 @@ class Posterior:
         return np.percentile(self.draws, [15.865, 50, 84.135], axis=0).T
 
 
+def check(path: str | PathLike) -> None:
+    """Raise what ``sample`` and ``corner`` would raise about this computer: before the fit."""
+    check_figure(path)
+    _numpyro()
+
+
 def sample(
     result: FitResult, generator: Generator, draws: int = 1000, warmup: int = 500, seed: int = 0
 ) -> Posterior:
     """Draws from the posterior of a fit: half a minute. ConfigError where numpyro is absent."""
-    try:
-        import jax
-        from numpyro.diagnostics import effective_sample_size
-        from numpyro.infer import MCMC, NUTS, init_to_value
-    except ImportError as error:
-        raise ConfigError("numpyro is not installed: pip install 'starloom[inference]'") from error
+    import jax
+
+    _numpyro()
+    from numpyro.diagnostics import effective_sample_size
+    from numpyro.infer import MCMC, NUTS, init_to_value
+
     with jax.enable_x64(True):
         kernel = NUTS(
             _model(result, generator), dense_mass=True, init_strategy=init_to_value(values=_inner(result))
@@ -129,6 +136,14 @@ def _inner(result: FitResult) -> dict[str, float]:
         part = (inner.pop("logg") - lowest) / (DOMAIN.high[LOGG] - lowest)
         inner["logg_part"] = float(np.clip(part, 0.02, 0.98))
     return inner
+
+
+def _numpyro() -> None:
+    """ConfigError where numpyro is not installed."""
+    try:
+        import numpyro  # noqa: F401
+    except ImportError as error:
+        raise ConfigError("numpyro is not installed: pip install 'starloom[inference]'") from error
 
 
 def text(posterior: Posterior) -> str:

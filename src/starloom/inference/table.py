@@ -6,6 +6,7 @@ table is written anew every few seconds, beside its place, and renamed: it is wh
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 
 from starloom.database.workers import processes
 from starloom.errors import ConfigError
-from starloom.files import parsing, replacing
+from starloom.files import check_target, parsing, replacing
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.fitting import BATCH, Failure, fit_each
 from starloom.inference.result import FitResult
@@ -50,19 +51,23 @@ def fit_files(
     reading: Mapping[str, Any] | None = None,
     workers: int = 1,
     progress: Callable[[int], None] = lambda files: None,
+    overwrite: bool = False,
 ) -> tuple[int, int]:
     """Fit the spectra in ``paths`` into a table (.ecsv, .csv, .fits); numbers of fits and of faults in it.
 
-    ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again;
-    ``progress`` is told how many files are done. Raises ConfigError for another format, and where the
-    table was made with other settings or from another list.
+    ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again; with
+    ``overwrite`` all are, and the table is replaced when the first of them are written. ``progress`` is told
+    how many files are done. Raises ConfigError for another format or model, and where the table was made with
+    other settings or from another list, WriteError where it cannot be written: all before the first fit.
     """
     output = Path(output)
-    if output.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{output}: the name must end with one of {', '.join(FORMATS)}")
+    check_table(output)
+    Generator.load(model)
     names = [str(path) for path in paths]
+    if os.path.realpath(output) in map(os.path.realpath, names):
+        raise ConfigError(f"{output} is one of the spectra: give another name")
     about = _about(model, settings, reading or {})
-    rows = _rows_in(output, about, names) if output.exists() else []
+    rows = _rows_in(output, about, names) if output.exists() and not overwrite else []
     done = {row["number"] for row in rows}
     progress(len(done))
     waiting = [number for number in range(1, len(names) + 1) if number not in done]
@@ -78,6 +83,11 @@ def fit_files(
     _write(output, rows, about)
     faults = sum(bool(row["fault"]) for row in rows)
     return len(rows) - faults, faults
+
+
+def check_table(path: Path) -> None:
+    """Raise what ``fit_files`` would raise about a table's name and place."""
+    check_target(path, tuple(FORMATS))
 
 
 def _done(model: str, settings: Settings, reading: dict, task: Task) -> list[dict]:

@@ -204,4 +204,3 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, Spectra]:
             provenance=json.loads(file.attrs["provenance"]),
         )
         return file["row"][()], spectra
-
