@@ -16,6 +16,7 @@ import numpy as np
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
+from starloom.units import plain
 from starloom.wavelength import PAPER_GRID_AA, SYNTHESIS_GRID_AA, vacuum_from_air
 
 LIMB_DARKENING = 0.6  # the fixed value of SYNSPEC's ROTIN, with which the paper's spectra were made
@@ -113,6 +114,7 @@ def broaden(
     limb darkening outside 0..1. Error: that of the rotation's transform, 3e-8.
     """
     _check(vsini, resolution, macroturbulence, limb_darkening, native_resolution)
+    _check_between("radial_velocity", radial_velocity, -SPEED_OF_LIGHT_KMS, SPEED_OF_LIGHT_KMS, " km/s")
     array = _namespace(flux, vsini, resolution, macroturbulence, radial_velocity, limb_darkening)
     flux = array.asarray(flux)
     size = flux.shape[-1]
@@ -329,7 +331,7 @@ def _check_between(name: str, value, low: float, high, unit: str = "") -> None:
     """Raise for the first value outside; JAX arrays, which may be traced, are let through."""
     if _namespace(value) is not np:
         return
-    value, high = np.broadcast_arrays(np.asarray(value, dtype=float), high)
+    value, high = np.broadcast_arrays(plain(name, value, ""), high)
     outside = ~((value >= low) & (value <= high))
     if np.any(outside):
         wrong, limit = value[outside][0], high[outside][0]

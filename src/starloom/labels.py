@@ -102,7 +102,7 @@ class Domain:
 
         The message names every wrong label of the first wrong row with its value, unit and range.
         """
-        labels = np.asarray(labels, dtype=np.float64)
+        labels = plain("labels", labels, "")
         if labels.ndim == 0 or labels.shape[-1] != len(NAMES):
             raise ConfigError(
                 f"labels have the shape {labels.shape}, expected (..., {len(NAMES)}): {', '.join(NAMES)}"

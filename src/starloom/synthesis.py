@@ -5,7 +5,7 @@ float32).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, Int
 
 from starloom.atmosphere import Atmosphere, interpolate
 from starloom.constants import ANGSTROM, KMS, SPEED_OF_LIGHT
-from starloom.errors import ConvergenceError, OutOfRangeError
+from starloom.errors import ConfigError, ConvergenceError, OutOfRangeError
 from starloom.labels import DOMAIN, as_array
-from starloom.physics.abundances import per_hydrogen
+from starloom.physics.abundances import checked_elements, per_hydrogen
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
 from starloom.physics.equilibrium import State, equation_of_state
 from starloom.physics.hydrogen import hydrogen_opacity
@@ -42,12 +42,14 @@ from starloom.physics.transfer import (
 )
 from starloom.spectrum import Spectrum
 from starloom.tables import load
+from starloom.units import plain, within
 from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum
 
 GRID = SYNTHESIS_GRID_AA * ANGSTROM  # vacuum, cm
 STEP = SPEED_OF_LIGHT * float(np.log(GRID[-1] / GRID[0])) / (len(GRID) - 1)  # cm s-1
 CONTINUUM_NODES = 12  # Chebyshev nodes: the polynomial through them follows the continuum to 1e-5
-LARGEST_VMIC = 20.0  # km/s; the labels' domain ends at 4
+# what synthesis can do, with the unit; the labels' domain is narrower
+RANGES = {"mh": (-5.0, 1.5, "dex"), "vmic": (0.0, 20.0, "km/s")}
 DEEPEST_SEEN = 0.7  # log10 of the Rosseland optical depth; e^-5 of the light from below gets out
 TOGETHER = 32  # stars at once on a GPU
 LABELS = ("teff", "logg", "mh", "vmic")
@@ -69,14 +71,32 @@ class SyntheticSpectrum:
     """An intrinsic spectrum, or several along the leading axes, on ``SYNTHESIS_GRID_AA`` (vacuum).
 
     ``flux`` and ``continuum`` leave the star's surface, in erg s-1 cm-2 A-1; of an intensity at one mu, also
-    per sr.
+    per sr. ``labels`` are those known, by name: a number for one spectrum, for several an array of the
+    leading axes' shape; ``elements`` are the [X/H] [dex] that were set, by symbol. An index gives one
+    spectrum of several, with its own labels.
     """
 
     flux: Float[Array, "... wavelength"]
     continuum: Float[Array, "... wavelength"]
     wavelength_aa: Float[np.ndarray, "wavelength"]  # vacuum
-    labels: Mapping[str, float]
+    labels: Mapping[str, float | np.ndarray]
     unit: str = "erg s-1 cm-2 Angstrom-1"
+    elements: Mapping[str, float] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        if self.flux.ndim == 1:
+            raise TypeError("one spectrum has no length")
+        return len(self.flux)
+
+    def __iter__(self) -> "Iterator[SyntheticSpectrum]":
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index) -> "SyntheticSpectrum":
+        if self.flux.ndim == 1:
+            raise TypeError("one spectrum has no index")
+        labels = {name: np.asarray(values)[index] for name, values in self.labels.items()}
+        labels = {name: values if values.ndim else float(values) for name, values in labels.items()}
+        return replace(self, flux=self.flux[index], continuum=self.continuum[index], labels=labels)
 
     @property
     def normalized(self) -> Float[Array, "... wavelength"]:
@@ -84,7 +104,12 @@ class SyntheticSpectrum:
         return self.flux / self.continuum
 
     def spectrum(self, normalized: bool = True) -> Spectrum:
-        """One star's spectrum as a ``Spectrum``, wavelengths in air."""
+        """One star's spectrum as a ``Spectrum``, wavelengths in air; ``elements`` are in its provenance.
+
+        Raises ConfigError for several stars' spectra: take them one by one.
+        """
+        if self.flux.ndim != 1:
+            raise ConfigError(f"spectra of the shape {self.flux.shape[:-1]}: take one, as made[0].spectrum()")
         flux = self.normalized if normalized else self.flux
         return Spectrum(
             air_from_vacuum(self.wavelength_aa),
@@ -92,7 +117,11 @@ class SyntheticSpectrum:
             medium="air",
             flux_unit="" if normalized else self.unit,
             labels=self.labels,
-            provenance={"made by": "starloom.synthesis", "physics": "LTE, plane-parallel"},
+            provenance={
+                "made by": "starloom.synthesis",
+                "physics": "LTE, plane-parallel",
+                "elements": dict(self.elements),
+            },
         )
 
 
@@ -116,9 +145,10 @@ def synthesize(
     transformation give ``windows`` (from ``line_windows`` on numbers).  ``synspec`` takes SYNSPEC's Gaunt
     factor of dissolved levels and its interpolation of Stark profiles, for comparisons.
 
-    Raises OutOfRangeError for an impossible atmosphere, microturbulence or element, ConvergenceError where
-    the equation of state does not converge.
+    Raises OutOfRangeError for an impossible atmosphere, element (``checked_elements``), and outside RANGES,
+    ConvergenceError where the equation of state does not converge.
     """
+    mu = mu if mu is None else _checked_mu(mu)
     star = _star(atmosphere, mh, vmic, elements)
     lines = packaged_lines() if lines is None else lines
     with jax.enable_x64(True):
@@ -127,13 +157,14 @@ def synthesize(
             _check_converged(matter.state, atmosphere.source)
             windows = windows_of(_half_widths(star[0], matter, lines))
         positions = line_positions(lines.wavelength, GRID)
-        angles, weights = flux_quadrature() if mu is None else (np.array([_checked_mu(mu)]), np.ones(1))
+        angles, weights = flux_quadrature() if mu is None else (np.array([mu]), np.ones(1))
         line, continuum = radiate(
             star[0], star[2], matter, positions, windows, molecules or molecular_table(), angles, synspec
         )
         unit = SyntheticSpectrum.unit + ("" if mu is None else " sr-1")
         flux, continuum = (_per_angstrom(weights, part) for part in (line, continuum))
-    return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, _labels(atmosphere, mh, vmic), unit)
+    labels, elements = _labels(atmosphere, mh, vmic), _numbers(elements or {})
+    return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, labels, unit, elements)
 
 
 @partial(jax.jit, static_argnames="synspec")
@@ -218,7 +249,7 @@ def synthesize_labels(
     stars = as_array(teff=teff, logg=logg, vsini=0.0, mh=mh, vmic=vmic, resolution=10000.0)
     DOMAIN.check(stars)
     rows = stars.reshape(-1, stars.shape[-1])[:, [0, 1, 3, 4]]
-    shape = (*stars.shape[:-1], len(GRID))
+    elements = checked_elements(elements)
     if together is None:
         together = 1 if jax.default_backend() == "cpu" else TOGETHER
     if together < 1:
@@ -228,8 +259,10 @@ def synthesize_labels(
         some = slice(first, first + together)
         spectra = synthesize_together(rows[some], elements=elements)
         flux[some], continuum[some] = spectra.flux, spectra.continuum
-    labels = dict(zip(LABELS, rows[0], strict=True)) if len(rows) == 1 else {}
-    return SyntheticSpectrum(flux.reshape(shape), continuum.reshape(shape), SYNTHESIS_GRID_AA, labels)
+    shape = stars.shape[:-1]
+    rows, flux, continuum = (part.reshape(*shape, part.shape[-1]) for part in (rows, flux, continuum))
+    spectra = _of_stars(rows, flux, continuum, elements)
+    return spectra if shape else replace(spectra, labels=_numbers(spectra.labels))
 
 
 def synthesize_together(
@@ -243,7 +276,7 @@ def synthesize_together(
     rows = np.asarray(stars, dtype=float)
     if len(rows) == 1:
         one = next(synthesize_each(rows, elements=elements))
-        return replace(one, flux=one.flux[None], continuum=one.continuum[None])
+        return _of_stars(rows, one.flux[None], one.continuum[None], elements)
     lines = packaged_lines()
     with jax.enable_x64(True):
         each = [_star(interpolate(*row[:3]), row[2], row[3], elements) for row in rows.tolist()]
@@ -261,7 +294,13 @@ def synthesize_together(
             stars[0], stars[2], matter, positions, windows, molecular_table(), angles
         )
         flux, continuum = (_per_angstrom(weights, part) for part in intensities)
-    return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, {})
+    return _of_stars(rows, flux, continuum, elements)
+
+
+def _of_stars(rows: np.ndarray, flux, continuum, elements) -> SyntheticSpectrum:
+    """Spectra of stars whose labels are ``rows``, each with its own."""
+    labels = dict(zip(LABELS, np.moveaxis(rows, -1, 0), strict=True))
+    return SyntheticSpectrum(flux, continuum, SYNTHESIS_GRID_AA, labels, elements=_numbers(elements or {}))
 
 
 @jax.jit
@@ -341,8 +380,7 @@ def _star(atmosphere: Atmosphere, mh, vmic, elements):
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((atmosphere, mh, vmic)))
     if not traced:
         atmosphere.check()
-        if not 0 <= float(vmic) <= LARGEST_VMIC:
-            raise OutOfRangeError(f"vmic = {float(vmic):g} km/s is outside [0, {LARGEST_VMIC:g}] km/s")
+        mh, vmic = (within(name, value, *RANGES[name]) for name, value in (("mh", mh), ("vmic", vmic)))
     with jax.enable_x64(True):
         abundance = per_hydrogen(jnp.asarray(mh, jnp.float64), elements)
         needed = ("log_tau", "column_mass", "temperature", "gas_pressure")
@@ -360,10 +398,13 @@ def _check_converged(state: State, source: str) -> None:
         )
 
 
-def _checked_mu(mu: float) -> float:
-    if not 0 < mu <= 1:
-        raise OutOfRangeError(f"mu = {mu:g} is outside (0, 1]")
-    return mu
+def _checked_mu(mu) -> float:
+    number = plain("mu", mu, "")
+    if number.ndim:
+        raise ConfigError(f"mu has the shape {number.shape}, expected one number")
+    if not 0 < number <= 1:
+        raise OutOfRangeError(f"mu = {number:g} is outside (0, 1]")
+    return float(number)
 
 
 def _labels(atmosphere: Atmosphere, mh, vmic) -> dict[str, float]:
@@ -374,4 +415,9 @@ def _labels(atmosphere: Atmosphere, mh, vmic) -> dict[str, float]:
         "mh": atmosphere.mh if mh is None else mh,
         "vmic": atmosphere.vmic if vmic is None else vmic,
     }
-    return {k: float(v) for k, v in known.items() if v is not None and not isinstance(v, jax.core.Tracer)}
+    return _numbers(known)
+
+
+def _numbers(values: Mapping) -> dict[str, float]:
+    """Those that are numbers, neither unknown nor traced by JAX."""
+    return {k: float(v) for k, v in values.items() if v is not None and not isinstance(v, jax.core.Tracer)}

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from starloom.errors import OutOfRangeError
+from starloom.errors import OutOfRangeError, StarloomError
 from starloom.physics.abundances import per_hydrogen
 
 
@@ -38,6 +38,33 @@ def test_an_element_apart():
     assert apart[[1, 19]] / solar[[1, 19]] == pytest.approx([10**0.1, 10**0.3])
     others = np.setdiff1d(np.arange(92), [1, 19])
     assert np.array_equal(apart[others], scaled[others])
+
+
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        ({"C": 8.43}, r"\[C/H\] = 8.43 dex is outside \[-10, 3\] dex"),
+        ({"Fe": np.nan}, r"\[Fe/H\] = nan dex is outside \[-10, 3\] dex"),
+        ({"Fe": -np.inf}, r"\[Fe/H\] = -inf dex is outside"),
+        ({"Fe": "0.1"}, r"\[Fe/H\] = '0.1' is no real number"),
+        ({"Fe": True}, r"\[Fe/H\] = True is no real number"),
+        ({"Fe": None}, r"\[Fe/H\] = None is no real number"),
+        ({"Fe": [0.1, 0.2]}, r"\[Fe/H\] has the shape \(2,\), expected one number"),
+        ({"fe": 0.1}, "element = 'fe' is not one of"),
+        ({26: 0.1}, "element = 26 is not one of"),
+        ("Fe", "elements = 'Fe' is no mapping"),
+    ],
+)
+def test_elements_are_offsets_within_reason(elements, message):
+    with pytest.raises(StarloomError, match=f"^{message}") as caught:
+        per_hydrogen(0.0, elements)
+    assert "\n" not in str(caught.value)
+
+
+def test_elements_may_be_traced():
+    """The number of nuclei is 10^[X/H] times the Sun's: its derivative is ln 10 times itself."""
+    found = jax.jacfwd(lambda x_h: per_hydrogen(0.0, {"Ca": x_h})[19])(0.3)
+    assert found == pytest.approx(np.log(10) * float(per_hydrogen(0.0, {"Ca": 0.3})[19]), rel=1e-9)
 
 
 def test_what_has_no_meaning_is_refused():

@@ -7,11 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from starloom import Spectrum
 from starloom.atmosphere import interpolate
-from starloom.errors import OutOfRangeError
+from starloom.errors import ConfigError, OutOfRangeError
 from starloom.physics import lines as atomic
 from starloom.physics.linelist import packaged_lines
-from starloom.synthesis import line_strengths, line_windows, synthesize, synthesize_labels
+from starloom.synthesis import (
+    line_strengths,
+    line_windows,
+    synthesize,
+    synthesize_labels,
+    synthesize_together,
+)
 from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum, vacuum_from_air
 
 AIR = air_from_vacuum(SYNTHESIS_GRID_AA)
@@ -158,6 +165,29 @@ def test_one_and_many():
     assert np.asarray(one.labels["teff"]) == 5777.0
 
 
+def test_each_star_of_many_has_its_labels():
+    many = synthesize_labels(5777.0, [[4.44], [3.0]], 0.0, 1.0, elements={"Ca": -0.5})
+    assert {name: values.shape for name, values in many.labels.items()} == dict.fromkeys(many.labels, (2, 1))
+    with pytest.raises(ConfigError, match=r"shape \(2, 1\): take one"):
+        many.spectrum()
+    for (star,), logg in zip(many, (4.44, 3.0), strict=True):
+        assert star.labels == {"teff": 5777.0, "logg": logg, "mh": 0.0, "vmic": 1.0}
+        public = star.spectrum()
+        assert dict(public.labels) == star.labels
+        assert public.provenance["elements"] == {"Ca": -0.5}
+    assert np.array_equal(many[1, 0].flux, many.flux[1, 0])
+    together = synthesize_together(np.array([[5777.0, 3.0, 0.0, 1.0]]), elements={"Ca": -0.5})
+    assert together[0].labels == many[1, 0].labels
+    assert together.elements == many.elements
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".ecsv", ".csv"])
+def test_elements_survive_files(sun, windows, tmp_path, suffix):
+    made = synthesize(sun, mh=0.0, vmic=1.0, windows=windows, elements={"Ca": 0.25, "Fe": -1.5})
+    made.spectrum().write(tmp_path / f"star{suffix}")
+    assert Spectrum.read(tmp_path / f"star{suffix}").provenance["elements"] == {"Ca": 0.25, "Fe": -1.5}
+
+
 @pytest.mark.slow
 def test_stars_together_are_those_one_by_one():
     """A line ends where it does in its own star, and float32 sums in another order differ by 3e-7."""
@@ -187,6 +217,9 @@ def changed(star, name, layer, value):
 def test_what_is_impossible_is_refused(sun):
     wrong(sun, r"^element = 'Xx' is not one of", elements={"Xx": 0.1})
     wrong(sun, r"^element = 'H' has no", elements={"H": 0.1})
+    wrong(sun, r"^\[C/H\] = 8.43 dex is outside \[-10, 3\] dex$", elements={"C": 8.43})
+    wrong(sun, r"^mh = nan dex is outside \[-5, 1.5\] dex$", mh=np.nan)
+    wrong(sun, r"^mu = nan is outside", mu=np.nan)
     wrong(sun, r"^vmic = -1 km/s is outside \[0, 20\] km/s$", vmic=-1.0)
     wrong(sun, r"^vmic = 21 km/s is outside", vmic=21.0)
     wrong(sun, r"^mu = 0 is outside \(0, 1\]$", mu=0.0)

@@ -79,7 +79,7 @@ def test_errors_of_the_file_system_are_one_line(tmp_path):
     command = [sys.executable, "-m", "starloom", "demo", str(tmp_path / "file")]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == f"starloom: {tmp_path / 'file'}: File exists\n"
+    assert result.stderr == f"starloom: {tmp_path / 'file'}: is no folder\n"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_clipping_is_asked_for_and_told(run, tmp_path):
             "labels are missing: --logg, --vsini, --mh, --vmic, --resolution",
         ),
         ([*OPTIONS, "-o", "x.txt"], "x.txt: the name must end with one of .fits, .ecsv, .csv"),
-        ([*OPTIONS, "--plot", "x.docx"], "x.docx: Format 'docx' is not supported"),
+        ([*OPTIONS, "--plot", "x.docx"], "x.docx: the name must end with one of .png, .pdf, .svg"),
         ([*OPTIONS, "-o", "x.fits", "--grid", "8500"], "--grid 8500: expected LOW:HIGH:STEP in Angstrom"),
         ([*OPTIONS, "-o", "x.fits", "--grid", "8500:8400:1"], "--grid 8500:8400:1: needs 0 < LOW < HIGH"),
         ([*OPTIONS, "-o", "x.fits", "--grid", "8500:8600:0"], "--grid 8500:8600:0: needs 0 < LOW < HIGH"),
@@ -133,7 +133,7 @@ def test_clipping_is_asked_for_and_told(run, tmp_path):
         (["--from", "t.csv"], "nowhere to write to: give -o FILE"),
         (["--from", "t.csv", "-o", "x.fits", "--plot", "x.png"], "--plot draws one star"),
         (["--from", "t.csv", "-o", "x.fits"], "t.csv: No such file or directory"),
-        ([*OPTIONS, "-o", "no/where/x.fits"], "no/where/.x"),
+        ([*OPTIONS, "-o", "no/where/x.fits"], "no/where/x.fits: folder no/where does not exist"),
     ],
 )
 def test_bad_options_are_one_line(run, tmp_path, monkeypatch, arguments, message):

@@ -23,7 +23,7 @@ def flush() -> None:
 
 
 def fault() -> str:
-    """The name of standard output where it cannot be written to, else nothing; told by one empty line more."""
+    """The name of standard output where it cannot be written to, else nothing and one empty line more."""
     try:
         print(flush=True)
     except OSError:

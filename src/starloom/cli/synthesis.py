@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from starloom.cli import targets
-from starloom.cli.view import View, check_range
+from starloom.cli.view import View
 from starloom.errors import ConfigError, ParseError
 
 STAR, SEEN, WRITTEN = "The star", "How it is seen", "What is made"
@@ -72,8 +72,9 @@ def synthesize(
     targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite, [atmosphere])
     window = _window(line_report) if line_report else None
     view = View(vsini, resolution, velocity, mu, grid == Grid.PAPER, physical)
-    elements = dict(_abundance(text) for text in element or [])
+    given = [_abundance(text) for text in element or []]
     labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}
+    elements = _elements(given)
     structure, origin = _structure(labels, view, atmosphere)
 
     from starloom import synthesis
@@ -110,7 +111,6 @@ def _structure(labels: dict, view: View, model: Path | None):
         for name in ("teff", "logg"):
             if labels[name] is not None:
                 raise ConfigError(f"--{name} and --atmosphere exclude each other: the model has its own")
-        check_range("mh", 0.0 if labels["mh"] is None else labels["mh"])
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         return read_model(model), {"atmosphere": model.name, "atmosphere sha256": digest}
     if missing := [f"--{name}" for name, value in labels.items() if value is None]:
@@ -136,18 +136,21 @@ def read_model(path: Path):
 
 
 def _abundance(text: str) -> tuple[str, float]:
-    """``Ca=+0.3`` as a symbol and [X/H], checked."""
-    from starloom.physics.species import atomic_number
-
+    """``Ca=+0.3`` as a symbol and [X/H]."""
     symbol, _, value = text.partition("=")
     try:
-        x_h = float(value)
+        return symbol, float(value)
     except ValueError as error:
         raise ConfigError(f"--element {text}: expected SYMBOL=NUMBER, as Ca=+0.3") from error
-    if atomic_number(symbol) == 1:
-        raise ConfigError(f"--element {text}: abundances are relative to hydrogen, which has none itself")
-    check_range(f"[{symbol}/H]", x_h)
-    return symbol, x_h
+
+
+def _elements(given: list[tuple[str, float]]) -> dict[str, float]:
+    from starloom.physics.abundances import checked_elements
+
+    symbols = [symbol for symbol, _ in given]
+    if twice := [symbol for symbol in symbols if symbols.count(symbol) > 1]:
+        raise ConfigError(f"--element {twice[0]} is given twice")
+    return checked_elements(dict(given))
 
 
 def _window(text: str) -> tuple[float, float]:

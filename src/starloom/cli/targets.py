@@ -25,10 +25,14 @@ def check_targets(
         place = os.path.realpath(path)
         if place in taken:
             raise ConfigError(f"{path} {taken[place]}: give another name")
-        if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
+        if path.exists() and not overwrite and not _empty_folder(path):
             raise ConfigError(f"{path} exists: --overwrite replaces it")
         check(path)
         taken[place] = "is named twice"
+
+
+def _empty_folder(path: Path) -> bool:
+    return not path.suffix and path.is_dir() and not any(path.iterdir())
 
 
 def spectrum(path: Path) -> None:

@@ -9,26 +9,18 @@ import numpy as np
 from starloom import Spectrum, __version__, tables
 from starloom.broadening import broaden, doppler_shift, instrument_variance, point_sampler, uniform_step
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.errors import ConfigError
+from starloom.units import within
 from starloom.wavelength import PAPER_GRID_AA, air_from_vacuum, vacuum_from_air
 
-# what synthesis and broadening can do; the labels' domain is narrower
+# what broadening can do; the labels' domain is narrower
 RANGES = {
-    "vsini": (0.0, 300.0, " km/s"),
+    "vsini": (0.0, 300.0, "km/s"),
     "resolution": (1000.0, 1e6, ""),
-    "rv": (-1000.0, 1000.0, " km/s"),
-    "mh": (-5.0, 1.5, " dex"),
+    "rv": (-1000.0, 1000.0, "km/s"),
     "mu": (0.01, 1.0, ""),
 }
-ELEMENT_RANGE = (-10.0, 3.0, " dex")
 REACH = 4  # standard deviations of the instrument's profile, beyond which lies 6e-5 of it
-
-
-def check_range(name: str, value: float) -> None:
-    """Raise OutOfRangeError unless the option's value lies in its range; NaN does not."""
-    low, high, unit = RANGES.get(name, ELEMENT_RANGE)
-    if not low <= value <= high:
-        raise OutOfRangeError(f"{name} = {value:g}{unit} is outside [{low:g}, {high:g}]{unit}")
 
 
 @dataclass(frozen=True)
@@ -43,11 +35,10 @@ class View:
     physical: bool
 
     def __post_init__(self):
-        check_range("vsini", self.vsini)
-        check_range("rv", self.radial_velocity)
-        for name in ("resolution", "mu"):
-            if getattr(self, name) is not None:
-                check_range(name, getattr(self, name))
+        values = (self.vsini, self.resolution, self.radial_velocity, self.mu)
+        for name, value in zip(RANGES, values, strict=True):
+            if value is not None:
+                within(name, value, *RANGES[name])
         if self.mu is not None and self.vsini > 0:
             raise ConfigError("--mu and --vsini exclude each other: rotation blurs the light of all angles")
 

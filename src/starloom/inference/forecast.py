@@ -26,6 +26,7 @@ from starloom.errors import ConfigError, OutOfRangeError
 from starloom.io.gaia import WAVELENGTH_NM
 from starloom.labels import DOMAIN, LABELS, NAMES
 from starloom.networks.generator import Generator
+from starloom.units import plain
 
 PARAMETERS = (*NAMES, "velocity")
 VELOCITY_STEP_KMS = 1.0
@@ -59,10 +60,10 @@ class Setting:
             object.__setattr__(self, "wavelength_aa", 10 * WAVELENGTH_NM)
             if self.medium != "vacuum":
                 raise ConfigError("medium: the points of Gaia's spectra are in vacuum; give wavelength_aa")
-        object.__setattr__(self, "wavelength_aa", np.asarray(self.wavelength_aa, np.float64))
+        object.__setattr__(self, "wavelength_aa", plain("wavelength", self.wavelength_aa, "Angstrom"))
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         object.__setattr__(self, "fixed", tuple(dict.fromkeys(self.fixed)))
-        snr = np.asarray(self.snr, np.float64)
+        snr = plain("snr", self.snr, "")
         if snr.shape not in ((), self.wavelength_aa.shape):
             raise ConfigError(f"snr has the shape {snr.shape}, the wavelengths {self.wavelength_aa.shape}")
         if not (np.isfinite(snr).all() and (snr >= 0).all() and (snr > 0).any()):
@@ -123,7 +124,7 @@ def forecast(generator: Generator, labels, setting: Setting) -> Forecast:
     Raises OutOfRangeError outside the domain or the generator's wavelengths, ConfigError where JAX, from
     which the derivatives come, is not installed.
     """
-    labels = np.asarray(labels, np.float64)
+    labels = plain("labels", labels, "")
     if labels.shape != (len(NAMES),):
         raise ConfigError(f"labels have the shape {labels.shape}, expected ({len(NAMES)},)")
     names = setting.free

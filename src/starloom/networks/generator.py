@@ -143,7 +143,7 @@ class Generator:
 
     def spectra(self, labels, *, outside: str = "error", **view) -> Spectra:
         """Spectra of many labels at once, with the 68 % error that the model states."""
-        chosen, wanted = self._view(**view), np.asarray(labels, np.float64)
+        chosen, wanted = self._view(**view), plain("labels", labels, "")
         labels = _inside(wanted, outside)
         flux = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
         provenance = {"model": self.name, "family": self.header.family, "version": self.header.version}
@@ -165,7 +165,7 @@ class Generator:
 
     def spectrum(self, labels, **options) -> Spectrum:
         """The spectrum of one set of labels, six numbers, with the 68 % error that the model states."""
-        labels = np.asarray(labels, np.float64)
+        labels = plain("labels", labels, "")
         if labels.shape != (len(NAMES),):
             raise ConfigError(f"labels have the shape {labels.shape}, expected ({len(NAMES)},)")
         return self.spectra(labels, **options)[()]
@@ -270,7 +270,7 @@ def _inside(labels, outside: str) -> np.ndarray:
     """Labels that are in the domain: checked, or clipped into it with a warning."""
     if outside not in OUTSIDE:
         raise ConfigError(f"outside = {outside!r} is not one of {', '.join(OUTSIDE)}")
-    labels = np.asarray(labels, dtype=np.float64)
+    labels = plain("labels", labels, "")
     if outside == "error" or labels.ndim == 0 or labels.shape[-1] != len(NAMES):
         DOMAIN.check(labels)
         return labels

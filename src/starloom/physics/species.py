@@ -15,7 +15,7 @@ def atomic_number(symbol: str) -> int:
     """Atomic number of an element; ``OutOfRangeError`` where starloom does not know the symbol."""
     try:
         return ATOMIC_NUMBER[symbol]
-    except KeyError:
+    except (KeyError, TypeError):
         raise OutOfRangeError(
             f"element = {symbol!r} is not one of H, He, ... U (Z = 1 to {ELEMENTS})"
         ) from None
