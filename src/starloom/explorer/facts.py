@@ -48,7 +48,14 @@ BROADENING = ("vsini", "resolution")  # the labels that are applied exactly; a n
 # How a label is shown: symbol in HTML, step of its slider, digits of an estimate, its value in words, its
 # letter in file names, other names in links. What is not here is worked out from the label by `_shown`.
 SHOWN: Mapping[str, Mapping[str, Any]] = {
-    "teff": {"html": "<i>T</i><sub>eff</sub>", "step": 10, "digits": 0, "words": "{} K", "letter": "t", "aliases": ["Teff"]},
+    "teff": {
+        "html": "<i>T</i><sub>eff</sub>",
+        "step": 10,
+        "digits": 0,
+        "words": "{} K",
+        "letter": "t",
+        "aliases": ["Teff"],
+    },
     "logg": {"html": "log <i>g</i>", "step": 0.01, "digits": 2, "letter": "g"},
     "vsini": {"html": "<i>v</i> sin <i>i</i>", "step": 1, "digits": 1, "letter": "v"},
     "mh": {"step": 0.01, "digits": 2, "letter": "m"},

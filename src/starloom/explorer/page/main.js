@@ -17,56 +17,45 @@ import { Words } from "./view/words.js";
 
 const $ = (id) => document.getElementById(id);
 
-/** All parts by name, for the console and tests; nothing in the page knows it. */
-class Explorer {
-  constructor(facts, emulator) {
-    const domain = new Domain(facts);
-    const store = new Store(domain, { air: emulator.airAa, vacuum: emulator.vacuumAa });
-    const lines = new LineList(facts.lines, domain.meaning, emulator.c);
-    const tip = new Tip({ tip: $("tip"), readout: $("readout"), stage: $("stage") }, lines);
-    const plots = (tip.plots = new Plots($("plot"), $("difference"), (wavelength) => tip.show(wavelength)));
-    const overlay = new Overlay({ emulator, domain, divides: () => $("normalise").checked }, () => files.changed());
-    const picture = new Picture({ emulator, lines, store, overlay, plots }, () => panel.show());
-    const files = new ObservedPanel({ overlay, store, picture, facts }, (found) => (this.estimate = found));
-    const panel = new Panel({ facts, store, words: new Words(domain), overlay, picture });
-    Object.assign(this, { facts, emulator, domain, store, plots, overlay, picture, panel, estimate: null });
-    for (const u of [plots.flux, plots.difference]) watch(u, panel.view);
-    addEventListener("themechange", () => this.#themed());
-    addEventListener("hashchange", () => this.open(location.hash));
-    store.open(location.hash);
-    this.draw();
-    store.subscribe(() => {
-      panel.tell();
-      picture.schedule();
-    });
-  }
+/** Put the page together; what comes back has all of it by name, for the console and tests. */
+function explorer(facts, emulator) {
+  const domain = new Domain(facts);
+  const store = new Store(domain, { air: emulator.airAa, vacuum: emulator.vacuumAa });
+  const lines = new LineList(facts.lines, domain.meaning, emulator.c);
+  const tip = new Tip({ tip: $("tip"), readout: $("readout"), stage: $("stage") }, lines);
+  const plots = (tip.plots = new Plots($("plot"), $("difference"), (wavelength) => tip.show(wavelength)));
+  const overlay = new Overlay({ emulator, domain, divides: () => $("normalise").checked }, () => files.changed());
+  const picture = new Picture({ emulator, lines, store, overlay, plots }, () => panel.show());
+  const files = new ObservedPanel({ overlay, store, picture, facts }, (found) => (made.estimate = found));
+  const panel = new Panel({ facts, store, words: new Words(domain), overlay, picture });
+  const made = { facts, emulator, domain, plots, estimate: null };
+  for (const u of [plots.flux, plots.difference]) watch(u, panel.view);
+  store.subscribe(() => panel.tell());
+  store.subscribe(() => picture.schedule());
+  addEventListener("hashchange", () => store.open(location.hash));
+  addEventListener("themechange", () => {
+    plots.readPalette();
+    picture.draw();
+  });
+  store.open(location.hash);
+  expose(made, store, ["state", "window", "open", "setStar", "setWindow"]);
+  expose(made, picture, ["scene", "frame", "timings", "draw"]);
+  expose(made, overlay, ["observed", "observe"]);
+  expose(made, panel, ["sliders", "link", "python"]);
+  return made;
+}
 
-  #themed() {
-    this.plots.readPalette();
-    this.draw();
-  }
-
-  open = (hash) => this.store.open(hash);
-  setStar = (...changes) => this.store.setStar(...changes);
-  setWindow = (window) => this.store.setWindow(window);
-  observe = (observed) => this.overlay.observe(observed);
-  draw = () => this.picture.draw();
-  link = () => this.panel.link;
-  python = () => this.panel.python;
-  get state() { return this.store.state; }
-  get window() { return this.store.window; }
-  get scene() { return this.picture.scene; }
-  get frame() { return this.picture.frame; }
-  get timings() { return this.picture.timings; }
-  get observed() { return this.overlay.observed; }
-  get sliders() { return this.panel.sliders.map(({ slider }) => slider); }
+function expose(made, part, names) {
+  const value = (name) => (typeof part[name] === "function" ? part[name].bind(part) : part[name]);
+  for (const name of names) Object.defineProperty(made, name, { get: () => value(name) });
 }
 
 async function start() {
   const facts = await (await fetched("facts.json")).json();
   const buffer = await (await fetched(facts.model.file)).arrayBuffer();
-  if ((await sha256(buffer)) !== facts.model.sha256) throw new Error("the model's weights do not have the hash they should: load the page again");
-  globalThis.explorer = new Explorer(facts, new Emulator(readWeights(buffer), facts));
+  if ((await sha256(buffer)) !== facts.model.sha256)
+    throw new Error("the model's weights do not have the hash they should: load the page again");
+  globalThis.explorer = explorer(facts, new Emulator(readWeights(buffer), facts));
   performance.mark("ready");
   document.documentElement.dataset.ready = "true";
 }

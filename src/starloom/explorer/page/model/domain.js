@@ -19,7 +19,11 @@ export class Domain {
   /** Lowest log g at which an atmosphere exists: bilinear in the corner's table. */
   lowestLogg(teff, mh) {
     const { teff: rows, mh: columns, logg } = this.corner;
-    return interpolate(teff, rows, logg.map((row) => interpolate(mh, columns, row)));
+    return interpolate(
+      teff,
+      rows,
+      logg.map((row) => interpolate(mh, columns, row)),
+    );
   }
 
   /** Lowest value of a label beside the others: of log g in the corner, else the end of its range. */

@@ -209,7 +209,10 @@ function equations(problem, place, left) {
   const columns = place.map((value, i) => {
     const up = i === size - 1 || value + STEP <= 1 ? STEP : -STEP;
     const there = new Float64Array(left.length);
-    problem.residuals(place.map((other, j) => (i === j ? other + up : other)), there);
+    problem.residuals(
+      place.map((other, j) => (i === j ? other + up : other)),
+      there,
+    );
     return there.map((after, k) => (after - left[k]) / up);
   });
   const dot = (x, y) => x.reduce((sum, value, k) => sum + value * y[k], 0);

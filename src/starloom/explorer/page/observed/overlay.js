@@ -41,7 +41,8 @@ export class Overlay {
     const { vacuum, error, assumed, notes, line, medium } = this.observed;
     const words = [`${vacuum.length} points`, error ? "with errors" : "without errors", ...notes];
     if (assumed) words.push(`air or vacuum not said in the file: ${medium} assumed`);
-    if (this.divides()) words.push(`scale ${line.a.toPrecision(4)}, slope ${((200 * line.b) / line.a).toFixed(2).replace("-", "−")} % from end to end`);
+    if (this.divides())
+      words.push(`scale ${line.a.toPrecision(4)}, slope ${((200 * line.b) / line.a).toFixed(2).replace("-", "−")} % from end to end`);
     return words.join("; ");
   }
 

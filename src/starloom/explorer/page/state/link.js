@@ -66,7 +66,8 @@ function readStar(at, domain, other, faults) {
   const wanted = Object.fromEntries(domain.labels.map((label, i) => [label.name, read(label, i, other.labels[label.name])]));
   const labels = domain.inside(wanted);
   for (const { name } of domain.labels) {
-    if (labels[name] > wanted[name]) faults.push(`${name} = ${short(wanted[name])} has no atmosphere there; ${short(labels[name])} is the lowest`);
+    if (labels[name] > wanted[name])
+      faults.push(`${name} = ${short(wanted[name])} has no atmosphere there; ${short(labels[name])} is the lowest`);
   }
   return { labels, velocity: read(domain.velocity, domain.labels.length, other.velocity) };
 }

@@ -8,7 +8,7 @@ import { minus } from "./words.js";
 export class Slider {
   constructor(quantity, parent, onInput) {
     const { name, unit, low, high, step, description } = quantity;
-    Object.assign(this, { name, low, high, step });
+    Object.assign(this, { quantity, name, low, high, step });
     const id = document.getElementById(name) ? `label-${name}` : name; // the page has elements of its own
     const box = document.createElement("div");
     box.className = "label";

@@ -32,7 +32,12 @@ export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { mod
   const about = { medium, frame: frame(velocity), flux_unit: "", labels, provenance, pixels: rows.length };
   const head = Object.entries(about).map(([name, value]) => `# ${name} = ${JSON.stringify(value)}`);
   const names = p68 ? "wavelength,flux,error" : "wavelength,flux";
-  const table = rows.map((row) => row.filter((value) => value !== undefined).map(digits).join(","));
+  const table = rows.map((row) =>
+    row
+      .filter((value) => value !== undefined)
+      .map(digits)
+      .join(","),
+  );
   return ["# starloom spectrum; wavelength in Angstrom", ...head, names, ...table, ""].join("\n");
 }
 

@@ -107,7 +107,8 @@ export function caption(u, text, style) {
   ctx.fillStyle = style;
   ctx.textBaseline = "bottom";
   ctx.textAlign = "left";
-  ctx.fillText(text, bbox.left, bbox.top - 3 * uPlot.pxRatio);
+  const [left, top] = [bbox.left, bbox.top - 3 * uPlot.pxRatio];
+  ctx.fillText(text, left, top, ctx.canvas.width - left); // squeezed where it is too long
   ctx.restore();
 }
 

@@ -34,15 +34,16 @@ export class Panel {
   show() {
     const { state, domain } = this.store;
     const { labels, velocity, medium, closeUp, pins, window } = state;
-    for (const { slider, label } of this.sliders) {
-      if (label === domain.velocity) slider.show(velocity);
-      else slider.show(labels[label.name], domain.lowest(label, labels));
+    for (const slider of this.sliders) {
+      if (slider.quantity === domain.velocity) slider.show(velocity);
+      else slider.show(labels[slider.name], domain.lowest(slider.quantity, labels));
     }
     document.querySelectorAll("#medium input").forEach((input) => (input.checked = input.value === medium));
     $("close-up").checked = closeUp;
     $("unpin").disabled = pins.length === 0;
     for (const { middle, button } of this.windows) press(button, middle ? window && same(window, this.#around(middle)) : !window);
-    for (const { labels: own, button } of this.presets) press(button, velocity === 0 && domain.names.every((name) => own[name] === labels[name]));
+    for (const { labels: own, button } of this.presets)
+      press(button, velocity === 0 && domain.names.every((name) => own[name] === labels[name]));
     this.legend.show(state, this.overlay.observed ? [this.overlay.observed.name] : []);
     $("overlay-about").textContent = this.overlay.about;
     this.tell();
@@ -57,12 +58,12 @@ export class Panel {
   }
 
   /** The address that shows the same. */
-  get link() {
+  link() {
     return `${location.href.split("#")[0]}#${this.store.hash}`;
   }
 
   /** The Python call that makes the same spectrum. */
-  get python() {
+  python() {
     const { facts, picture, store } = this;
     const own = picture.emulator.header.points;
     return python(store.state, { domain: store.domain, model: facts.model.name, points: facts.python_points, own, known: picture.known });
@@ -71,7 +72,7 @@ export class Panel {
   #settled() {
     const hash = `#${this.store.hash}`;
     if (location.hash !== hash) history.replaceState(null, "", hash);
-    $("python").textContent = this.python;
+    $("python").textContent = this.python();
     this.#lines();
   }
 
@@ -91,9 +92,9 @@ export class Panel {
   #sliders() {
     const { store } = this;
     const { star, seen, velocity } = store.domain;
-    const made = (label, parent, set) => ({ label, slider: new Slider(label, parent, set) });
-    const own = (parent) => (label) => made(label, parent, (value) => store.setStar({ [label.name]: value }));
-    return [...star.map(own($("star"))), ...seen.map(own($("seen"))), made(velocity, $("seen"), (value) => store.setStar({}, value))];
+    const own = (parent) => (label) => new Slider(label, parent, (value) => store.setStar({ [label.name]: value }));
+    const moving = () => new Slider(velocity, $("seen"), (value) => store.setStar({}, value));
+    return [...star.map(own($("star"))), ...seen.map(own($("seen"))), moving()];
   }
 
   #medium() {
@@ -131,10 +132,10 @@ export class Panel {
       "pan-right": () => store.setWindow(shifted(store.window, 0.25)),
       pin: () => store.pin(),
       unpin: () => store.unpin(),
-      share: () => this.#copy(this.link, "The link is copied."),
+      share: () => this.#copy(this.link(), "The link is copied."),
       theme: () => globalThis.toggleTheme(),
       "help-open": () => $("help").showModal(),
-      "copy-python": () => this.#copy(this.python, "The Python call is copied."),
+      "copy-python": () => this.#copy(this.python(), "The Python call is copied."),
       "save-csv": () => save(`${stem()}.csv`, csv(picture.scene, facts), "text/csv"),
       "save-png": () => this.#savePng(`${stem()}.png`),
       "overlay-save": () => save(`${stem()}_observed.csv`, overlayCsv(picture.scene, facts), "text/csv"),
@@ -187,7 +188,10 @@ export class Panel {
 
   async #savePng(name) {
     const { state } = this.store;
-    const notes = state.pins.map((pin) => ({ text: `${LETTERS[pin.slot]}: ${this.words.title(pin.labels, pin.velocity)}`, style: colour(`pin-${pin.slot}`) }));
+    const notes = state.pins.map((pin) => ({
+      text: `${LETTERS[pin.slot]}: ${this.words.title(pin.labels, pin.velocity)}`,
+      style: colour(`pin-${pin.slot}`),
+    }));
     const { observed } = this.overlay;
     if (observed) notes.push({ text: observed.name, style: colour("observed") });
     save(name, await png(this.picture.plots, this.words.title(state.labels, state.velocity), notes));

@@ -83,14 +83,22 @@ export class Plots {
   }
 
   #panel(element, y, series, over, xTitle = false) {
-    const axis = { stroke: () => this.palette.muted, font: FONT, ticks: { show: false }, grid: { stroke: () => this.palette.grid, width: 1 } };
+    const axis = {
+      stroke: () => this.palette.muted,
+      font: FONT,
+      ticks: { show: false },
+      grid: { stroke: () => this.palette.grid, width: 1 },
+    };
     const options = {
       width: 300,
       height: 150,
       padding: [xTitle ? 18 : 6, RIGHT, 4, 0],
       legend: { show: false },
       pxAlign: 0,
-      scales: { x: { time: false, auto: false, range: (_, min, max) => [min, max] }, y: { auto: false, range: (_, min, max) => [min, max] } },
+      scales: {
+        x: { time: false, auto: false, range: (_, min, max) => [min, max] },
+        y: { auto: false, range: (_, min, max) => [min, max] },
+      },
       cursor: {
         y: false,
         points: { show: false },
@@ -99,14 +107,22 @@ export class Plots {
         bind: { mousedown: () => null, mouseup: () => null, dblclick: () => null },
       },
       axes: [
-        { ...axis, size: xTitle ? 26 : 4, gap: 4, values: xTitle ? labels : () => [], label: xTitle ? () => this.#wavelengthTitle() : undefined, labelFont: FONT, labelSize: 20, labelGap: 0, space: 60 },
+        {
+          ...axis,
+          size: xTitle ? 26 : 4,
+          gap: 4,
+          values: xTitle ? labels : () => [],
+          label: xTitle ? () => this.#wavelengthTitle() : undefined,
+          labelFont: FONT,
+          labelSize: 20,
+          labelGap: 0,
+          space: 60,
+        },
         { ...axis, ...y, size: AXIS, labelFont: FONT, labelSize: 16 },
       ],
-      series: [
-        {},
-        ...series,
-        ...Array.from({ length: PINS }, (_, i) => ({ stroke: () => this.#pinColour(i), width: 1.4 })),
-      ].map((each) => ({ ...each, paths: curve, points: { show: false }, auto: false })),
+      series: [{}, ...series, ...Array.from({ length: PINS }, (_, i) => ({ stroke: () => this.#pinColour(i), width: 1.4 }))].map(
+        (each) => ({ ...each, paths: curve, points: { show: false }, auto: false }),
+      ),
       hooks: {
         drawAxes: [(u) => this.scene && over(u, "under")],
         draw: [(u) => this.scene && over(u, "over")],
@@ -172,7 +188,11 @@ export class Plots {
     for (const column of this.differences.slice(1)) high = Math.max(high, 1.1 * largest(column, first, last));
     if (observed) {
       const [from, to] = visible(observed.x, window);
-      const sizes = observed.difference.slice(from, to + 1).map(Math.abs).filter(Number.isFinite).sort();
+      const sizes = observed.difference
+        .slice(from, to + 1)
+        .map(Math.abs)
+        .filter(Number.isFinite)
+        .sort();
       high = Math.max(high, 1.25 * (sizes[Math.floor(0.99 * sizes.length)] ?? 0));
     }
     return { min: -high, max: high };

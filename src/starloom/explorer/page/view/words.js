@@ -18,7 +18,11 @@ export class Words {
   /** What is not the same in other labels. */
   differences(labels, velocity, others, otherVelocity) {
     const other = this.#texts(others, otherVelocity);
-    return this.#texts(labels, velocity).filter((text, i) => text !== other[i]).join(", ") || "the same";
+    return (
+      this.#texts(labels, velocity)
+        .filter((text, i) => text !== other[i])
+        .join(", ") || "the same"
+    );
   }
 
   /** A name for files of these labels. */
