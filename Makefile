@@ -8,6 +8,8 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	"$$name" -c "$(NEW_ENOUGH)" 2>/dev/null && { echo "$$name"; break; }; done)
+# the explorer's page, without the vendored library
+SCRIPTS = $(shell find src/starloom/explorer/page -name '*.js' -not -path '*/vendor/*' | LC_ALL=C sort)
 
 .PHONY: demo test lint clean
 .DEFAULT_GOAL := demo
@@ -23,6 +25,13 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	@if command -v node >/dev/null; then \
+		for file in $(SCRIPTS); do \
+			node --input-type=module --check < $$file || { echo "$$file is no JavaScript" >&2; exit 1; }; \
+		done; \
+	else echo "node is not installed: the explorer's modules are not checked"; fi
+	@if command -v prettier >/dev/null; then prettier --check --print-width 140 $(SCRIPTS); \
+	else echo "prettier is not installed: the form of the explorer's modules is not checked"; fi
 
 clean:
 	rm -rf $(VENV) demo

@@ -42,7 +42,8 @@ def site(model: str | os.PathLike = "default") -> dict[str, bytes]:
     digest = hashlib.sha256(content).hexdigest()
     name = f"model-{digest[:12]}{weights.SUFFIX}"
     about = {"name": Path(model).name, "file": name, "sha256": digest, "bytes": len(content)}
-    text = json.dumps(facts(generator.model) | {"model": about}, allow_nan=False, separators=(",", ":"))
+    told = facts(generator.model, generator.header) | {"model": about}
+    text = json.dumps(told, allow_nan=False, separators=(",", ":"))
     return dict(_packaged(files("starloom.explorer") / "page")) | {name: content, "facts.json": text.encode()}
 
 

@@ -1,29 +1,55 @@
-// The labels that have an answer (starloom/labels.py); every number comes from the page's facts.
+// The labels that have an answer (starloom/labels.py); every name and number comes from the page's facts.
+
+import { meaning } from "./roles.js";
 
 export class Domain {
-  constructor({ labels, corner, velocity }) {
+  constructor({ labels, intrinsic, roles, corner, velocity, starts }) {
     this.labels = labels;
     this.names = labels.map((label) => label.name);
-    this.corner = corner;
+    this.star = labels.filter((label) => intrinsic.includes(label.name));
+    this.seen = labels.filter((label) => !intrinsic.includes(label.name));
     this.velocity = velocity;
+    this.starts = starts; // of a fit
+    this.roles = roles;
+    this.corner = corner;
+    this.gravity = corner && roles.logg.label; // the label that the corner bounds
+    this.meaning = meaning(roles);
   }
 
   /** Lowest log g at which an atmosphere exists: bilinear in the corner's table. */
   lowestLogg(teff, mh) {
     const { teff: rows, mh: columns, logg } = this.corner;
-    return interpolate(teff, rows, logg.map((row) => interpolate(mh, columns, row)));
+    return interpolate(
+      teff,
+      rows,
+      logg.map((row) => interpolate(mh, columns, row)),
+    );
+  }
+
+  /** Lowest value of a label beside the others: of log g in the corner, else the end of its range. */
+  lowest({ name, low }, labels) {
+    if (name !== this.gravity) return low;
+    return Math.max(low, this.lowestLogg(this.meaning(labels, "teff"), this.meaning(labels, "mh")));
   }
 
   /** The nearest labels inside: into the box, then out of the corner by raising log g. */
   inside(wanted) {
     const labels = {};
-    for (const { name, low, high } of this.labels) labels[name] = Math.min(Math.max(wanted[name], low), high);
-    labels.logg = Math.max(labels.logg, this.lowestLogg(labels.teff, labels.mh));
+    for (const { name, low, high } of this.labels) labels[name] = clamp(wanted[name], low, high);
+    for (const label of this.labels) labels[label.name] = Math.max(labels[label.name], this.lowest(label, labels));
     return labels;
+  }
+
+  /** The nearest velocity that the page draws. */
+  moving(velocity) {
+    return clamp(velocity, this.velocity.low, this.velocity.high);
   }
 }
 
-function interpolate(x, knots, values) {
+export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+/** Linear between knots and constant beyond them. */
+export function interpolate(x, knots, values) {
   if (x <= knots[0]) return values[0];
   const right = knots.findIndex((knot) => knot >= x);
   if (right < 0) return values.at(-1);

@@ -2,6 +2,7 @@
 
 import { inverseRealTransform } from "./fourier.js";
 import { network } from "./network.js";
+import { meaning } from "./roles.js";
 import { pointSampler } from "./sampler.js";
 import { StatedError } from "./stated.js";
 import { airFromVacuum, dopplerShift, vacuumFromAir } from "./wavelength.js";
@@ -18,6 +19,7 @@ export class Emulator {
     this.c = facts.speed_of_light_kms;
     this.finish = facts.finish;
     this.intrinsic = facts.intrinsic;
+    this.meaning = meaning(facts.roles);
     this.modesResolution = header.settings.modes_resolution;
     this.network = network("modes", networks.modes, tensors);
     const { modes, points } = this.finish;
@@ -54,7 +56,8 @@ export class Emulator {
   /** First and last vacuum wavelength [A] at which the flux is known: Emulator.known in Python. */
   known(labels, velocity = 0) {
     const { first_aa: first, last_aa: last, step_kms: step, taps } = this.finish;
-    const reach = labels.vsini + REACH * Math.sqrt(this.variance(labels.resolution));
+    const sigma = Math.sqrt(this.variance(this.meaning(labels, "resolution")));
+    const reach = this.meaning(labels, "vsini") + REACH * sigma;
     const margin = Math.exp(((taps / 2 + 1) * step) / this.c);
     const shift = dopplerShift(velocity, this.c);
     const rounding = 1e-6; // of air to vacuum and back
@@ -79,17 +82,12 @@ export class Emulator {
 
   #broaden(labels, velocity) {
     const { modes, frequency_step: step, rotation } = this.finish;
-    const [zeroth, first, second, third] = rotation.coefficients;
-    const variance = this.variance(labels.resolution) - this.variance(this.modesResolution);
+    const variance = this.variance(this.meaning(labels, "resolution")) - this.variance(this.modesResolution);
+    const rotates = rotation ? rotationTransfer(rotation, this.meaning(labels, "vsini")) : () => 1;
     const shift = dopplerShift(velocity, this.c);
     for (let k = 0; k < modes; k++) {
       const frequency = k * step;
-      const place = (2 * Math.PI * frequency * labels.vsini) / rotation.step;
-      const cell = Math.min(Math.floor(place), zeroth.length - 1);
-      const t = place - cell;
-      const transfer =
-        (((third[cell] * t + second[cell]) * t + first[cell]) * t + zeroth[cell]) *
-        Math.exp(-2 * Math.PI ** 2 * frequency ** 2 * variance);
+      const transfer = rotates(frequency) * Math.exp(-2 * Math.PI ** 2 * frequency ** 2 * variance);
       const re = this.output[k] * transfer;
       const im = this.output[modes + k] * transfer;
       const angle = 2 * Math.PI * frequency * shift;
@@ -99,6 +97,17 @@ export class Emulator {
       this.im[k] = im * cosine - re * sine;
     }
   }
+}
+
+/** The transform of the rotation's profile at a frequency, by the table of cubics (emulator.RotationTable). */
+function rotationTransfer({ step, coefficients }, vsini) {
+  const [zeroth, first, second, third] = coefficients;
+  return (frequency) => {
+    const place = (2 * Math.PI * frequency * vsini) / step;
+    const cell = Math.min(Math.floor(place), zeroth.length - 1);
+    const t = place - cell;
+    return ((third[cell] * t + second[cell]) * t + first[cell]) * t + zeroth[cell];
+  };
 }
 
 function wavelengths({ spacing, first_aa: first, last_aa: last, count }) {

@@ -24,3 +24,20 @@ export function moved(rest, velocity, c, medium) {
   const factor = Math.exp(dopplerShift(velocity, c) / c);
   return medium === "air" ? airFromVacuum(vacuumFromAir(rest) * factor) : rest * factor;
 }
+
+/** First index of a rising axis that is not below a value; its length where all are. */
+export function rank(x, value) {
+  let [from, to] = [0, x.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (x[middle] < value) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+/** Index of the point of a rising axis that is nearest to a value. */
+export function nearest(x, value) {
+  const right = Math.min(Math.max(rank(x, value), 1), x.length - 1);
+  return value - x[right - 1] < x[right] - value ? right - 1 : right;
+}

@@ -1,15 +1,7 @@
 // Scale and slope of an observed spectrum, and a first estimate of its labels by least squares.
 
-const FITTED = ["teff", "logg", "vsini", "mh", "vmic"];
-const STARTS = [
-  { teff: 4200, logg: 4.6, mh: 0, vmic: 1 },
-  { teff: 4500, logg: 2.4, mh: -0.3, vmic: 1.5 },
-  { teff: 5800, logg: 4.3, mh: 0, vmic: 1 },
-  { teff: 7500, logg: 4, mh: 0, vmic: 2 },
-  { teff: 10500, logg: 4, mh: 0, vmic: 2 },
-];
 const VELOCITY_SCALE = 20; // km/s, that counts as much as the whole range of a label
-const DIGITS = { teff: 0, logg: 2, vsini: 1, mh: 2, vmic: 2, velocity: 1 }; // after the point, of the result
+const LEAST_VSINI = 5; // km/s, that a fit starts from
 const STEP = 1e-3; // of a scaled parameter, for derivatives
 const SHORT = 4; // steps with each start
 const LONG = 40; // steps at most with the best
@@ -59,18 +51,22 @@ function median(values) {
 }
 
 /**
- * First estimate of labels and radial velocity of an observed spectrum, at the resolution of `start`.
+ * First estimate of labels and radial velocity of an observed spectrum; labels that are not fitted stay at `start`.
  *
  * Levenberg (1944) and Marquardt (1963) with derivatives by differences, scale and slope solved for at every
- * step, from the given labels and five other stars, each at the best of a row of velocities. Resolves to
+ * step, from the given labels and the domain's other stars, each at the best of a row of velocities. Resolves to
  * {labels, velocity, deviation, a, b, rms, count, atLimit, steps}. `progress(text)` is told how far it is.
  */
 export async function firstEstimate({ emulator, domain, observed, start, velocity, modelError, progress }) {
-  const problem = new Problem(emulator, domain, observed, start.resolution, modelError);
+  const problem = new Problem(emulator, domain, observed, start, modelError);
+  const { count } = problem.residuals(problem.scaled(start, velocity));
+  const wanted = problem.limits.length + 1;
+  if (count <= wanted) throw new Error(`the model knows ${count} of its points, which is too little for ${wanted} quantities`);
   const candidates = [];
-  for (const [index, star] of [start, ...STARTS].entries()) {
-    progress(`start ${index + 1} of ${STARTS.length + 1}`);
-    const labels = domain.inside({ ...start, ...star, vsini: Math.max(start.vsini, 5) });
+  const stars = [start, ...domain.starts];
+  for (const [index, star] of stars.entries()) {
+    progress(`start ${index + 1} of ${stars.length}`);
+    const labels = domain.inside({ ...start, ...star, ...turning(start, domain) });
     const first = problem.scaled(labels, problem.bestVelocity(labels, velocity));
     candidates.push(await minimise(problem, first, SHORT));
   }
@@ -83,13 +79,19 @@ export async function firstEstimate({ emulator, domain, observed, start, velocit
   return problem.result(finished[0]);
 }
 
+/** The rotation to start with: at none, nothing would tell where to go. */
+function turning(start, { roles }) {
+  const { label } = roles.vsini;
+  return label === null ? {} : { [label]: Math.max(start[label], LEAST_VSINI) };
+}
+
 class Problem {
-  constructor(emulator, domain, observed, resolution, modelError) {
-    Object.assign(this, { emulator, domain, observed, resolution });
+  constructor(emulator, domain, observed, start, modelError) {
+    Object.assign(this, { emulator, domain, observed, start });
     this.sampler = emulator.at(observed.vacuum);
     this.weight = weights(observed, modelError);
     this.model = new Float64Array(observed.vacuum.length);
-    this.limits = FITTED.map((name) => domain.labels.find((label) => label.name === name));
+    this.limits = domain.labels.filter((label) => label.fitted);
   }
 
   /** Labels and velocity as numbers of about one range each. */
@@ -101,16 +103,15 @@ class Problem {
   /** The nearest allowed place: in the box, outside the corner, at velocities that the page knows. */
   inside(place) {
     const labels = this.labels(place);
-    const { low, high } = this.domain.velocity;
-    return this.scaled(labels, Math.min(Math.max(this.velocity(place), low), high));
+    return this.scaled(labels, this.domain.moving(this.velocity(place)));
   }
 
   labels(place) {
     const wanted = Object.fromEntries(this.limits.map(({ name, low, high }, i) => [name, low + place[i] * (high - low)]));
-    return this.domain.inside({ ...wanted, resolution: this.resolution });
+    return this.domain.inside({ ...this.start, ...wanted });
   }
 
-  velocity = (place) => place[FITTED.length] * VELOCITY_SCALE;
+  velocity = (place) => place[this.limits.length] * VELOCITY_SCALE;
 
   /** Mean square of what is left, and the residuals themselves. */
   residuals(place, out) {
@@ -144,23 +145,19 @@ class Problem {
     const inverse = invert(normal);
     const widths = [...this.limits.map(({ low, high }) => high - low), VELOCITY_SCALE];
     const deviation = widths.map((width, i) => width * Math.sqrt(inverse[i][i] * found.chi));
-    const rounded = (name, value) => +value.toFixed(DIGITS[name]);
-    const exact = this.labels(place);
-    const labels = { ...exact };
-    for (const name of FITTED) labels[name] = rounded(name, exact[name]);
-    const lowest = this.domain.lowestLogg(labels.teff, labels.mh);
-    const atLimit = this.limits
-      .filter(({ name, low, high }) => labels[name] <= (name === "logg" ? lowest : low) || labels[name] >= high)
-      .map(({ name }) => name);
+    const { domain } = this;
+    const labels = this.labels(place);
+    for (const { name, digits } of this.limits) labels[name] = +labels[name].toFixed(digits);
+    const atLimit = this.limits.filter((label) => labels[label.name] <= domain.lowest(label, labels) || labels[label.name] >= label.high);
+    const names = [...this.limits, domain.velocity].map(({ name }) => name);
     return {
-      labels: this.domain.inside(labels),
-      velocity: rounded("velocity", this.velocity(place)),
-      digits: DIGITS,
-      deviation: Object.fromEntries([...FITTED, "velocity"].map((name, i) => [name, deviation[i]])),
+      labels: domain.inside(labels),
+      velocity: +this.velocity(place).toFixed(domain.velocity.digits),
+      deviation: Object.fromEntries(names.map((name, i) => [name, deviation[i]])),
       rms: this.scatter(found),
       count: found.count,
       reducedChi: this.observed.error ? found.chi : null,
-      atLimit,
+      atLimit: atLimit.map(({ name }) => name),
       steps,
     };
   }
@@ -212,7 +209,10 @@ function equations(problem, place, left) {
   const columns = place.map((value, i) => {
     const up = i === size - 1 || value + STEP <= 1 ? STEP : -STEP;
     const there = new Float64Array(left.length);
-    problem.residuals(place.map((other, j) => (i === j ? other + up : other)), there);
+    problem.residuals(
+      place.map((other, j) => (i === j ? other + up : other)),
+      there,
+    );
     return there.map((after, k) => (after - left[k]) / up);
   });
   const dot = (x, y) => x.reduce((sum, value, k) => sum + value * y[k], 0);

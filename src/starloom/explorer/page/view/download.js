@@ -1,6 +1,6 @@
 // What can be taken away: CSV, PNG and the Python call.
 
-import { short } from "./state.js";
+import { LETTERS, short } from "../state/link.js";
 import { colour } from "./plots.js";
 
 /** Offer a file for download. */
@@ -11,10 +11,6 @@ export function save(name, content, type) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
-
-/** A name for files of these labels. */
-export const stem = ({ teff, logg, mh, vsini }) =>
-  `starloom_t${Math.round(teff)}_g${logg.toFixed(2)}_m${mh.toFixed(2)}_v${Math.round(vsini)}`;
 
 const frame = (velocity) => (velocity === 0 ? "rest" : "barycentric");
 
@@ -36,7 +32,12 @@ export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { mod
   const about = { medium, frame: frame(velocity), flux_unit: "", labels, provenance, pixels: rows.length };
   const head = Object.entries(about).map(([name, value]) => `# ${name} = ${JSON.stringify(value)}`);
   const names = p68 ? "wavelength,flux,error" : "wavelength,flux";
-  const table = rows.map((row) => row.filter((value) => value !== undefined).map(digits).join(","));
+  const table = rows.map((row) =>
+    row
+      .filter((value) => value !== undefined)
+      .map(digits)
+      .join(","),
+  );
   return ["# starloom spectrum; wavelength in Angstrom", ...head, names, ...table, ""].join("\n");
 }
 
@@ -45,10 +46,10 @@ function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model,
     `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
     `# model = ${model.name} ${model.sha256}`,
     `# flux: ${describe(labels, velocity)}`,
-    ...pins.map((pin) => `# flux_${"ABCD"[pin.slot]}: ${describe(pin.labels, pin.velocity)}`),
+    ...pins.map((pin) => `# flux_${LETTERS[pin.slot]}: ${describe(pin.labels, pin.velocity)}`),
   ];
   const columns = [x, flux, p68, p99, ...pins.map((pin) => pin.flux)].filter(Boolean);
-  const names = ["wavelength", "flux", ...(p68 ? ["error", "error_p99"] : []), ...pins.map((pin) => `flux_${"ABCD"[pin.slot]}`)];
+  const names = ["wavelength", "flux", ...(p68 ? ["error", "error_p99"] : []), ...pins.map((pin) => `flux_${LETTERS[pin.slot]}`)];
   const rows = Array.from(x, (_, i) => columns.map((column) => digits(column[i])).join(","));
   return [...head, names.join(","), ...rows, ""].join("\n");
 }
@@ -68,31 +69,38 @@ export function overlayCsv({ observed, medium, labels, velocity }, { model, vers
 
 const digits = (value) => (Number.isNaN(value) ? "" : `${+value.toPrecision(9)}`);
 
-export const describe = (labels, velocity) =>
+const describe = (labels, velocity) =>
   [...Object.entries(labels), ["rv", velocity]].map(([name, value]) => `${name}=${short(value)}`).join(", ");
 
-/** The Python call that makes the same spectrum; `known` are first and last of the points where not all are. */
-export function python(labels, velocity, medium, model, known, count) {
-  const values = Object.entries(labels).map(([name, value]) => `${name}=${short(value)}`);
+/**
+ * The Python call that makes the same spectrum. `points` says how Python names the model's points, which are
+ * in the medium of `own`; `known` are first and last of those that the model knows.
+ */
+export function python({ labels, velocity, medium }, { domain, model, points, own, known }) {
+  const values = domain.names.map((name) => `${name}=${short(labels[name])}`);
   const options = [];
-  if (model !== "default") options.push(`model="${model}"`);
+  if (model !== "default") options.push(`model=${JSON.stringify(model)}`);
   if (medium !== "air") options.push(`medium="${medium}"`);
   if (velocity !== 0) options.push(`radial_velocity=${short(velocity)}`);
   const lines = ["import starloom"];
-  if (known[0] > 0 || known[1] < count - 1) {
-    const convert = medium === "vacuum" ? ["vacuum_from_air(", ")"] : ["", ""];
-    lines.push(`from starloom.wavelength import PAPER_GRID_AA${medium === "vacuum" ? ", vacuum_from_air" : ""}`);
-    options.push(`wavelength_aa=${convert[0]}PAPER_GRID_AA[${known[0]}:${known[1] + 1}]${convert[1]}`);
+  if (known[0] > 0 || known[1] < own.count - 1) {
+    const convert = medium === own.medium ? "" : medium === "vacuum" ? "vacuum_from_air" : "air_from_vacuum";
+    const part = `${points.points}[${known[0]}:${known[1] + 1}]`;
+    const imports = { [points.module]: [points.imports] };
+    if (convert) (imports["starloom.wavelength"] ??= []).push(convert);
+    lines.push(...Object.entries(imports).map(([module, names]) => `from ${module} import ${names.join(", ")}`));
+    options.push(`wavelength_aa=${convert ? `${convert}(${part})` : part}`);
   }
-  const call = [values.slice(0, 3), values.slice(3), ...options.map((option) => [option])];
+  const rows = Array.from({ length: Math.ceil(values.length / 3) }, (_, i) => values.slice(3 * i, 3 * i + 3));
+  const call = [...rows, ...options.map((option) => [option])];
   return [...lines, "", "spectrum = starloom.generate(", ...call.map((words) => `    ${words.join(", ")},`), ")"].join("\n");
 }
 
-/** Both panels under a title, as a PNG blob. */
-export function png({ flux, difference }, title, pins) {
+/** Both panels under a title and notes {text, style}, as a PNG blob. */
+export function png({ flux, difference }, title, notes) {
   const [top, bottom] = [flux.ctx.canvas, difference.ctx.canvas];
   const ratio = devicePixelRatio;
-  const head = Math.round((34 + 18 * pins.length) * ratio);
+  const head = Math.round((34 + 18 * notes.length) * ratio);
   const margin = Math.round(10 * ratio);
   const canvas = document.createElement("canvas");
   canvas.width = top.width + 2 * margin;
@@ -101,7 +109,7 @@ export function png({ flux, difference }, title, pins) {
   ctx.fillStyle = colour("paper");
   ctx.fillRect(0, 0, canvas.width, canvas.height);
   ctx.textBaseline = "middle";
-  [{ text: title, style: colour("ink") }, ...pins].forEach(({ text, style }, i) => {
+  [{ text: title, style: colour("ink") }, ...notes].forEach(({ text, style }, i) => {
     ctx.font = `${(i ? 12 : 14) * ratio}px system-ui, sans-serif`;
     ctx.fillStyle = style;
     ctx.fillText(text, margin * 2, (20 + 18 * i) * ratio);

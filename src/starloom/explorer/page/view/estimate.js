@@ -1,26 +1,25 @@
 // The result of a fit in words.
 
-import { short } from "./state.js";
+import { short } from "../state/link.js";
+import { minus } from "./words.js";
 
-const SHOWN = ["teff", "logg", "mh", "vmic", "vsini", "velocity"];
-
-/** A table of what was found, and a sentence that says what it is worth; `known` are the labels' facts. */
-export function estimate({ labels, velocity, deviation, digits, rms, reducedChi, count, atLimit, seconds }, known) {
-  const all = [...known, { name: "velocity", symbol: "radial velocity", unit: "km/s" }];
-  const values = { ...labels, velocity };
+/** A table of what was found (see firstEstimate), and a sentence that says what it is worth. */
+export function estimate({ labels, velocity, deviation, rms, reducedChi, count, atLimit, seconds }, { star, seen, velocity: moving }) {
+  const values = { ...labels, [moving.name]: velocity };
   const table = document.createElement("table");
-  for (const name of SHOWN) {
-    const { symbol, unit } = all.find((each) => each.name === name);
-    const cells = [`${symbol}${unit ? ` [${unit}]` : ""}`, values[name].toFixed(digits[name]).replace("-", "−")];
-    cells.push(atLimit.includes(name) ? "at the limit" : formal(deviation[name], digits[name]));
+  for (const { name, symbol, unit, digits, description } of [...star, ...seen, moving].filter((each) => each.name in deviation)) {
     const row = table.insertRow();
+    row.title = description;
+    const cells = [`${symbol}${unit ? ` [${unit}]` : ""}`, minus(values[name].toFixed(digits))];
+    cells.push(atLimit.includes(name) ? "at the limit" : formal(deviation[name], digits));
     for (const text of cells) row.insertCell().textContent = text;
   }
   const about = document.createElement("p");
   const chi = reducedChi === null ? "" : `, χ² per point ${reducedChi.toFixed(2)}`;
+  const held = [...star, ...seen].filter((each) => !each.fitted).map(({ name, symbol }) => `, ${symbol} held at ${short(labels[name])}`);
   about.textContent =
-    `A first estimate by least squares, not a measurement: scatter ${rms.toFixed(4)} over ${count} points${chi}, R held at ` +
-    `${short(labels.resolution)}, ${seconds.toFixed(1)} s. The ± are formal; what the model does not describe is not in them.`;
+    `A first estimate by least squares, not a measurement: scatter ${rms.toFixed(4)} over ${count} points${chi}${held.join("")}, ` +
+    `${seconds.toFixed(1)} s. The ± are formal; what the model does not describe is not in them.`;
   return [table, about];
 }
 

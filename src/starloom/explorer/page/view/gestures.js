@@ -3,10 +3,7 @@
 const CLICK = 4; // CSS pixels that a drag must exceed
 
 /** Window after zooming by a factor about a place, or after moving by a share of its width. */
-export const zoomed = ([low, high], factor, about = (low + high) / 2) => [
-  about + (low - about) * factor,
-  about + (high - about) * factor,
-];
+export const zoomed = ([low, high], factor, about = (low + high) / 2) => [about + (low - about) * factor, about + (high - about) * factor];
 export const shifted = ([low, high], share) => [low + share * (high - low), high + share * (high - low)];
 
 /**

@@ -1,35 +1,40 @@
-// Spectra in words, for the legend and for titles.
+// The legend above the plots, and the buttons that the page makes.
 
-const WORDS = {
-  teff: (value) => `${value} K`,
-  logg: (value) => `log g ${value}`,
-  mh: (value) => `[M/H] ${value === "0" || value.startsWith("−") ? "" : "+"}${value}`,
-  vsini: (value) => `v sin i ${value}`,
-  vmic: (value) => `vmic ${value}`,
-  resolution: (value) => `R ${value}`,
-  velocity: (value) => `RV ${value}`,
-};
+import { LETTERS } from "../state/link.js";
 
-function words(labels, velocity) {
-  const values = { ...labels, velocity };
-  const text = (name) => WORDS[name](`${+values[name].toFixed(3)}`.replace("-", "−"));
-  return Object.fromEntries(Object.keys(WORDS).map((name) => [name, text(name)]));
-}
+/** The spectra that are shown, in words; `names` are of observed ones. */
+export class Legend {
+  #shown = "";
 
-/** Labels as one line of text. */
-export function title(labels, velocity) {
-  const { velocity: moving, ...all } = words(labels, velocity);
-  return [...Object.values(all), ...(velocity ? [moving] : [])].join(", ");
-}
+  constructor(element, store, words) {
+    Object.assign(this, { element, store, words });
+  }
 
-/** What is not the same in other labels. */
-export function differences(labels, velocity, others, otherVelocity) {
-  const [own, other] = [words(labels, velocity), words(others, otherVelocity)];
-  return Object.keys(own).filter((name) => own[name] !== other[name]).map((name) => own[name]).join(", ") || "the same";
+  show({ labels, velocity, pins }, names) {
+    const key = JSON.stringify([labels, velocity, pins, names]);
+    if (this.#shown === key) return;
+    this.#shown = key;
+    const chips = [chip("ink", "", this.words.title(labels, velocity))];
+    for (const name of names) chips.push(chip("observed", "", name));
+    for (const pin of pins) chips.push(this.#pin(pin, labels, velocity));
+    this.element.replaceChildren(...chips);
+  }
+
+  #pin({ slot, labels: own, velocity: moving }, labels, velocity) {
+    const made = chip(`pin-${slot}`, LETTERS[slot], this.words.differences(own, moving, labels, velocity), "pin");
+    const name = `pinned spectrum ${LETTERS[slot]}`;
+    made.append(
+      action("↺", `Show ${name} with the sliders`, () => this.store.setStar(own, moving)),
+      action("✕", `Remove ${name}`, () => this.store.unpin(slot)),
+    );
+    made.addEventListener("mouseenter", () => this.store.change({ highlight: slot }));
+    made.addEventListener("mouseleave", () => this.store.change({ highlight: null }));
+    return made;
+  }
 }
 
 /** An entry of the legend: a stroke of the colour, a letter and a text. */
-export function chip(colourName, letter, text, kind = "") {
+function chip(colourName, letter, text, kind = "") {
   const made = document.createElement("span");
   made.className = `chip ${kind}`;
   made.style.setProperty("--colour", `var(--${colourName})`);

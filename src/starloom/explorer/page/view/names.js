@@ -1,17 +1,19 @@
 // Which lines are named, and their names above the spectrum.
 
 import uPlot from "../vendor/uPlot.esm.js";
-import { airFromVacuum, moved, vacuumFromAir } from "../model/wavelength.js";
+import { interpolate } from "../model/domain.js";
+import { airFromVacuum, moved, nearest, vacuumFromAir } from "../model/wavelength.js";
 
 const ROOM = 17; // CSS pixels between names
 const DEPTH = 0.012; // of the spectrum at a line's place, below which it has no name
+const NEAR = 0.4; // A, within which that depth is looked for
 
 export class LineList {
-  constructor({ temperatures, named_log_strength, hydrogen_from_teff, atoms, hydrogen }, c) {
-    this.temperatures = temperatures;
+  /** From the facts' lines; `meaning(labels, role)` gives temperature and metallicity, `c` is in km/s. */
+  constructor({ temperatures, named_log_strength, hydrogen_from_teff, atoms, hydrogen }, meaning, c) {
+    Object.assign(this, { temperatures, meaning, c });
     this.least = named_log_strength;
     this.hydrogenFrom = hydrogen_from_teff;
-    this.c = c;
     this.all = [
       ...hydrogen.map((line) => ({ ...line, air_aa: airFromVacuum(line.vacuum_aa), hydrogen: true })),
       ...atoms.map((line) => ({ ...line, vacuum_aa: vacuumFromAir(line.air_aa) })),
@@ -19,36 +21,33 @@ export class LineList {
   }
 
   /** Lines that a star of these labels may show, the strongest first, each with its place x [A] in `medium`. */
-  of({ teff, mh }, velocity, medium) {
+  of(labels, velocity, medium) {
+    const [teff, mh] = [this.meaning(labels, "teff"), this.meaning(labels, "mh")];
     const found = [];
     for (const line of this.all) {
-      if (line.hydrogen ? teff < this.hydrogenFrom : this.#strength(line, teff) + mh < this.least) continue;
+      // logarithm of the opacity at the centre over the continuum's
+      const strength = line.hydrogen ? Infinity : interpolate(teff, this.temperatures, line.log_strength) + mh;
+      if (line.hydrogen ? teff < this.hydrogenFrom : strength < this.least) continue;
       const rest = medium === "air" ? line.air_aa : line.vacuum_aa;
-      const strength = line.hydrogen ? Infinity : this.#strength(line, teff) + mh;
       found.push({ ...line, rest, strength, x: moved(rest, velocity, this.c, medium) });
     }
     return found.sort((one, other) => other.strength - one.strength);
   }
 
-  /** Logarithm of the opacity at the centre over the continuum's, linear between the list's temperatures. */
-  #strength({ log_strength: values }, teff) {
-    const knots = this.temperatures;
-    if (teff <= knots[0]) return values[0];
-    const right = knots.findIndex((knot) => knot >= teff);
-    if (right < 0) return values.at(-1);
-    const fraction = (teff - knots[right - 1]) / (knots[right] - knots[right - 1]);
-    return values[right - 1] + fraction * (values[right] - values[right - 1]);
+  /** The line to speak of at a wavelength: the strongest of `lines` within a tolerance. */
+  at(lines, wavelength, tolerance) {
+    return lines.find((line) => Math.abs(line.x - wavelength) < tolerance && line.strength > this.least) ?? null;
   }
 }
 
 /** Draw names with ticks where there is room, the strongest first; returns those drawn, by wavelength. */
-export function drawNames(u, lines, { x, flux }, palette) {
+export function drawNames(u, { x, flux, lines, leastNamed }, palette) {
   const { ctx, bbox } = u;
   const ratio = uPlot.pxRatio;
   const { min, max } = u.scales.x;
   const perAa = u.over.clientWidth / (max - min);
   // the wider the view, the stronger a line must be
-  const least = Math.log10(0.3) + 0.8 * Math.min((max - min) / 400, 1);
+  const least = leastNamed + 0.8 * Math.min((max - min) / (x.at(-1) - x[0]), 1);
   const drawn = [];
   for (const line of lines) {
     if (line.x < min || line.x > max || line.strength < least) continue;
@@ -78,16 +77,10 @@ export function drawNames(u, lines, { x, flux }, palette) {
   return drawn.sort((one, other) => one.x - other.x);
 }
 
-/** Depth of the spectrum within 0.4 A of a place. */
+/** Depth of the spectrum near a place. */
 function deepest(x, flux, place) {
-  const step = (x[x.length - 1] - x[0]) / (x.length - 1);
-  const middle = Math.round((place - x[0]) / step);
+  const last = nearest(x, place + NEAR);
   let depth = 0;
-  for (let i = Math.max(middle - 4, 0); i <= Math.min(middle + 4, x.length - 1); i++) depth = Math.max(depth, 1 - flux[i]);
+  for (let i = nearest(x, place - NEAR); i <= last; i++) depth = Math.max(depth, 1 - flux[i]);
   return depth;
-}
-
-/** The line to speak of at a wavelength: the strongest within some pixels. */
-export function lineAt(lines, wavelength, tolerance) {
-  return lines.find((line) => Math.abs(line.x - wavelength) < tolerance && line.strength > Math.log10(0.3)) ?? null;
 }

@@ -1,14 +1,26 @@
 // The two panels: flux with its error band and line names, and differences from the spectrum shown.
 
 import uPlot from "../vendor/uPlot.esm.js";
+import { LETTERS } from "../state/link.js";
 import { drawNames } from "./names.js";
+import { band, caption, curve, letters, polyline, visible } from "./paint.js";
+import { minus } from "./words.js";
 
-const PINS = 4;
-const AXIS = 58; // CSS pixels left of both panels
+const PINS = LETTERS.length;
+const AXIS = 62; // CSS pixels left of both panels: the axis' title and a number such as 0.9995 or −0.05
 const RIGHT = 20; // CSS pixels right of them, where pins have their letters
 const HEADROOM = 50; // CSS pixels above the flux for line names
-const TOLERANCE = 0.2; // CSS pixels
+const SMALL = 0.01; // steps below this are told in thousandths, so that the numbers stay short
+const STEPS = Array.from({ length: 9 }, (_, i) => [1, 2, 5].map((digit) => +`${digit}e${i - 7}`)).flat();
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
+
+const FLUX = { label: "Flux / continuum", values: (_, splits) => fixed(splits), space: 30 };
+const DIFFERENCE = {
+  label: (_, __, step) => (step < SMALL ? "Difference [10⁻³]" : "Difference"),
+  values: (_, splits, __, ___, step) => fixed(step < SMALL ? splits.map((value) => 1e3 * value) : splits),
+  incrs: STEPS,
+  space: 18,
+};
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -22,8 +34,8 @@ export class Plots {
     this.columns = Array.from({ length: 2 + PINS }, () => []);
     this.differences = Array.from({ length: 1 + PINS }, () => []);
     this.readPalette();
-    this.flux = this.#panel(top, "Flux / continuum", [{ stroke: () => this.palette.ink, width: 1.4 }], (u, when) => this.#overFlux(u, when));
-    this.difference = this.#panel(bottom, "Difference", [], (u, when) => this.#overDifference(u, when), "Wavelength");
+    this.flux = this.#panel(top, FLUX, [{ stroke: () => this.palette.ink, width: 1.4 }], (u, when) => this.#overFlux(u, when));
+    this.difference = this.#panel(bottom, DIFFERENCE, [], (u, when) => this.#overDifference(u, when), true);
     const observer = new ResizeObserver(() => this.resize());
     this.elements.forEach((element) => observer.observe(element));
     this.resize();
@@ -46,7 +58,7 @@ export class Plots {
 
   /**
    * Draw a scene at once: {x, medium, flux, p68, p99, pins: [{slot, flux}], observed: {x, flux, difference} | null,
-   * lines, window: [low, high], closeUp, highlight}.
+   * lines, leastNamed, window: [low, high], closeUp, highlight}.
    */
   draw(scene) {
     this.scene = scene;
@@ -70,15 +82,23 @@ export class Plots {
     this.flux.setCursor({ left, top: this.flux.over.clientHeight / 2 });
   }
 
-  #panel(element, title, series, over, xTitle) {
-    const axis = { stroke: () => this.palette.muted, font: FONT, ticks: { show: false }, grid: { stroke: () => this.palette.grid, width: 1 } };
+  #panel(element, y, series, over, xTitle = false) {
+    const axis = {
+      stroke: () => this.palette.muted,
+      font: FONT,
+      ticks: { show: false },
+      grid: { stroke: () => this.palette.grid, width: 1 },
+    };
     const options = {
       width: 300,
       height: 150,
       padding: [xTitle ? 18 : 6, RIGHT, 4, 0],
       legend: { show: false },
       pxAlign: 0,
-      scales: { x: { time: false, auto: false, range: (_, min, max) => [min, max] }, y: { auto: false, range: (_, min, max) => [min, max] } },
+      scales: {
+        x: { time: false, auto: false, range: (_, min, max) => [min, max] },
+        y: { auto: false, range: (_, min, max) => [min, max] },
+      },
       cursor: {
         y: false,
         points: { show: false },
@@ -87,14 +107,22 @@ export class Plots {
         bind: { mousedown: () => null, mouseup: () => null, dblclick: () => null },
       },
       axes: [
-        { ...axis, size: xTitle ? 26 : 4, gap: 4, values: xTitle ? labels : () => [], label: xTitle ? () => this.#wavelengthTitle() : undefined, labelFont: FONT, labelSize: 20, labelGap: 0, space: 60 },
-        { ...axis, size: AXIS, values: (_, splits) => fixed(splits), label: title, labelFont: FONT, labelSize: 16, space: xTitle ? 18 : 30 },
+        {
+          ...axis,
+          size: xTitle ? 26 : 4,
+          gap: 4,
+          values: xTitle ? labels : () => [],
+          label: xTitle ? () => this.#wavelengthTitle() : undefined,
+          labelFont: FONT,
+          labelSize: 20,
+          labelGap: 0,
+          space: 60,
+        },
+        { ...axis, ...y, size: AXIS, labelFont: FONT, labelSize: 16 },
       ],
-      series: [
-        {},
-        ...series,
-        ...Array.from({ length: PINS }, (_, i) => ({ stroke: () => this.#pinColour(i), width: 1.4 })),
-      ].map((each) => ({ ...each, paths: curve, points: { show: false }, auto: false })),
+      series: [{}, ...series, ...Array.from({ length: PINS }, (_, i) => ({ stroke: () => this.#pinColour(i), width: 1.4 }))].map(
+        (each) => ({ ...each, paths: curve, points: { show: false }, auto: false }),
+      ),
       hooks: {
         drawAxes: [(u) => this.scene && over(u, "under")],
         draw: [(u) => this.scene && over(u, "over")],
@@ -122,7 +150,7 @@ export class Plots {
       if (observed) polyline(u, observed.x, observed.flux, this.palette.observed);
       return;
     }
-    this.names = drawNames(u, lines, this.scene, this.palette);
+    this.names = drawNames(u, this.scene, this.palette);
     letters(u, x, pins, this.palette);
   }
 
@@ -160,7 +188,11 @@ export class Plots {
     for (const column of this.differences.slice(1)) high = Math.max(high, 1.1 * largest(column, first, last));
     if (observed) {
       const [from, to] = visible(observed.x, window);
-      const sizes = observed.difference.slice(from, to + 1).map(Math.abs).filter(Number.isFinite).sort();
+      const sizes = observed.difference
+        .slice(from, to + 1)
+        .map(Math.abs)
+        .filter(Number.isFinite)
+        .sort();
       high = Math.max(high, 1.25 * (sizes[Math.floor(0.99 * sizes.length)] ?? 0));
     }
     return { min: -high, max: high };
@@ -182,20 +214,6 @@ function fill(column, values, size = values.length, other) {
     const value = values ? (other ? values[i] - other[i] : values[i]) : NaN;
     column[i] = Number.isNaN(value) ? null : value;
   }
-}
-
-/** First and last index of what lies in a window, and one point more on either side. */
-export function visible(x, [low, high]) {
-  const search = (value) => {
-    let [from, to] = [0, x.length];
-    while (from < to) {
-      const middle = (from + to) >> 1;
-      if (x[middle] < value) from = middle + 1;
-      else to = middle;
-    }
-    return from;
-  };
-  return [Math.max(search(low) - 1, 0), Math.min(search(high), x.length - 1)];
 }
 
 function extent(columns, first, last) {
@@ -222,129 +240,5 @@ function fixed(splits) {
   const step = splits[1] - splits[0];
   let digits = 0;
   while (digits < 8 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
-  return splits.map((value) => value.toFixed(digits).replace("-", "−"));
-}
-
-function clipped(u, draw) {
-  const { ctx, bbox } = u;
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-  ctx.clip();
-  draw(ctx);
-  ctx.restore();
-}
-
-/** The points as one path: smoother than uPlot's own, which keeps the extremes of each pixel. */
-function curve(u, index, first, last) {
-  const [x, y] = [u.data[0], u.data[index]];
-  const stroke = new Path2D();
-  trace(stroke, u, x, y, Math.max(first - 1, 0), Math.min(last + 1, x.length - 1));
-  return { stroke, fill: null, clip: null, band: null, gaps: null, flags: 1 };
-}
-
-/**
- * Draw through the points, leaving out those nearer than TOLERANCE to the line that is drawn without them.
- *
- * A point is kept where no straight line from the last kept one passes all since then: most points of a cool
- * star's spectrum, a sixth of a hot one's.
- */
-function trace(path, u, x, y, first, last) {
-  const [toX, toY] = positions(u);
-  const tolerance = TOLERANCE * uPlot.pxRatio;
-  let pen = false;
-  let [fromX, fromY, lastX, lastY, least, most] = [0, 0, 0, 0, -Infinity, Infinity];
-  for (let i = first; i <= last; i++) {
-    const value = y[i];
-    if (value === null || Number.isNaN(value)) {
-      if (pen) path.lineTo(lastX, lastY);
-      pen = false;
-      continue;
-    }
-    const [nextX, nextY] = [toX(x[i]), toY(value)];
-    if (!pen) path.moveTo(nextX, nextY);
-    const slope = (nextY - fromY) / (nextX - fromX);
-    if (pen && slope >= least && slope <= most) {
-      const room = tolerance / (nextX - fromX);
-      least = Math.max(least, slope - room);
-      most = Math.min(most, slope + room);
-    } else {
-      if (pen) path.lineTo(lastX, lastY);
-      [fromX, fromY] = pen ? [lastX, lastY] : [nextX, nextY];
-      const width = nextX - fromX;
-      [least, most] = pen ? [(nextY - fromY - tolerance) / width, (nextY - fromY + tolerance) / width] : [-Infinity, Infinity];
-      pen = true;
-    }
-    [lastX, lastY] = [nextX, nextY];
-  }
-  if (pen) path.lineTo(lastX, lastY);
-}
-
-/** A band of half-width `size` around `middle`. */
-function band(u, x, middle, size, fillStyle) {
-  if (!size) return;
-  const [first, last] = visible(x, [u.scales.x.min, u.scales.x.max]);
-  const [toX, toY] = positions(u);
-  clipped(u, (ctx) => {
-    ctx.beginPath();
-    for (let i = first; i <= last; i++) if (!Number.isNaN(middle[i])) ctx.lineTo(toX(x[i]), toY(middle[i] + size[i]));
-    for (let i = last; i >= first; i--) if (!Number.isNaN(middle[i])) ctx.lineTo(toX(x[i]), toY(middle[i] - size[i]));
-    ctx.fillStyle = fillStyle;
-    ctx.fill();
-  });
-}
-
-function polyline(u, x, y, strokeStyle, width = 1.2) {
-  const [first, last] = visible(x, [u.scales.x.min, u.scales.x.max]);
-  clipped(u, (ctx) => {
-    ctx.beginPath();
-    trace(ctx, u, x, y, first, last);
-    ctx.strokeStyle = strokeStyle;
-    ctx.lineWidth = width * uPlot.pxRatio;
-    ctx.lineJoin = "round";
-    ctx.stroke();
-  });
-}
-
-/** Functions from values to canvas pixels: linear, so faster than u.valToPos for each point. */
-function positions(u) {
-  const { x, y } = u.scales;
-  const { left, top, width, height } = u.bbox;
-  const [perX, perY] = [width / (x.max - x.min), height / (y.max - y.min)];
-  return [(value) => left + (value - x.min) * perX, (value) => top + (y.max - value) * perY];
-}
-
-function caption(u, text, style) {
-  const { ctx, bbox } = u;
-  ctx.save();
-  ctx.font = `${11 * uPlot.pxRatio}px system-ui, sans-serif`;
-  ctx.fillStyle = style;
-  ctx.textBaseline = "bottom";
-  ctx.textAlign = "left";
-  ctx.fillText(text, bbox.left, bbox.top - 3 * uPlot.pxRatio);
-  ctx.restore();
-}
-
-/** The pins' letters at the right ends of their curves, so that colour is not all that tells them apart. */
-function letters(u, x, pins, palette) {
-  const { ctx, bbox } = u;
-  const apart = 11 * uPlot.pxRatio;
-  const [, last] = visible(x, [u.scales.x.min, u.scales.x.max]);
-  const [, toY] = positions(u);
-  const places = pins.map(({ slot, flux }) => {
-    let at = last;
-    while (at > 0 && (Number.isNaN(flux[at]) || x[at] > u.scales.x.max)) at--;
-    return { slot, y: toY(flux[at]) };
-  });
-  places.sort((one, other) => one.y - other.y);
-  places.forEach((place, i) => i && (place.y = Math.max(place.y, places[i - 1].y + apart)));
-  ctx.save();
-  ctx.font = `600 ${11 * uPlot.pxRatio}px system-ui, sans-serif`;
-  ctx.textBaseline = "middle";
-  ctx.textAlign = "left";
-  for (const { slot, y } of places) {
-    ctx.fillStyle = palette[`pin-${slot}`];
-    ctx.fillText("ABCD"[slot], bbox.left + bbox.width + 5 * uPlot.pxRatio, y);
-  }
-  ctx.restore();
+  return splits.map((value) => minus(value.toFixed(digits)));
 }
