@@ -378,6 +378,7 @@ class _Batch:
             used=used,
             flags=tuple(name for name in FLAGS if state[name]),
             settings={"model": self.generator.name, **self.settings.about},
+            left_out=observation.without(self.allowed[star], used),
             **about,
         )
 

@@ -33,7 +33,8 @@ class FitResult:
       between pixels; 1 where they are neither;
     - ``model``: flux with the continuum in it, in the observed unit, at the fitted ``pixels`` of
     ``spectrum``;
-      ``used``: those that entered; ``error``: what they were weighted with;
+      ``used``: those that entered; ``error``: what they were weighted with; ``left_out``: how many of the
+      spectrum's pixels did not enter, by reason;
     - ``continuum``: Chebyshev coefficients in the observed unit;
     - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range.
     """
@@ -57,6 +58,7 @@ class FitResult:
     at_bound: tuple[str, ...] = ()
     iterations: int = 0
     settings: dict = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self):
         for name in ("values", "covariance", "bounds", "intervals", "continuum", "model", "error", "used"):
@@ -101,7 +103,9 @@ class FitResult:
             "continuum": self.continuum.tolist(),
             "chi2": self.chi2,
             "degrees_of_freedom": self.dof,
+            "reduced_chi2": self.reduced_chi2,
             "inflation": self.inflation,
+            "left_out": self.left_out,
             "flags": list(self.flags),
             "at_bound": list(self.at_bound),
             "settings": self.settings,
