@@ -244,6 +244,11 @@ class Finish:
     sampler: Sampler
     finest_resolution: float
 
+    @property
+    def known_aa(self) -> tuple[float, float]:
+        """First and last vacuum wavelength [A] that can be asked for, whatever the broadening."""
+        return _known_aa(self.points)
+
     def modes(self, kept):
         """Fourier coefficients complex[..., mode] of ``kept[..., 7290]``, in units of flux."""
         array = _namespace(kept)
@@ -284,17 +289,33 @@ class Finish:
 
 def finish_onto(wavelength_aa, finest_resolution: float = FINEST_RESOLUTION) -> Finish:
     """The ``Finish`` onto increasing vacuum wavelengths, good for every resolution up to the finest one."""
+    frequency, points = _modes_for(finest_resolution)
+    step, size = uniform_step(KEPT_GRID_AA), KEPT_GRID_AA.size
+    grid_aa = KEPT_GRID_AA[0] * np.exp(np.arange(points) * (size / points) * step / SPEED_OF_LIGHT_KMS)
+    return Finish(frequency, points, point_sampler(grid_aa, wavelength_aa), finest_resolution)
+
+
+def known_range(finest_resolution: float = FINEST_RESOLUTION) -> tuple[float, float]:
+    """First and last vacuum wavelength [A] that ``finish_onto`` takes: narrower where lines are wider."""
+    return _known_aa(_modes_for(finest_resolution)[1])
+
+
+def _modes_for(finest_resolution: float) -> tuple[np.ndarray, int]:
+    """Frequencies [cycles per km/s] that a resolution needs, and the points of their uniform grid."""
     step, size = uniform_step(KEPT_GRID_AA), KEPT_GRID_AA.size
     if not 0 < finest_resolution < KEPT_RESOLUTION:
         raise OutOfRangeError(f"resolution = {finest_resolution:g} is outside ]0, {KEPT_RESOLUTION:g}[")
     cutoff = np.sqrt(log(1e5) / (2 * pi**2 * instrument_variance(finest_resolution)))
     count = min(int(np.ceil(cutoff * step * size)) + 1, size // 2 + 1)
     # 3.1 points per cycle of the fastest mode is what the interpolation needs
-    points = _fast_length(int(np.ceil(3.1 * count)))
-    grid_aa = KEPT_GRID_AA[0] * np.exp(np.arange(points) * (size / points) * step / SPEED_OF_LIGHT_KMS)
-    return Finish(
-        np.fft.rfftfreq(size, step)[:count], points, point_sampler(grid_aa, wavelength_aa), finest_resolution
-    )
+    return np.fft.rfftfreq(size, step)[:count], _fast_length(int(np.ceil(3.1 * count)))
+
+
+def _known_aa(points: int) -> tuple[float, float]:
+    """The kept range without what interpolation from a uniform grid of so many points needs at its ends."""
+    step = uniform_step(KEPT_GRID_AA) * KEPT_GRID_AA.size / points
+    margin = np.exp((TAPS / 2 + 1) * step / SPEED_OF_LIGHT_KMS)
+    return float(KEPT_GRID_AA[0] * margin), float(KEPT_GRID_AA[-1] / margin)
 
 
 @cache

@@ -1,12 +1,15 @@
 """Tables of fits: whole at any moment, resumed, and complete where something cannot be fitted."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from astropy.table import Table
 
 from starloom import cli
 from starloom.errors import ConfigError
-from starloom.inference import Settings, table
+from starloom.inference import Settings, figure, fit, table
+from starloom.inference.result import BAD_CHI2
 from starloom.io import read_list
 from starloom.spectrum import Spectrum
 
@@ -93,6 +96,41 @@ def test_resumed_where_it_was_stopped(folder, tmp_path, monkeypatch, suffix):
     table.fit_files(paths, output, Settings())
     assert before in (None, output.read_bytes())
     assert not list(tmp_path.glob(".out*"))  # no temporary file is left
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_how_good_a_fit_is_stands_in_the_table(observed, tmp_path, suffix):
+    """chi2/dof, the inflation and what was left out: the same numbers as of the fit alone."""
+    spectrum = observed(seed=3)
+    wavy = spectrum.flux * (1 + 0.02 * np.sin(np.arange(2401) / 20))
+    mask = np.arange(2401) < 30
+    bad = dataclasses.replace(spectrum, flux=wavy, mask=mask)
+    bad.write(tmp_path / "wavy.fits")
+    table.fit_files([tmp_path / "wavy.fits"], tmp_path / f"out{suffix}", Settings())
+    (row,), result = rows(tmp_path / f"out{suffix}"), fit(bad)
+    assert row["reduced_chi2"] == pytest.approx(row["chi2"] / row["dof"])
+    assert row["reduced_chi2"] == pytest.approx(result.reduced_chi2, rel=1e-3)
+    assert row["inflation"] == pytest.approx(result.inflation, rel=1e-2)
+    assert result.reduced_chi2 > BAD_CHI2
+    assert "bad_fit" in str(row["flags"]).split()
+    assert "30 masked" in str(row["left_out"])
+    told = figure.text(result)
+    assert f"chi2 / dof = {result.reduced_chi2:.2f}" in told
+    assert f"errors times {result.inflation**0.5:.2f} for misfit" in told
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_tables_without_the_newer_columns_are_continued(folder, tmp_path, suffix):
+    paths, output = read_list(folder / "list.txt")[:2], tmp_path / f"out{suffix}"
+    table.fit_files(paths, output, Settings())
+    older = rows(output)
+    older.remove_columns(["reduced_chi2", "left_out"])
+    older.write(output, format=table.FORMATS[suffix], overwrite=True)
+    paths = read_list(folder / "list.txt")[:3]
+    assert table.fit_files(paths, output, Settings()) == (2, 1)
+    found = rows(output)
+    assert found["reduced_chi2"][0] == found["chi2"][0] / found["dof"][0]
+    assert np.isfinite(found["reduced_chi2"]).tolist() == [True, False, True]
 
 
 def test_other_settings_or_another_list_are_refused(folder, tmp_path):

@@ -51,8 +51,9 @@ def text(result: FitResult) -> str:
     lines.append("± all uncertainties, in brackets")
     lines.append("what noise alone allows")
     lines.append(f"chi2 / dof = {result.reduced_chi2:.2f} ({result.dof}), S/N {result.snr:.0f}")
-    if result.inflation > 1:
-        lines.append(f"variances times {result.inflation:.1f} for misfit")
+    lines.append(f"errors times {result.inflation**0.5:.2f} for misfit")
+    lines.append(f"{result.used.sum()} of {result.spectrum.flux.size} pixels used")
+    lines += [f"- {count} {reason}" for reason, count in result.left_out.items()]
     lines += [f"! {flag.replace('_', ' ')}" for flag in result.flags]
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at
 from starloom.inference.minimise import Minimum, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import Observation, observe
-from starloom.inference.result import FLAGS, FitResult
+from starloom.inference.result import BAD_CHI2, FLAGS, LOW_SNR, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
 from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
 from starloom.labels import DOMAIN, NAMES
@@ -36,8 +36,7 @@ APART = 0.1  # of the box: what is further apart in Teff, log g, [M/H] or v sin 
 TELLING = [coordinates.TEFF, coordinates.LOGG, coordinates.MH, coordinates.VSINI]
 ROUNDS = 4  # of weights and rejected pixels after the first fit
 LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
-LOW_SNR = 10.0
-BAD_CHI2 = 1.5
+TEMPLATES_APART = 1e-3  # of the flux, at least: no smaller error chooses between them, and float32 overflows
 RIVAL = 9.0  # difference of chi2 below which another minimum is a rival
 TABLE_RESOLUTIONS = (5000.0, 6000.0, 7500.0, 9500.0, 11500.0, 14500.0)
 
@@ -167,7 +166,7 @@ class _Batch:
         """PARAMETERS ``[star, start, 7]`` from the tables of templates."""
         settings = self.settings
         fixed = tuple((NAMES.index(n), float(v)) for n, v in settings.fixed.items() if n in NAMES)
-        weight = np.where(self.good, 1 / self.noise**2, 0.0)
+        weight = np.where(self.good, 1 / np.maximum(self.noise, TEMPLATES_APART) ** 2, 0.0)
         resolution = np.array([o.resolution for o in self.observations])
         table_of = np.abs(np.log(resolution[:, None] / np.array(TABLE_RESOLUTIONS))).argmin(axis=1)
         found = np.empty((len(self.flux), settings.starts, len(PARAMETERS)))
@@ -378,6 +377,7 @@ class _Batch:
             used=used,
             flags=tuple(name for name in FLAGS if state[name]),
             settings={"model": self.generator.name, **self.settings.about},
+            left_out=observation.without(self.allowed[star], used),
             **about,
         )
 

@@ -1,11 +1,11 @@
 """Observed spectra as a fit needs them: pixels the model knows, weights, and reasons where there are none."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from starloom.broadening import KEPT_GRID_AA, TAPS, uniform_step
-from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.broadening import known_range
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference.settings import Settings
 from starloom.inference.tellurics import telluric
@@ -15,16 +15,20 @@ from starloom.wavelength import air_from_vacuum, vacuum_from_air
 
 FEWEST = 100  # pixels, for up to seven parameters and a continuum
 RESOLUTION_KEYS = ("resolution", "R", "resolving_power")
-_MARGIN = np.exp((TAPS / 2 + 2) * uniform_step(KEPT_GRID_AA) * 1.9 / SPEED_OF_LIGHT_KMS)
-KNOWN_AA = KEPT_GRID_AA[0] * _MARGIN, KEPT_GRID_AA[-1] / _MARGIN  # vacuum, what an emulator can be asked for
+FURTHEST = 1e9  # times the median flux, or one over it: beyond are marks of missing numbers, no measurements
+OUTSIDE, COSMIC = (
+    "outside what the model knows",
+    "far above the model",
+)  # reasons, beside those of ``observe``
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """One spectrum ready to be fitted, at its pixels that the model knows (``pixels`` of the whole spectrum).
+    """One spectrum ready to be fitted, at the pixels that a model can know: ``pixels`` of the whole spectrum.
 
-    ``flux`` and ``error`` are in units of ``scale``, the median flux; ``good`` says which pixels are used;
-    ``error`` is None where the spectrum has none and no signal-to-noise ratio was given.
+    ``flux`` and ``error`` are in units of ``scale``, the median flux; ``good`` says which pixels can be used,
+    ``left_out`` how many of the spectrum's others there are, by reason; ``error`` is None where the spectrum
+    has none and no signal-to-noise ratio was given.
     """
 
     spectrum: Spectrum
@@ -35,36 +39,61 @@ class Observation:
     good: np.ndarray
     scale: float
     resolution: float
+    left_out: Mapping[str, int]
+
+    def without(self, known: np.ndarray, used: np.ndarray) -> dict[str, int]:
+        """Pixels that a fit left out, by reason: it knew ``known`` of the good ones, and used ``used``."""
+        counts = {OUTSIDE: 0, **self.left_out, COSMIC: int((self.good & known & ~used).sum())}
+        counts[OUTSIDE] += int((self.good & ~known).sum())
+        return {reason: count for reason, count in counts.items() if count}
 
 
 def observe(spectrum: Spectrum, settings: Settings) -> Observation:
     """The observation in a spectrum, which is not changed.
 
-    Raises ConfigError or OutOfRangeError, one line, where it cannot be fitted: nothing in the model's
-    range, too few pixels, no flux, errors that are zero, an unknown resolution.
+    Left out and counted are pixels that no model can know at this resolution (what it knows of the others
+    depends on rotation and velocity: ``Emulator.known``), that are masked, in a window or telluric, and where
+    flux or error lies FURTHEST from the median flux. Raises ConfigError or OutOfRangeError, one line, where
+    it cannot be fitted: too few pixels are left, no flux, an unknown resolution.
     """
-    vacuum = vacuum_from_air(spectrum.wavelength) if spectrum.medium == "air" else spectrum.wavelength
-    first, last = np.searchsorted(vacuum, KNOWN_AA)
-    pixels = slice(int(first), int(last))
-    if last - first < FEWEST:
-        raise OutOfRangeError(_range_text(spectrum, int(last - first)))
     resolution = _resolution(spectrum, settings)
-    good = _good(spectrum, settings)[pixels]
+    ends = np.array(known_range(resolution))
+    ends = air_from_vacuum(ends) if spectrum.medium == "air" else ends
+    pixels = slice(*np.searchsorted(spectrum.wavelength, ends).tolist())
+    wavelength = spectrum.wavelength[pixels]
+    if wavelength.size < FEWEST:
+        raise OutOfRangeError(_range_text(spectrum, ends, wavelength.size))
+    vacuum = vacuum_from_air(wavelength) if spectrum.medium == "air" else wavelength
+    bad = _unusable(spectrum, settings, pixels)
     if settings.telluric:
-        good &= ~telluric(spectrum, vacuum[pixels], resolution)
+        bad["telluric"] = telluric(spectrum, vacuum, resolution)
+    good = ~np.any([*bad.values()], axis=0)
     if good.sum() < FEWEST:
         raise ConfigError(f"flux: {good.sum()} usable pixels in the model's range, {FEWEST} are needed")
-    flux = spectrum.flux[pixels]
-    scale = float(np.median(flux[good]))
+    scale = float(np.median(spectrum.flux[pixels][good]))
     if not scale > 0:
         raise ConfigError(f"flux: its median is {number(scale)}, which is not above 0")
-    error = _error(spectrum, settings, pixels, good, scale)
-    flux = np.where(good, flux, scale) / scale
-    return Observation(spectrum, pixels, vacuum[pixels], flux, error, good, scale, resolution)
+    flux, error = _scaled(spectrum, settings, pixels, scale)
+    far = _no_measurements(flux, error)
+    used = good & ~np.any([*far.values()], axis=0)
+    if used.sum() < FEWEST:
+        far = {reason: good & out for reason, out in far.items()}
+        raise ConfigError(_fault_text(spectrum, settings, pixels, far, good.sum()))
+    return Observation(
+        spectrum,
+        pixels,
+        vacuum,
+        np.where(used, flux, 1.0),
+        None if error is None else np.where(used, error, 1.0),
+        used,
+        scale,
+        resolution,
+        {OUTSIDE: spectrum.wavelength.size - wavelength.size, **_counts(bad | far)},
+    )
 
 
-def _range_text(spectrum: Spectrum, inside: int) -> str:
-    low, high = air_from_vacuum(np.array(KNOWN_AA)) if spectrum.medium == "air" else KNOWN_AA
+def _range_text(spectrum: Spectrum, ends: np.ndarray, inside: int) -> str:
+    low, high = ends
     asked = f"wavelength = {spectrum.wavelength[0]:.6g}..{spectrum.wavelength[-1]:.6g} A ({spectrum.medium})"
     return f"{asked}: {inside} pixels in {low:.1f}..{high:.1f} A, which the model knows; {FEWEST} are needed"
 
@@ -92,22 +121,53 @@ def _resolution(spectrum: Spectrum, settings: Settings) -> float:
     return value
 
 
-def _good(spectrum: Spectrum, settings: Settings) -> np.ndarray:
-    good = np.isfinite(spectrum.flux)
-    if spectrum.mask is not None:
-        good &= ~spectrum.mask
+def _unusable(spectrum: Spectrum, settings: Settings, pixels: slice) -> dict[str, np.ndarray]:
+    """Pixels that are not to be used, by reason."""
+    wavelength, part = spectrum.wavelength[pixels], np.isfinite(spectrum.flux[pixels])
     if spectrum.error is not None:
-        good &= np.isfinite(spectrum.error)
+        part &= np.isfinite(spectrum.error[pixels])
+    if spectrum.mask is not None:
+        part &= ~spectrum.mask[pixels]
+    windows = np.zeros(wavelength.size, bool)
     for low, high in settings.windows:
-        good &= ~((spectrum.wavelength >= low) & (spectrum.wavelength <= high))
-    return good
+        windows |= (wavelength >= low) & (wavelength <= high)
+    return {"masked": ~part, "in a window": windows}
 
 
-def _error(spectrum, settings, pixels, good, scale) -> np.ndarray | None:
-    if spectrum.error is None:
-        return None if settings.snr is None else np.full(good.size, 1 / settings.snr)
-    error = spectrum.error[pixels] / scale
-    if (zero := good & (error <= 0)).any():
-        where = number(spectrum.wavelength[pixels][zero][0])
-        raise ConfigError(f"error is 0 at {where} A ({zero.sum()} of {good.sum()} used pixels): mask them")
-    return np.where(good, error, 1.0)
+def _scaled(spectrum: Spectrum, settings: Settings, pixels: slice, scale: float):
+    """Flux and error in units of ``scale``; None for an error that nobody tells."""
+    with np.errstate(over="ignore"):
+        flux = spectrum.flux[pixels] / scale
+        if spectrum.error is not None:
+            return flux, spectrum.error[pixels] / scale
+    return flux, None if settings.snr is None else np.full(flux.size, 1 / settings.snr)
+
+
+def _no_measurements(flux: np.ndarray, error: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Pixels whose flux or error, in units of the median flux, no instrument measures."""
+    far = {"flux no measurement": ~(np.abs(flux) <= FURTHEST)}
+    if error is not None:
+        far["error no measurement"] = ~((error >= 1 / FURTHEST) & (error <= FURTHEST))
+    return far
+
+
+def _fault_text(spectrum: Spectrum, settings: Settings, pixels: slice, far: Mapping, used: int) -> str:
+    """The first of the pixels that no instrument measures, and how many there are."""
+    reason, there = max(far.items(), key=lambda item: item[1].sum())
+    first, name = pixels.start + int(there.argmax()), reason.split()[0]
+    values = getattr(spectrum, name)
+    told = f"snr is {number(settings.snr)}" if values is None else f"{name} is {number(values[first])}"
+    where = number(spectrum.wavelength[first])
+    return (
+        f"{told} at {where} A ({there.sum()} of {used} used pixels): "
+        f"that is not within {1 / FURTHEST:g} to {FURTHEST:g} of the median flux"
+    )
+
+
+def _counts(bad: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """How many pixels each reason takes from those that are left."""
+    left, counts = np.ones(len(next(iter(bad.values()))), bool), {}
+    for reason, pixels in bad.items():
+        counts[reason] = int((left & pixels).sum())
+        left &= ~pixels
+    return counts

@@ -9,11 +9,13 @@ from starloom.inference.derivatives import PARAMETERS
 from starloom.labels import NAMES
 from starloom.spectrum import Spectrum
 
+BAD_CHI2 = 1.5  # chi2 over the degrees of freedom, above which the residuals are called too large
+LOW_SNR = 10.0
 FLAGS = {
     "at_bound": "a label is at the end of its range",
     "outside_domain": "the spectrum asks for labels beyond the model's domain",
-    "bad_fit": "the residuals are larger than the errors allow",
-    "low_snr": "signal-to-noise ratio below 10",
+    "bad_fit": f"chi2 / dof is above {BAD_CHI2:g}",
+    "low_snr": f"signal-to-noise ratio below {LOW_SNR:g}",
     "not_converged": "the iteration did not reach its tolerance",
     "ambiguous": "another, different set of labels fits almost as well",
     "error_estimated": "the spectrum has no errors: they are estimated from the residuals",
@@ -29,11 +31,12 @@ class FitResult:
       what was held;
     - ``bounds[7]``: the standard deviation that noise alone allows, the Cramer-Rao bound;
     - ``intervals[7, 2]``: 68 %, within the domain;
-    - ``inflation``: the factor in the covariance for residuals that are larger than the errors, or correlated
-      between pixels; 1 where they are neither;
+    - ``inflation``: the factor in the covariance (its root: in the errors) for residuals that are larger than
+      the errors allow, or correlated between pixels; 1 where they are neither;
     - ``model``: flux with the continuum in it, in the observed unit, at the fitted ``pixels`` of
     ``spectrum``;
-      ``used``: those that entered; ``error``: what they were weighted with;
+      ``used``: those that entered; ``error``: what they were weighted with; ``left_out``: how many of the
+      spectrum's pixels did not enter, by reason;
     - ``continuum``: Chebyshev coefficients in the observed unit;
     - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range.
     """
@@ -57,6 +60,7 @@ class FitResult:
     at_bound: tuple[str, ...] = ()
     iterations: int = 0
     settings: dict = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self):
         for name in ("values", "covariance", "bounds", "intervals", "continuum", "model", "error", "used"):
@@ -101,7 +105,9 @@ class FitResult:
             "continuum": self.continuum.tolist(),
             "chi2": self.chi2,
             "degrees_of_freedom": self.dof,
+            "reduced_chi2": self.reduced_chi2,
             "inflation": self.inflation,
+            "left_out": self.left_out,
             "flags": list(self.flags),
             "at_bound": list(self.at_bound),
             "settings": self.settings,

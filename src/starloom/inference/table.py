@@ -30,6 +30,8 @@ from starloom.networks.generator import Generator
 
 FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
 MEASURES = ("", "_error", "_low", "_high", "_bound")
+QUALITY = ("chi2", "reduced_chi2", "snr", "inflation")
+TEXTS = ("name", "flags", "at_bound", "left_out", "fault", "digest")
 SECONDS = 10.0  # between two writings of the table: what a kill can cost
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
@@ -112,10 +114,11 @@ def _row(number: int, name: str, result: FitResult | Failure) -> dict:
             error = np.sqrt(result.covariance[index, index])
             values = result.values[index], error, *result.intervals[index], result.bounds[index]
         row |= {parameter + measure: float(v) for measure, v in zip(MEASURES, values, strict=True)}
-    row |= {name: np.nan if failed else float(getattr(result, name)) for name in ("chi2", "snr", "inflation")}
+    row |= {name: np.nan if failed else float(getattr(result, name)) for name in QUALITY}
     row["dof"] = 0 if failed else result.dof
     row["flags"] = "" if failed else " ".join(result.flags)
     row["at_bound"] = "" if failed else " ".join(result.at_bound)
+    row["left_out"] = "" if failed else ", ".join(f"{n} {why}" for why, n in result.left_out.items())
     row["fault"] = result.reason if failed else ""
     return row
 
@@ -137,6 +140,7 @@ def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str]) -> list
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         rows = [{name: _text(value) for name, value in row.items()} for row in rows]
         digests = {row.pop("digest") for row in rows}
+        rows = [_of_today(row) for row in rows]
     if rows and digests != {about["digest"]}:
         raise ConfigError(f"{path}: made with other settings: give them again, or another output")
     for row in rows:
@@ -146,6 +150,14 @@ def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str]) -> list
                 f"{path}: row {number} is {name}, which is not so in the list: give another output"
             )
     return rows
+
+
+def _of_today(row: dict) -> dict:
+    """A row with the columns that tables of earlier versions lack."""
+    fault = row.pop("fault")
+    row.setdefault("reduced_chi2", row["chi2"] / row["dof"] if row["dof"] else np.nan)
+    row.setdefault("left_out", "")
+    return row | {"fault": fault}
 
 
 def _text(value: Any) -> Any:
@@ -158,8 +170,7 @@ def _reading(path: Path) -> dict[str, Any]:
     if path.suffix.lower() == ".fits":
         return {"mask_invalid": False}
     if path.suffix.lower() == ".csv":
-        text = ("name", "flags", "at_bound", "fault", "digest")
-        return {"converters": {name: [_as_text()] for name in text}, "fill_values": []}
+        return {"converters": {name: [_as_text()] for name in TEXTS}, "fill_values": []}
     return {}
 
 

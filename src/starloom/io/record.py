@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from starloom.broadening import KEPT_GRID_AA
 from starloom.errors import ConfigError, OutOfRangeError, ParseError
 from starloom.labels import number
 from starloom.spectrum import FRAMES, MEDIA, Spectrum
-from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+from starloom.wavelength import air_from_vacuum
 
 UNITS = ("Angstrom", "nm", "um")
 ANGSTROM = ("a", "aa", "å", "angstrom", "ångström")
 CHOICES = {"unit": UNITS, "medium": MEDIA, "frame": FRAMES}
-RANGE_AA = (float(PAPER_GRID_AA[0]), 8800.0)  # air
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,10 @@ def _unit(path: Any, name: str):
 
 
 def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> None:
-    """Raise ParseError unless finite, positive and rising, with a point in the generator's range."""
+    """Raise ParseError unless finite, positive and rising, with a point where there are synthetic spectra.
+
+    It shows a wrong unit early; which pixels a model knows is for the fit to judge.
+    """
     if not (wavelength.size and np.isfinite(wavelength).all() and wavelength.min() > 0):
         raise ParseError(f"{path}: wavelengths must be finite and positive, and at least one")
     if (fall := np.diff(wavelength) <= 0).any():
@@ -120,7 +123,8 @@ def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> Non
         raise ParseError(
             f"{path}: wavelengths neither rise nor fall throughout: at {where} A ({fall.sum()} places)"
         )
-    low, high = RANGE_AA if record.medium == "air" else map(vacuum_from_air, RANGE_AA)
+    ends = KEPT_GRID_AA[[0, -1]]
+    low, high = air_from_vacuum(ends) if record.medium == "air" else ends
     if not ((wavelength >= low) & (wavelength <= high)).any():
         raise ParseError(
             f"{path}: its wavelengths {wavelength[0]:.6g} to {wavelength[-1]:.6g} A (read as {record.unit}) "

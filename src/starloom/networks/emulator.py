@@ -22,7 +22,6 @@ from starloom.broadening import (
     KEPT_GRID_AA,
     KEPT_RESOLUTION,
     LIMB_DARKENING,
-    TAPS,
     Finish,
     doppler_shift,
     finish_onto,
@@ -30,7 +29,6 @@ from starloom.broadening import (
     instrument_variance,
     paper_finish,
     rotation_transfer,
-    uniform_step,
 )
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, StoreError
@@ -145,12 +143,11 @@ class Emulator:
         """
         sigma = np.sqrt(instrument_variance(labels[..., RESOLUTION]))
         reach = labels[..., VSINI] + 4 * sigma
-        step = uniform_step(KEPT_GRID_AA) * KEPT_GRID_AA.size / self.finish.points
-        margin = np.exp((TAPS / 2 + 1) * step / SPEED_OF_LIGHT_KMS)
+        low, high = self.finish.known_aa
         moved = doppler_shift(radial_velocity)
         first = KEPT_GRID_AA[0] * np.exp((moved + reach) / SPEED_OF_LIGHT_KMS)
         last = KEPT_GRID_AA[-1] * np.exp((moved - reach) / SPEED_OF_LIGHT_KMS)
-        return np.maximum(first, KEPT_GRID_AA[0] * margin), np.minimum(last, KEPT_GRID_AA[-1] / margin)
+        return np.maximum(first, low), np.minimum(last, high)
 
     def flux(self, labels: np.ndarray, radial_velocity: Any = 0.0, threads: int | None = None) -> np.ndarray:
         """Normalised flux float32[..., wavelength] of ``labels[..., 6]``, in portions on some threads.
