@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import jax
@@ -103,6 +104,84 @@ def test_checkpoint_of_another_training_is_refused(tmp_path):
         (tmp_path / "checkpoint").write_bytes(broken)
         with pytest.raises(ParseError, match="checkpoint: "):
             train(network(), mean_squared_error, data(), VALIDATION, replace(PLAN, epochs=1), tmp_path)
+
+
+def shifted(weight, power=2):
+    def loss(predict, arrays):
+        inputs, targets = arrays
+        return (weight * abs(predict(inputs) - targets) ** power).mean()
+
+    return loss
+
+
+ONE = np.float32([1.0, 1.0])
+START = network()
+
+
+def changed_data(**arrays):
+    values = {"x": X, "y": Y, "rows": np.arange(240), "size": 60, "seed": 3, **arrays}
+    return array_batches((values["x"], values["y"]), values["rows"], values["size"], values["seed"])
+
+
+def nudged(array, place):
+    other = array.copy()
+    other[place] = np.nextafter(other[place], np.inf, dtype=array.dtype)
+    return other
+
+
+def nudged_layer(start, index, name):
+    parameters = list(start.parameters)
+    parameters[index] = parameters[index] | {name: nudged(parameters[index][name], 0)}
+    return replace(start, parameters=tuple(parameters))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"network": nudged_layer(START, 1, "bias")}, "network"),  # an initial value
+        ({"network": nudged_layer(START, 0, "offset")}, "network"),  # a fixed one
+        ({"network": network(dropout=0.2)}, "network"),
+        ({"loss": mean_squared_error}, "loss"),
+        ({"loss": shifted(nudged(ONE, 1))}, "loss"),
+        ({"loss": shifted(ONE, power=1)}, "loss"),
+        ({"training": changed_data(x=nudged(X, (7, 1)))}, "training data"),
+        ({"training": changed_data(y=nudged(Y, (239, 0)))}, "training data"),
+        ({"training": changed_data(rows=np.r_[0:239, 250])}, "training data"),
+        ({"training": changed_data(seed=4)}, "training data"),
+        ({"training": changed_data(size=59)}, "training data"),
+        ({"validation": changed_data(y=nudged(Y, (250, 1)), rows=np.arange(240, 300))}, "validation data"),
+        ({"validation": None}, "validation data"),
+        ({"plan": replace(PLAN, seed=12)}, "plan"),
+        ({"plan": replace(PLAN, optimiser="adam")}, "plan"),
+        ({"plan": replace(PLAN, patience=14)}, "plan"),
+        ({"plan": replace(PLAN, learning_rate=6e-3)}, "plan"),
+    ],
+)
+def test_each_ingredient_alone_makes_another_training(tmp_path, change, named):
+    validation = changed_data(rows=np.arange(240, 300), seed=None)
+    mine = {"network": START, "loss": shifted(ONE), "training": changed_data(), "validation": validation}
+    mine["plan"] = PLAN
+    train(**mine, folder=tmp_path)
+    before = (tmp_path / "checkpoint").read_bytes()
+    with pytest.raises(
+        StoreError, match=rf"of another training \(another {named}\): give another folder, or"
+    ):
+        train(**mine | change, folder=tmp_path)
+    assert (tmp_path / "checkpoint").read_bytes() == before
+    # times of checkpoints change no number; equal values made anew are the same training
+    again = mine | {"loss": shifted(ONE.copy()), "plan": replace(PLAN, checkpoint_minutes=9.0)}
+    train(**again, folder=tmp_path)
+
+
+def test_checkpoints_that_do_not_name_their_data_are_refused(tmp_path):
+    train(network(), mean_squared_error, data(), VALIDATION, PLAN, tmp_path)
+    path = tmp_path / "checkpoint"
+    head, _, rest = path.read_bytes().partition(b"\n")
+    numbers = json.loads(head)
+    del numbers["identity"]
+    path.write_bytes(json.dumps({"digest": "0123456789abcdef", **numbers}).encode() + b"\n" + rest)
+    with pytest.raises(StoreError, match="checkpoint of an older version, .*: give another folder, or move"):
+        train(network(), mean_squared_error, data(), VALIDATION, PLAN, tmp_path)
 
 
 def test_training_learns_and_keeps_fixed_layers():

@@ -23,7 +23,7 @@ class Batches(Protocol):
         """Number of batches in an epoch."""
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch ``number`` (from 0)."""
+        """The batches of epoch ``number``, any from 0 up."""
 
 
 @dataclass(frozen=True, eq=False)

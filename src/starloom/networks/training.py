@@ -5,13 +5,12 @@ dropout) is drawn from ``[seed, epoch, step]``, so a training that was interrupt
 checkpoint ends with the same bits as one that was not.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from math import cos, inf, isfinite, pi
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from starloom.files import parsing, replacing
 from starloom.networks.batches import Batch, Batches
 from starloom.networks.forward import Network, forward
 from starloom.networks.history import Epoch, write_history
+from starloom.networks.identity import identity
 
 Predict = Callable[[Any], Any]
 Loss = Callable[[Predict, tuple[Any, ...]], Any]
@@ -174,7 +174,7 @@ def train(
     choice); ``progress`` shows a bar; ``report`` is called with each row of the learning curve.
 
     Raises ``ConvergenceError`` naming the batch where the loss is not finite, ``StoreError`` where the
-    checkpoint in ``folder`` belongs to another training.
+    checkpoint in ``folder`` belongs to another training (see ``identity``).
     """
     if len(training) == 0:
         raise ConfigError("no batches to train on")
@@ -234,7 +234,8 @@ class _Trainer:
     def __init__(
         self, network: Network, loss: Loss, training: Batches, validation: Batches | None, plan: Plan
     ):
-        self.network, self.training, self.validation, self.plan = network, training, validation, plan
+        self.network, self.loss, self.plan = network, loss, plan
+        self.training, self.validation = training, validation
         layers = network.layers
         chain = [OPTIMISERS[plan.optimiser]()]
         if plan.weight_decay > 0:
@@ -320,34 +321,37 @@ class _Trainer:
             total, count = total + value * len(batch.indices), count + len(batch.indices)
         return total / count
 
-    @property
-    def digest(self) -> str:
-        """What must agree for a checkpoint to be continued: layers, plan, data sizes."""
-        plan = {k: v for k, v in asdict(self.plan).items() if k != "checkpoint_minutes"}
-        identity = [self.network.architecture, plan, len(self.training), self.validation is None]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What must agree for a checkpoint to be continued: everything that the result depends on."""
+        return identity(self.network, self.loss, self.training, self.validation, self.plan)
 
     def save(self, path: Path, state: _State) -> None:
         """Write a checkpoint, whole or not at all: a line of JSON, then the arrays."""
         with replacing(path) as temporary, open(temporary, "wb") as stream:
-            stream.write(json.dumps({"digest": self.digest, **state.numbers}).encode() + b"\n")
+            stream.write(json.dumps({"identity": self.identity, **state.numbers}).encode() + b"\n")
             eqx.tree_serialise_leaves(stream, state.arrays)
 
     def restore(self, path: Path, like: _State) -> _State:
         """The state in a checkpoint; ``StoreError`` where it is another training's, ``ParseError`` if bad."""
         with (
-            parsing(path, ValueError, KeyError, TypeError, EOFError, RuntimeError),
+            parsing(path, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError),
             open(path, "rb") as stream,
         ):
             numbers = json.loads(stream.readline())
-            digest = numbers.pop("digest")
-            if digest != self.digest:
-                raise StoreError(
-                    f"{path}: checkpoint of another training (digest {digest}, this one has {self.digest})"
-                )
+            if fault := self._difference(numbers):
+                raise StoreError(f"{path}: {fault}: give another folder, or move this one away to begin anew")
+            del numbers["identity"]
             arrays = eqx.tree_deserialise_leaves(stream, like.arrays)
             history = tuple(Epoch(**row) for row in numbers.pop("history"))
             return _State(**arrays, **numbers, history=history)
+
+    def _difference(self, numbers: dict[str, Any]) -> str:
+        """Why a checkpoint cannot be continued, empty where it can."""
+        if "identity" not in numbers and "digest" in numbers:
+            return "checkpoint of an older version, which does not say of which data and loss it is"
+        other = [name for name, digest in self.identity.items() if numbers["identity"].get(name) != digest]
+        return f"checkpoint of another training (another {', another '.join(other)})" if other else ""
 
     def result(self, state: _State) -> Training:
         best = [{k: np.asarray(v) for k, v in parameters.items()} for parameters in state.best]
