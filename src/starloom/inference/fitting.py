@@ -12,7 +12,7 @@ import numpy as np
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import StarloomError
-from starloom.inference import coordinates, starts
+from starloom.inference import coordinates, corner, starts
 from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at_most
 from starloom.inference.minimise import Minimum, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
@@ -20,7 +20,7 @@ from starloom.inference.observation import Observation, observe
 from starloom.inference.result import FLAGS, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
 from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
-from starloom.labels import DOMAIN, NAMES
+from starloom.labels import DOMAIN, NAMES, highest_mh, highest_teff
 from starloom.networks.emulator import Emulator, linear_algebra
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
@@ -39,6 +39,7 @@ LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels
 LOW_SNR = 10.0
 BAD_CHI2 = 1.5
 RIVAL = 9.0  # difference of chi2 below which another minimum is a rival
+ROUNDING = 1e-12
 TABLE_RESOLUTIONS = (5000.0, 6000.0, 7500.0, 9500.0, 11500.0, 14500.0)
 
 
@@ -121,6 +122,17 @@ def _derivatives(emulator: Emulator, vacuum_aa: bytes, resolution: float) -> Der
     return Derivatives(at_most(emulator, np.frombuffer(vacuum_aa), resolution))
 
 
+def _box(settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and highest coordinates ``[7]``, each where the labels that are held allow it."""
+    low, high = np.append(DOMAIN.low, settings.velocities[0]), np.append(DOMAIN.high, settings.velocities[1])
+    if "logg" in settings.fixed:
+        teff, logg, _, mh, *_ = (settings.fixed.get(name, end) for name, end in zip(NAMES, low, strict=False))
+        ends = highest_teff(logg, np.array(mh)) * (1 - ROUNDING), highest_mh(np.array(teff), logg) - ROUNDING
+        for index, end in zip((coordinates.TEFF, coordinates.MH), ends, strict=True):
+            high[index] = min(high[index], end)
+    return coordinates.from_parameters(low), coordinates.from_parameters(high)
+
+
 class _Batch:
     """Observations at common wavelengths on their way to results."""
 
@@ -140,8 +152,8 @@ class _Batch:
         flat = np.full(self.vacuum_aa.size, 0.01)
         self.noise = np.array([flat if o.error is None else o.error for o in observations])
         self.free, self.prior = settings.free, settings.prior
-        self.low = np.array([0.0 if i != VELOCITY else settings.velocities[0] / 100 for i in self.free])
-        self.high = np.array([1.0 if i != VELOCITY else settings.velocities[1] / 100 for i in self.free])
+        self.box = _box(settings)
+        self.low, self.high = (end[list(self.free)] for end in self.box)
 
     def results(self) -> list[FitResult]:
         begin = self._starts()
@@ -195,12 +207,11 @@ class _Batch:
     def _leave_out(self, begin: np.ndarray) -> None:
         """Leave out what the model does not know at the velocities of the starts."""
         velocity = begin[..., VELOCITY]
-        reach = np.broadcast_to(
-            [DOMAIN.high[coordinates.VSINI], DOMAIN.low[coordinates.RESOLUTION]], (len(begin), 2)
-        )
         labels = np.zeros((len(begin), len(NAMES)))
-        labels[:, [coordinates.VSINI, coordinates.RESOLUTION]] = reach
+        labels[:, coordinates.VSINI] = DOMAIN.high[coordinates.VSINI]
         labels[:, coordinates.RESOLUTION] = begin[:, 0, coordinates.RESOLUTION]
+        if self.settings.free_resolution:  # as far as the profile may come to reach
+            labels[:, coordinates.RESOLUTION] = DOMAIN.low[coordinates.RESOLUTION]
         first = self.generator.model.known(labels, velocity.max(axis=1) + LEEWAY_KMS)[0]
         last = self.generator.model.known(labels, velocity.min(axis=1) - LEEWAY_KMS)[1]
         self.good &= (self.vacuum_aa >= first[:, None]) & (self.vacuum_aa <= last[:, None])
@@ -230,7 +241,7 @@ class _Batch:
     def _minimised(self, owner: np.ndarray, begin: np.ndarray, **options) -> tuple[Minimum, np.ndarray]:
         """``minimise`` from PARAMETERS ``begin[row, 7]`` of the stars ``owner[row]``, and where it ends."""
         objective = self._objective(owner, begin)
-        start = coordinates.from_parameters(begin)[:, self.free]
+        start = coordinates.from_parameters(begin)[:, list(self.free)]
         found = minimise(objective, start, self.low, self.high, project=objective.project, **options)
         return found, objective.parameters(np.arange(len(begin)), found.at)
 
@@ -288,7 +299,9 @@ class _Batch:
         """New weights at the solution, and cosmic rays out, until nothing changes any more."""
         rows = np.arange(len(at))
         for turn in range(ROUNDS):
-            here = self._objective(rows, at).linearised(rows, coordinates.from_parameters(at)[:, self.free])
+            here = self._objective(rows, at).linearised(
+                rows, coordinates.from_parameters(at)[:, list(self.free)]
+            )
             before = self.good.copy()
             self._weigh_anew(here, rows)
             changed = rows if turn == 0 else rows[(self.good[rows] != before[rows]).any(axis=1)]
@@ -313,15 +326,14 @@ class _Batch:
     def _all_results(self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray) -> list[FitResult]:
         rows = np.arange(len(at))
         objective = self._objective(rows, at)
-        place = coordinates.from_parameters(at)[:, self.free]
+        place = coordinates.from_parameters(at)[:, list(self.free)]
         chi2, slope, normal = objective.plain(rows, place)
-        low = np.repeat(self.low[None], len(rows), axis=0)
-        if coordinates.LOGG in self.free:
-            low[:, self.free.index(coordinates.LOGG)] = coordinates.lowest(objective.place(rows, place))
+        ends = corner.limits(objective.place(rows, place), *self.box, self.free)
+        low, high = (end[:, list(self.free)] for end in ends)
         here = objective.linearised(rows, place)
         results = []
         for star in rows:
-            bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, low[star], self.high)
+            bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, low[star], high[star])
             state = {
                 "outside_domain": bounds.outside,
                 "not_converged": not converged[star],

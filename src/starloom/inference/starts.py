@@ -22,7 +22,7 @@ from starloom.inference import coordinates
 from starloom.inference.coordinates import LOGG, MH, RESOLUTION, TEFF, VELOCITY, VSINI
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.objective import Prior
-from starloom.labels import lowest_logg
+from starloom.labels import highest_mh, highest_teff, lowest_logg
 from starloom.networks.emulator import Emulator
 
 CELL_KMS = 6.0
@@ -33,6 +33,7 @@ COMPONENTS = 40
 # two minima differ in Teff or rotation: each start of a star is the best of another group of templates
 TEFF_BINS = 8
 FAST_KMS = 80.0
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def templates(emulator: Emulator, resolution: float, fixed: tuple[tuple[int, flo
     for index, value in fixed:
         parameters[:, index] = value
     parameters[:, RESOLUTION] = resolution
-    parameters[:, LOGG] = np.maximum(parameters[:, LOGG], lowest_logg(parameters[:, TEFF], parameters[:, MH]))
+    _into_domain(parameters, [index for index, _ in fixed])
     span = SPEED_OF_LIGHT_KMS * np.log(KEPT_GRID_AA[-1] / KEPT_GRID_AA[0])
     cells = int(span / CELL_KMS) - 2 * 40  # clear of the ends, which interpolation needs
     origin = KEPT_GRID_AA[0] * np.exp(40 * CELL_KMS / SPEED_OF_LIGHT_KMS)
@@ -74,6 +75,18 @@ def templates(emulator: Emulator, resolution: float, fixed: tuple[tuple[int, flo
     parts = (_components(array, length) for array in (flux, flux**2))
     place = (coordinates.from_parameters(parameters)[:, TEFF] * TEFF_BINS).astype(int)
     return Templates(parameters, origin, cells, length, *parts, 2 * place + (parameters[:, VSINI] > FAST_KMS))
+
+
+def _into_domain(parameters: np.ndarray, held: list[int]) -> None:
+    """Out of the corner: log g is raised; where it is held, [M/H] or Teff is lowered, of every second row each."""
+    teff, logg, mh = (parameters[:, index] for index in (TEFF, LOGG, MH))
+    if LOGG not in held:
+        parameters[:, LOGG] = np.maximum(logg, lowest_logg(teff, mh))
+        return
+    by_mh = np.arange(len(teff)) % 2 == 0
+    by_mh = (by_mh & np.isfinite(highest_mh(teff, logg)) & (MH not in held)) | (TEFF in held)
+    mh[by_mh] = np.minimum(mh, highest_mh(teff, logg) - ROUNDING)[by_mh]
+    teff[~by_mh] = np.minimum(teff, highest_teff(logg, mh) - ROUNDING)[~by_mh]
 
 
 def _components(array: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
