@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from starloom.inference import Failure, Settings, fit_each
-from starloom.labels import DOMAIN, LABELS, NAMES, lowest_logg
+from starloom.labels import DOMAIN, NAMES, lowest_logg
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
 
@@ -29,9 +29,13 @@ AT_END = 0.4
 DEPTHS = (0.4, 1.8)
 ABOVE = 0.1  # in chi2
 SETS = (("mh",), ("logg",), ("teff", "vmic"), ("vsini",), ("velocity",))
-VALUES = dict(
-    zip(NAMES, (np.linspace(label.low, label.high, 7).round(3) for label in LABELS), strict=True)
-) | {"teff": np.array([3600, 4200, 5000, 5800, 6600, 7500, 9000, 10500, 12000, 15000])}
+VALUES = {
+    "teff": (3600, 4200, 5000, 5800, 6600, 7500, 9000, 10500, 12000, 15000),
+    "logg": (2, 2.5, 3, 3.5, 4, 4.5, 5),
+    "vsini": (0, 10, 30, 60, 100, 150, 200, 250, 300),
+    "mh": (-1.5, -1, -0.5, 0, 0.5, 1, 1.5),
+    "vmic": (0, 2, 4),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +71,10 @@ def star(generator: Generator, seed: int, index: int) -> Star:
 
 
 def held(star: Star, names: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
-    """The values of VALUES nearest to the truth, at which an atmosphere exists; the velocity is the true one."""
+    """The values of VALUES nearest to the truth; the velocity is the true one."""
     values = {}
     for name in names:
-        grid = VALUES.get(name, np.array([star.truth[name]]))
+        grid = np.array(VALUES.get(name, [star.truth[name]]))
         values[name] = float(grid[np.abs(grid - star.truth[name]).argmin()])
     return tuple(values.items())
 

@@ -64,22 +64,22 @@ def lowest_logg(teff, mh):
 
 
 def highest_mh(teff, logg) -> np.ndarray:
-    """Highest [M/H] [dex] at which ``logg`` [dex] has an atmosphere at ``teff`` [K]: where it crosses ``lowest_logg``.
+    """Highest [M/H] [dex] at which there is an atmosphere of ``teff`` [K] and ``logg`` [dex].
 
-    Infinite where every [M/H] has one, minus infinity where none has.
+    Infinite where there is one of every [M/H], minus infinity where of none.
     """
     at_knots = np.stack([lowest_logg(teff, np.full(np.shape(teff), mh)) for mh in CORNER_MH], axis=-1)
     return _last_at_most(np.asarray(logg), CORNER_MH, at_knots)
 
 
 def highest_teff(logg, mh) -> np.ndarray:
-    """Highest Teff [K] at which ``logg`` [dex] has an atmosphere at ``mh`` [dex]; infinite as ``highest_mh``."""
+    """Highest Teff [K] at which there is an atmosphere of ``logg`` and ``mh`` [dex]; as ``highest_mh``."""
     at_knots = np.stack([lowest_logg(np.full(np.shape(mh), teff), mh) for teff in CORNER_TEFF], axis=-1)
     return _last_at_most(np.asarray(logg), CORNER_TEFF, at_knots)
 
 
 def _last_at_most(limit, knots, values):
-    """The largest x at which the interpolation of ``values[..., knot]``, which never fall, is at most ``limit``."""
+    """The largest x at which ``values[..., knot]``, interpolated, are up to ``limit``; they never fall."""
     knots, count = np.asarray(knots), (values <= limit[..., None]).sum(-1)
     left = np.clip(count - 1, 0, len(knots) - 2)[..., None]
     low, high = (np.take_along_axis(values, left + k, axis=-1)[..., 0] for k in (0, 1))

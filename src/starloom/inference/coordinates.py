@@ -8,8 +8,8 @@ In the order of PARAMETERS, each from 0 to 1 but the last:
 - log g, [M/H], vmic and the resolution, linearly;
 - the velocity in units of 100 km/s.
 
-In the corner near the radiation limit log g has a higher end, which depends on Teff and [M/H]: ``lowest``. Where
-log g is held there, [M/H] and Teff have lower ends, which depend on each other: ``highest``.
+In the corner near the radiation limit log g has a higher end, which depends on Teff and [M/H]: ``lowest``.
+Where log g is held there, [M/H] and Teff have lower ends, which depend on each other: ``highest``.
 """
 
 import numpy as np

@@ -29,7 +29,7 @@ def inside(place: np.ndarray, free: tuple[int, ...]) -> np.ndarray:
 
 
 def limits(place: np.ndarray, low: np.ndarray, high: np.ndarray, free: tuple[int, ...]):
-    """``low[7]`` and ``high[7]`` with the bound at each place, by each coordinate alone: ``[row, 7]`` each."""
+    """``low[7]`` and ``high[7]`` with the bound at each place, by each coordinate alone: ``[row, 7]``."""
     low, high = (np.repeat(end[None], len(place), axis=0) for end in (low, high))
     if LOGG in free:
         low[:, LOGG] = coordinates.lowest(place)

@@ -11,12 +11,12 @@ import numpy as np
 
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.errors import StarloomError
+from starloom.errors import ConfigError, StarloomError
 from starloom.inference import coordinates, corner, starts
 from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at_most
 from starloom.inference.minimise import Minimum, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
-from starloom.inference.observation import Observation, observe
+from starloom.inference.observation import FEWEST, Observation, observe
 from starloom.inference.result import FLAGS, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
 from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
@@ -35,6 +35,7 @@ SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 APART = 0.1  # of the box: what is further apart in Teff, log g, [M/H] or v sin i is another kind of star
 TELLING = [coordinates.TEFF, coordinates.LOGG, coordinates.MH, coordinates.VSINI]
 ROUNDS = 4  # of weights and rejected pixels after the first fit
+SHARE = 0.8  # of the pixels that are known at the best start's velocity: what another start must leave
 LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
 LOW_SNR = 10.0
 BAD_CHI2 = 1.5
@@ -60,7 +61,10 @@ def fit(
     """
     settings = replace(settings or Settings(), **options)
     generator = generator or _default()
-    return _Batch(generator, settings, [observe(spectrum, settings)]).results()[0]
+    result = _Batch(generator, settings, [observe(spectrum, settings)]).results()[0]
+    if isinstance(result, Failure):
+        raise ConfigError(result.reason)
+    return result
 
 
 def fit_each(
@@ -155,7 +159,7 @@ class _Batch:
         self.box = _box(settings)
         self.low, self.high = (end[list(self.free)] for end in self.box)
 
-    def results(self) -> list[FitResult]:
+    def results(self) -> list[FitResult | Failure]:
         begin = self._starts()
         self._leave_out(begin)
         self.allowed = self.good.copy()
@@ -186,9 +190,11 @@ class _Batch:
         velocities = settings.velocities
         if "velocity" in settings.fixed:
             velocities = (settings.fixed["velocity"],) * 2
+        used = self.vacuum_aa[self.good.any(axis=0)]
+        part = starts.needed_cells(used, velocities)
         for index in np.unique(table_of):
             chosen = table_of == index
-            table = starts.templates(self.generator.model, TABLE_RESOLUTIONS[index], fixed)
+            table = starts.templates(self.generator.model, TABLE_RESOLUTIONS[index], fixed, part)
             found[chosen] = starts.starting_points(
                 table,
                 self.vacuum_aa,
@@ -205,16 +211,27 @@ class _Batch:
         return found
 
     def _leave_out(self, begin: np.ndarray) -> None:
-        """Leave out what the model does not know at the velocities of the starts."""
-        velocity = begin[..., VELOCITY]
-        labels = np.zeros((len(begin), len(NAMES)))
-        labels[:, coordinates.VSINI] = DOMAIN.high[coordinates.VSINI]
-        labels[:, coordinates.RESOLUTION] = begin[:, 0, coordinates.RESOLUTION]
+        """Leave out what the model does not know at the velocities of the starts.
+
+        A start at whose velocity it knows too little of what it does at the best is replaced by the best.
+        """
+        labels = np.zeros((*begin.shape[:2], len(NAMES)))
+        labels[..., coordinates.VSINI] = DOMAIN.high[coordinates.VSINI]
+        labels[..., coordinates.RESOLUTION] = begin[..., coordinates.RESOLUTION]
         if self.settings.free_resolution:  # as far as the profile may come to reach
-            labels[:, coordinates.RESOLUTION] = DOMAIN.low[coordinates.RESOLUTION]
-        first = self.generator.model.known(labels, velocity.max(axis=1) + LEEWAY_KMS)[0]
-        last = self.generator.model.known(labels, velocity.min(axis=1) - LEEWAY_KMS)[1]
-        self.good &= (self.vacuum_aa >= first[:, None]) & (self.vacuum_aa <= last[:, None])
+            labels[..., coordinates.RESOLUTION] = DOMAIN.low[coordinates.RESOLUTION]
+        velocity, known = begin[..., VELOCITY], self.generator.model.known
+        first = known(labels, velocity + LEEWAY_KMS)[0][..., None]
+        last = known(labels, velocity - LEEWAY_KMS)[1][..., None]
+        inside = (self.vacuum_aa >= first) & (self.vacuum_aa <= last)
+        good = self.good & inside[:, 0]
+        enough = SHARE * good.sum(axis=1)
+        for number in range(1, begin.shape[1]):
+            both = good & inside[:, number]
+            fits = both.sum(axis=1) >= enough
+            good[fits], begin[~fits, number] = both[fits], begin[~fits, 0]
+        self.usable = good.sum(axis=1)
+        self.good = np.where((self.usable >= FEWEST)[:, None], good, self.good)
 
     def _estimate_errors(self, parameters: np.ndarray, level: np.ndarray) -> None:
         """What the generator states about its error, and what else the settings say, in the observed unit."""
@@ -323,7 +340,9 @@ class _Batch:
             scale = np.array([max(1.0, _robust(r[ok])) for r, ok in zip(scaled, self.allowed, strict=True)])
             self.good = self.allowed & (scaled < self.settings.clip * scale[:, None])
 
-    def _all_results(self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray) -> list[FitResult]:
+    def _all_results(
+        self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray
+    ) -> list[FitResult | Failure]:
         rows = np.arange(len(at))
         objective = self._objective(rows, at)
         place = coordinates.from_parameters(at)[:, list(self.free)]
@@ -333,6 +352,10 @@ class _Batch:
         here = objective.linearised(rows, place)
         results = []
         for star in rows:
+            if self.usable[star] < FEWEST:
+                text = f"flux: {self.usable[star]} usable pixels that the model knows at the star's velocity"
+                results.append(Failure(f"{text}, {FEWEST} are needed"))
+                continue
             bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, low[star], high[star])
             state = {
                 "outside_domain": bounds.outside,

@@ -125,7 +125,7 @@ class _Descent:
 
 
 def _secant(matrix: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """BFGS with the damping of Powell (1978), eqs. 5.7-5.9: ``change`` of -gradient/2 is what a step shows."""
+    """BFGS, damped as by Powell (1978), eqs. 5.7-5.9; ``change`` of gradient/2 is what a step has shown."""
     along = np.einsum("rpq,rq->rp", matrix, step)
     expected, seen = (step * along).sum(axis=1), (step * change).sum(axis=1)
     mixed = np.where(seen < 0.2 * expected, 0.8 * expected / np.maximum(expected - seen, 1e-300), 1.0)
