@@ -63,6 +63,31 @@ def lowest_logg(teff, mh):
     return _piecewise_linear(teff, CORNER_TEFF, by_teff)
 
 
+def highest_mh(teff, logg) -> np.ndarray:
+    """Highest [M/H] [dex] at which there is an atmosphere of ``teff`` [K] and ``logg`` [dex].
+
+    Infinite where there is one of every [M/H], minus infinity where of none.
+    """
+    at_knots = np.stack([lowest_logg(teff, np.full(np.shape(teff), mh)) for mh in CORNER_MH], axis=-1)
+    return _last_at_most(np.asarray(logg), CORNER_MH, at_knots)
+
+
+def highest_teff(logg, mh) -> np.ndarray:
+    """Highest Teff [K] at which there is an atmosphere of ``logg`` and ``mh`` [dex]; as ``highest_mh``."""
+    at_knots = np.stack([lowest_logg(np.full(np.shape(mh), teff), mh) for teff in CORNER_TEFF], axis=-1)
+    return _last_at_most(np.asarray(logg), CORNER_TEFF, at_knots)
+
+
+def _last_at_most(limit, knots, values):
+    """The largest x at which ``values[..., knot]``, interpolated, are up to ``limit``; they never fall."""
+    knots, count = np.asarray(knots), (values <= limit[..., None]).sum(-1)
+    left = np.clip(count - 1, 0, len(knots) - 2)[..., None]
+    low, high = (np.take_along_axis(values, left + k, axis=-1)[..., 0] for k in (0, 1))
+    fraction = (limit - low) / np.where(high > low, high - low, 1.0)
+    found = knots[left[..., 0]] + fraction * np.diff(knots)[left[..., 0]]
+    return np.where(count == 0, -np.inf, np.where(count == len(knots), np.inf, found))
+
+
 def _piecewise_linear(x, knots, values):
     """Linear interpolation of ``values[..., knot]`` at ``x``, constant outside the knots."""
     knots = np.asarray(knots)

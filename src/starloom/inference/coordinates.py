@@ -9,17 +9,19 @@ In the order of PARAMETERS, each from 0 to 1 but the last:
 - the velocity in units of 100 km/s.
 
 In the corner near the radiation limit log g has a higher end, which depends on Teff and [M/H]: ``lowest``.
+Where log g is held there, [M/H] and Teff have lower ends, which depend on each other: ``highest``.
 """
 
 import numpy as np
 
 from starloom.inference.derivatives import PARAMETERS, SLOWEST
-from starloom.labels import DOMAIN, NAMES, lowest_logg
+from starloom.labels import DOMAIN, NAMES, highest_mh, highest_teff, lowest_logg
 
 TEFF, LOGG, VSINI, MH, VMIC, RESOLUTION, VELOCITY = range(len(PARAMETERS))
 TURN_KMS = 10.0  # a of the module's text
 VELOCITY_SCALE_KMS = 100.0
 LINEAR = (LOGG, MH, VMIC, RESOLUTION)
+INSIDE = 1e-10
 _LOW, _SPAN = DOMAIN.low, DOMAIN.high - DOMAIN.low
 _LN_LOW, _LN_SPAN = np.log(DOMAIN.low[TEFF]), np.log(DOMAIN.high[TEFF] / DOMAIN.low[TEFF])
 _ROTATION_SPAN = np.hypot(DOMAIN.high[VSINI], TURN_KMS) - TURN_KMS
@@ -70,6 +72,29 @@ def lowest(place: np.ndarray) -> np.ndarray:
     """The coordinate of the lowest log g at ``place[..., 7]``."""
     teff = np.exp(_LN_LOW + place[..., TEFF] * _LN_SPAN)
     return (lowest_logg(teff, _LOW[MH] + place[..., MH] * _SPAN[MH]) - _LOW[LOGG]) / _SPAN[LOGG]
+
+
+def highest(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The coordinates of the highest Teff and of the highest [M/H] at ``place[..., 7]``, each by the others.
+
+    A little inside, so that rounding leads to no log g below the lowest; minus infinity where there is none.
+    """
+    parameters = to_parameters(place)
+    logg = _LOW[LOGG] + place[..., LOGG] * _SPAN[LOGG]
+    teff = np.log(np.maximum(highest_teff(logg, parameters[..., MH]), 1e-300))
+    mh = highest_mh(parameters[..., TEFF], logg)
+    ends = (teff - _LN_LOW) / _LN_SPAN, (mh - _LOW[MH]) / _SPAN[MH]
+    return tuple(np.minimum(end - INSIDE, 1.0) for end in ends)
+
+
+def highest_slopes(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of ``highest``: of Teff by [M/H], of [M/H] by Teff, in coordinates; huge at a step."""
+    step = 1e-6 * np.eye(len(PARAMETERS))
+    pairs = [
+        (highest(place + step[i])[which], highest(place - step[i])[which])
+        for which, i in ((0, MH), (1, TEFF))
+    ]
+    return tuple(np.clip((ahead - behind) / 2e-6, -1e9, 0) for ahead, behind in pairs)
 
 
 def lowest_slopes(place: np.ndarray) -> np.ndarray:

@@ -11,16 +11,16 @@ import numpy as np
 
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.errors import StarloomError
-from starloom.inference import coordinates, starts
+from starloom.errors import ConfigError, StarloomError
+from starloom.inference import coordinates, corner, starts
 from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at_most
 from starloom.inference.minimise import Minimum, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
-from starloom.inference.observation import Observation, observe
+from starloom.inference.observation import FEWEST, Observation, observe
 from starloom.inference.result import BAD_CHI2, FLAGS, LOW_SNR, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
 from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
-from starloom.labels import DOMAIN, NAMES
+from starloom.labels import DOMAIN, NAMES, highest_mh, highest_teff
 from starloom.networks.emulator import Emulator, linear_algebra
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
@@ -35,9 +35,11 @@ SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 APART = 0.1  # of the box: what is further apart in Teff, log g, [M/H] or v sin i is another kind of star
 TELLING = [coordinates.TEFF, coordinates.LOGG, coordinates.MH, coordinates.VSINI]
 ROUNDS = 4  # of weights and rejected pixels after the first fit
+SHARE = 0.8  # of the pixels that are known at the best start's velocity: what another start must leave
 LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
 TEMPLATES_APART = 1e-3  # of the flux, at least: no smaller error chooses between them, and float32 overflows
 RIVAL = 9.0  # difference of chi2 below which another minimum is a rival
+ROUNDING = 1e-12
 TABLE_RESOLUTIONS = (5000.0, 6000.0, 7500.0, 9500.0, 11500.0, 14500.0)
 
 
@@ -58,7 +60,10 @@ def fit(
     """
     settings = replace(settings or Settings(), **options)
     generator = generator or _default()
-    return _Batch(generator, settings, [observe(spectrum, settings)]).results()[0]
+    result = _Batch(generator, settings, [observe(spectrum, settings)]).results()[0]
+    if isinstance(result, Failure):
+        raise ConfigError(result.reason)
+    return result
 
 
 def fit_each(
@@ -120,6 +125,17 @@ def _derivatives(emulator: Emulator, vacuum_aa: bytes, resolution: float) -> Der
     return Derivatives(at_most(emulator, np.frombuffer(vacuum_aa), resolution))
 
 
+def _box(settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and highest coordinates ``[7]``, each where the labels that are held allow it."""
+    low, high = np.append(DOMAIN.low, settings.velocities[0]), np.append(DOMAIN.high, settings.velocities[1])
+    if "logg" in settings.fixed:
+        teff, logg, _, mh, *_ = (settings.fixed.get(name, end) for name, end in zip(NAMES, low, strict=False))
+        ends = highest_teff(logg, np.array(mh)) * (1 - ROUNDING), highest_mh(np.array(teff), logg) - ROUNDING
+        for index, end in zip((coordinates.TEFF, coordinates.MH), ends, strict=True):
+            high[index] = min(high[index], end)
+    return coordinates.from_parameters(low), coordinates.from_parameters(high)
+
+
 class _Batch:
     """Observations at common wavelengths on their way to results."""
 
@@ -139,10 +155,10 @@ class _Batch:
         flat = np.full(self.vacuum_aa.size, 0.01)
         self.noise = np.array([flat if o.error is None else o.error for o in observations])
         self.free, self.prior = settings.free, settings.prior
-        self.low = np.array([0.0 if i != VELOCITY else settings.velocities[0] / 100 for i in self.free])
-        self.high = np.array([1.0 if i != VELOCITY else settings.velocities[1] / 100 for i in self.free])
+        self.box = _box(settings)
+        self.low, self.high = (end[list(self.free)] for end in self.box)
 
-    def results(self) -> list[FitResult]:
+    def results(self) -> list[FitResult | Failure]:
         begin = self._starts()
         self._leave_out(begin)
         self.allowed = self.good.copy()
@@ -173,9 +189,11 @@ class _Batch:
         velocities = settings.velocities
         if "velocity" in settings.fixed:
             velocities = (settings.fixed["velocity"],) * 2
+        used = self.vacuum_aa[self.good.any(axis=0)]
+        part = starts.needed_cells(used, velocities)
         for index in np.unique(table_of):
             chosen = table_of == index
-            table = starts.templates(self.generator.model, TABLE_RESOLUTIONS[index], fixed)
+            table = starts.templates(self.generator.model, TABLE_RESOLUTIONS[index], fixed, part)
             found[chosen] = starts.starting_points(
                 table,
                 self.vacuum_aa,
@@ -192,17 +210,27 @@ class _Batch:
         return found
 
     def _leave_out(self, begin: np.ndarray) -> None:
-        """Leave out what the model does not know at the velocities of the starts."""
-        velocity = begin[..., VELOCITY]
-        reach = np.broadcast_to(
-            [DOMAIN.high[coordinates.VSINI], DOMAIN.low[coordinates.RESOLUTION]], (len(begin), 2)
-        )
-        labels = np.zeros((len(begin), len(NAMES)))
-        labels[:, [coordinates.VSINI, coordinates.RESOLUTION]] = reach
-        labels[:, coordinates.RESOLUTION] = begin[:, 0, coordinates.RESOLUTION]
-        first = self.generator.model.known(labels, velocity.max(axis=1) + LEEWAY_KMS)[0]
-        last = self.generator.model.known(labels, velocity.min(axis=1) - LEEWAY_KMS)[1]
-        self.good &= (self.vacuum_aa >= first[:, None]) & (self.vacuum_aa <= last[:, None])
+        """Leave out what the model does not know at the velocities of the starts.
+
+        A start at whose velocity it knows too little of what it does at the best is replaced by the best.
+        """
+        labels = np.zeros((*begin.shape[:2], len(NAMES)))
+        labels[..., coordinates.VSINI] = DOMAIN.high[coordinates.VSINI]
+        labels[..., coordinates.RESOLUTION] = begin[..., coordinates.RESOLUTION]
+        if self.settings.free_resolution:  # as far as the profile may come to reach
+            labels[..., coordinates.RESOLUTION] = DOMAIN.low[coordinates.RESOLUTION]
+        velocity, known = begin[..., VELOCITY], self.generator.model.known
+        first = known(labels, velocity + LEEWAY_KMS)[0][..., None]
+        last = known(labels, velocity - LEEWAY_KMS)[1][..., None]
+        inside = (self.vacuum_aa >= first) & (self.vacuum_aa <= last)
+        good = self.good & inside[:, 0]
+        enough = SHARE * good.sum(axis=1)
+        for number in range(1, begin.shape[1]):
+            both = good & inside[:, number]
+            fits = both.sum(axis=1) >= enough
+            good[fits], begin[~fits, number] = both[fits], begin[~fits, 0]
+        self.usable = good.sum(axis=1)
+        self.good = np.where((self.usable >= FEWEST)[:, None], good, self.good)
 
     def _estimate_errors(self, parameters: np.ndarray, level: np.ndarray) -> None:
         """What the generator states about its error, and what else the settings say, in the observed unit."""
@@ -229,7 +257,7 @@ class _Batch:
     def _minimised(self, owner: np.ndarray, begin: np.ndarray, **options) -> tuple[Minimum, np.ndarray]:
         """``minimise`` from PARAMETERS ``begin[row, 7]`` of the stars ``owner[row]``, and where it ends."""
         objective = self._objective(owner, begin)
-        start = coordinates.from_parameters(begin)[:, self.free]
+        start = coordinates.from_parameters(begin)[:, list(self.free)]
         found = minimise(objective, start, self.low, self.high, project=objective.project, **options)
         return found, objective.parameters(np.arange(len(begin)), found.at)
 
@@ -287,7 +315,9 @@ class _Batch:
         """New weights at the solution, and cosmic rays out, until nothing changes any more."""
         rows = np.arange(len(at))
         for turn in range(ROUNDS):
-            here = self._objective(rows, at).linearised(rows, coordinates.from_parameters(at)[:, self.free])
+            here = self._objective(rows, at).linearised(
+                rows, coordinates.from_parameters(at)[:, list(self.free)]
+            )
             before = self.good.copy()
             self._weigh_anew(here, rows)
             changed = rows if turn == 0 else rows[(self.good[rows] != before[rows]).any(axis=1)]
@@ -309,18 +339,23 @@ class _Batch:
             scale = np.array([max(1.0, _robust(r[ok])) for r, ok in zip(scaled, self.allowed, strict=True)])
             self.good = self.allowed & (scaled < self.settings.clip * scale[:, None])
 
-    def _all_results(self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray) -> list[FitResult]:
+    def _all_results(
+        self, at: np.ndarray, converged: np.ndarray, iterations: np.ndarray
+    ) -> list[FitResult | Failure]:
         rows = np.arange(len(at))
         objective = self._objective(rows, at)
-        place = coordinates.from_parameters(at)[:, self.free]
+        place = coordinates.from_parameters(at)[:, list(self.free)]
         chi2, slope, normal = objective.plain(rows, place)
-        low = np.repeat(self.low[None], len(rows), axis=0)
-        if coordinates.LOGG in self.free:
-            low[:, self.free.index(coordinates.LOGG)] = coordinates.lowest(objective.place(rows, place))
+        ends = corner.limits(objective.place(rows, place), *self.box, self.free)
+        low, high = (end[:, list(self.free)] for end in ends)
         here = objective.linearised(rows, place)
         results = []
         for star in rows:
-            bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, low[star], self.high)
+            if self.usable[star] < FEWEST:
+                text = f"flux: {self.usable[star]} usable pixels that the model knows at the star's velocity"
+                results.append(Failure(f"{text}, {FEWEST} are needed"))
+                continue
+            bounds = beyond_bounds(place[star], slope[star], normal[star], self.free, low[star], high[star])
             state = {
                 "outside_domain": bounds.outside,
                 "not_converged": not converged[star],

@@ -14,7 +14,9 @@ Evaluate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.n
 
 Project = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-FIRST_DAMPING, LEAST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-7, 1e7
+FIRST_DAMPING, LEAST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-7, 1e4
+CURVED = 1.0  # damping from which a step that fails shows a curved model
+AROUND = (0.3, 1.0, 3.0)  # of a step that changes chi2 by 1
 LONGEST_STEP = 0.25  # in parameters whose range is about 1
 
 
@@ -42,36 +44,99 @@ def minimise(
     ``project`` moves what a step brings out of any further bound back onto it; ``evaluate`` must then give
     slopes along that bound.
 
-    A row has converged where the model promises a decrease of chi2 below ``tolerance`` (so it is within 0.03
-    standard deviations of the minimum); it takes part in no further evaluation. ``most`` iterations.
+    A row has converged where its projected gradient promises a decrease of chi2 below ``tolerance`` (so it is
+    within 0.03 standard deviations of the minimum), by a matrix that keeps its promises; or where no step
+    goes down and, a little away along each axis of the matrix, nothing is lower by ``tolerance``: at a kink
+    of a bound no gradient vanishes. It then takes part in no further evaluation. ``most`` iterations.
     """
+    descent = _Descent(evaluate, project, low, high, start)
+    converged = np.zeros(len(start), bool)
+    iterations = np.zeros(len(start), int)
     rows = np.arange(len(start))
-    at = project(rows, np.clip(start, low, high))
-    chi2, slope, normal = evaluate(rows, at)
-    damping = np.full(len(at), FIRST_DAMPING)
-    converged = np.zeros(len(at), bool)
-    iterations = np.zeros(len(at), int)
     for _ in range(most):
-        held = is_held(at, slope, low, high)
-        promised = _promise(slope, normal, _step(slope, normal, held, 0.0, at, low, high))
-        converged[rows] |= (promised < tolerance)[rows]
+        converged[rows] = descent.promised(rows) < tolerance
         rows = rows[~converged[rows]]
         if not rows.size:
             break
         iterations[rows] += 1
-        step = _step(slope[rows], normal[rows], held[rows], damping[rows], at[rows], low, high)
-        tried = project(rows, at[rows] + step)
-        new_chi2, new_slope, new_normal = evaluate(rows, tried)
-        gain = (chi2[rows] - new_chi2) / np.maximum(_promise(slope[rows], normal[rows], step), 1e-300)
-        good = np.isfinite(new_chi2) & (new_chi2 < chi2[rows])
+        descent.step(rows)
+        stuck = rows[descent.damping[rows] > LARGEST_DAMPING]
+        if stuck.size:
+            converged[stuck] = descent.look_around(stuck) < tolerance
+            rows = rows[~converged[rows]]
+    return Minimum(descent.at, descent.chi2, converged, iterations)
+
+
+class _Descent:
+    """Rows on their way down."""
+
+    def __init__(self, evaluate: Evaluate, project: Project, low, high, start: np.ndarray):
+        self.evaluate, self.project, self.low, self.high = evaluate, project, low, high
+        rows = np.arange(len(start))
+        self.at = project(rows, np.clip(start, low, high))
+        self.chi2, self.slope, self.matrix = evaluate(rows, self.at)
+        self.damping = np.full(len(start), FIRST_DAMPING)
+        # rows whose normal matrix promises what no step keeps: it leaves out the model's second derivatives
+        self.curved = np.zeros(len(start), bool)
+        self.kept = np.ones(len(start), bool)
+
+    def promised(self, rows: np.ndarray) -> np.ndarray:
+        """Decrease of chi2 by an undamped step of what no bound holds; infinite where promises are broken."""
+        slope, matrix = self.slope[rows], self.matrix[rows]
+        step = _solve(slope, matrix, is_held(self.at[rows], slope, self.low, self.high), np.zeros(len(rows)))
+        return np.where(self.kept[rows], (slope * step).sum(axis=1), np.inf)
+
+    def step(self, rows: np.ndarray) -> None:
+        """A damped step, taken where chi2 falls."""
+        at, slope, matrix, damping = (x[rows] for x in (self.at, self.slope, self.matrix, self.damping))
+        held = is_held(at, slope, self.low, self.high)
+        step = _step(slope, matrix, held, damping, at, self.low, self.high)
+        tried = self.project(rows, np.clip(at + step, self.low, self.high))
+        chi2, new_slope, normal = self.evaluate(rows, tried)
+        gain = (self.chi2[rows] - chi2) / np.maximum(_promise(slope, matrix, step), 1e-300)
+        good = np.isfinite(chi2) & (chi2 < self.chi2[rows])
+        self.curved[rows] |= ~good & (damping >= CURVED)
+        curved = self.curved[rows]
+        self.kept[rows] = ~curved | (good & (gain > 0.25))
+        fresh = np.where(good[:, None, None], normal, matrix)
+        learnt = _secant(matrix, tried - at, slope - new_slope)
+        self.matrix[rows] = np.where(curved[:, None, None], learnt, fresh)
         better = rows[good]
-        at[better], chi2[better] = tried[good], new_chi2[good]
-        slope[better], normal[better] = new_slope[good], new_normal[good]
+        self.at[better], self.chi2[better], self.slope[better] = tried[good], chi2[good], new_slope[good]
         factor = np.where(good, np.where(gain > 0.75, 0.1, np.where(gain < 0.25, 3.0, 1.0)), 10.0)
-        damping[rows] = np.maximum(damping[rows] * factor, LEAST_DAMPING)
-        # no step, however short, goes down any more: the precision of float32 is reached
-        converged[rows] |= damping[rows] > LARGEST_DAMPING
-    return Minimum(at, chi2, converged, iterations)
+        self.damping[rows] = np.maximum(damping * factor, LEAST_DAMPING)
+
+    def look_around(self, rows: np.ndarray) -> np.ndarray:
+        """Go to the lowest of the places AROUND along the axes of the matrix; by how much it is lower."""
+        size, axes = np.linalg.eigh(self.matrix[rows])
+        steps = axes.swapaxes(1, 2) / np.sqrt(np.maximum(size, 1.0))[..., None]
+        steps = np.concatenate([sign * scale * steps for sign in (-1, 1) for scale in AROUND], axis=1)
+        owner = np.repeat(rows, steps.shape[1])
+        place = (self.at[rows][:, None] + steps).reshape(len(owner), -1)
+        place = self.project(owner, np.clip(place, self.low, self.high))
+        chi2, slope, normal = self.evaluate(owner, place)
+        best = chi2.reshape(len(rows), -1).argmin(axis=1) + steps.shape[1] * np.arange(len(rows))
+        gained = self.chi2[rows] - chi2[best]
+        rows, best = rows[gained > 0], best[gained > 0]
+        self.at[rows], self.chi2[rows], self.slope[rows] = place[best], chi2[best], slope[best]
+        self.matrix[rows], self.damping[rows] = normal[best], FIRST_DAMPING
+        self.curved[rows], self.kept[rows] = False, True
+        return gained
+
+
+def _secant(matrix: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """BFGS, damped as by Powell (1978), eqs. 5.7-5.9; ``change`` of gradient/2 is what a step has shown."""
+    along = np.einsum("rpq,rq->rp", matrix, step)
+    expected, seen = (step * along).sum(axis=1), (step * change).sum(axis=1)
+    mixed = np.where(seen < 0.2 * expected, 0.8 * expected / np.maximum(expected - seen, 1e-300), 1.0)
+    change = mixed[:, None] * change + (1 - mixed)[:, None] * along
+    seen = np.maximum((step * change).sum(axis=1), 1e-300)
+    found = matrix - along[:, :, None] * along[:, None] / np.maximum(expected, 1e-300)[:, None, None]
+    return np.where(
+        (expected > 1e-12)[:, None, None],
+        found + change[:, :, None] * change[:, None] / seen[:, None, None],
+        matrix,
+    )
 
 
 def is_held(at: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

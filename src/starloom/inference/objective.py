@@ -12,11 +12,11 @@ from functools import cached_property
 
 import numpy as np
 
-from starloom.inference import coordinates
-from starloom.inference.coordinates import LOGG
+from starloom.inference import coordinates, corner
+from starloom.inference.coordinates import LOGG, MH, TEFF
 from starloom.inference.derivatives import PARAMETERS, Derivatives
+from starloom.labels import lowest_logg
 
-EDGE = 1e-9  # of a coordinate: rounding
 PORTION = 24  # rows evaluated at once: their arrays stay in the processor's cache
 
 
@@ -87,44 +87,29 @@ class Objective:
         found = coordinates.to_parameters(self.place(rows, at))
         held = [index for index in range(len(PARAMETERS)) if index not in self.free]
         found[:, held] = self.fixed[rows][:, held]
+        if LOGG in self.free:  # rounding must not carry it out of the domain
+            found[:, LOGG] = np.maximum(found[:, LOGG], lowest_logg(found[:, TEFF], found[:, MH]))
         return found
 
     def project(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """The free coordinates with log g in the domain's corner raised to the lowest there is."""
-        if LOGG not in self.free:
-            return at
-        column = self.free.index(LOGG)
-        raised = at.copy()
-        raised[:, column] = np.maximum(at[:, column], coordinates.lowest(self.place(rows, at)))
-        return raised
+        """The free coordinates, moved out of the corner that the domain lacks."""
+        return corner.inside(self.place(rows, at), self.free)[:, self.free]
 
     def __call__(self, rows: np.ndarray, at: np.ndarray):
         """What ``minimise`` asks for: chi2, half of minus its gradient, and the normal matrix.
 
-        Where chi2 would fall below the lowest log g, all three are along that bound.
+        Where chi2 would fall beyond the corner's bound, all three are along it.
         """
         chi2, slope, normal = self.plain(rows, at)
-        if LOGG in self.free:
-            column, place = self.free.index(LOGG), self.place(rows, at)
-            lowest = coordinates.lowest(place)
-            held = np.flatnonzero((lowest > 0) & (at[:, column] <= lowest + EDGE) & (slope[:, column] < 0))
-            if held.size:
-                along = self._along(place[held], column)
-                turned = along.swapaxes(1, 2)
-                slope[held] = (turned @ slope[held, :, None])[..., 0]
-                normal[held] = turned @ normal[held] @ along
+        whole = np.zeros((len(rows), len(PARAMETERS)))
+        whole[:, self.free] = slope
+        held, along = corner.along(self.place(rows, at), whole, self.free)
+        if held.size:
+            along = along[:, self.free][:, :, self.free]
+            turned = along.swapaxes(1, 2)
+            slope[held] = (turned @ slope[held, :, None])[..., 0]
+            normal[held] = turned @ normal[held] @ along
         return chi2, slope, normal
-
-    def _along(self, place: np.ndarray, column: int) -> np.ndarray:
-        """Derivatives of the free coordinates by themselves, where log g follows its lowest value."""
-        along = np.repeat(np.eye(len(self.free))[None], len(place), axis=0)
-        along[:, column, column] = 0
-        for index, slope in zip(
-            (coordinates.TEFF, coordinates.MH), coordinates.lowest_slopes(place), strict=True
-        ):
-            if index in self.free:
-                along[:, column, self.free.index(index)] = slope
-        return along
 
     def plain(self, rows: np.ndarray, at: np.ndarray):
         """As ``__call__``, but by each coordinate alone everywhere."""
@@ -148,11 +133,11 @@ class Objective:
         mixed, linear = products[:, :count, count:], products[:, count:, count:]
         normal = products[:, :count, :count] - mixed @ np.linalg.solve(linear, mixed.swapaxes(1, 2))
         apart, inverse = self.prior.terms(here.parameters)
-        apart, inverse = apart[:, self.free], inverse[list(self.free)]
+        apart, inverse = apart[:, list(self.free)], inverse[list(self.free)]
         slope = right[:, :count] + apart * inverse
         normal = normal + np.diag(inverse**2)
         chi2 = (residual**2).sum(axis=1) + (apart**2).sum(axis=1)
-        scale = coordinates.slopes(here.parameters)[:, self.free]
+        scale = coordinates.slopes(here.parameters)[:, list(self.free)]
         return chi2, scale * slope, scale[:, None] * normal * scale[..., None]
 
     def linearised(self, rows: np.ndarray, at: np.ndarray) -> Linearised:

@@ -62,6 +62,7 @@ class Settings:
             raise ConfigError("resolution is given by its own option, not among the fixed labels")
         for name, value in self.fixed.items():
             _check(name, value)
+        _check_together(self.fixed)
         for name, (mean, deviation) in self.priors.items():
             if not (np.isfinite(mean) and 0 < deviation < np.inf):
                 raise ConfigError(f"prior of {name}: {mean} +- {deviation} is no mean and deviation")
@@ -117,6 +118,13 @@ class Settings:
 
 def _rebuild(options: dict) -> Settings:
     return Settings(**options)
+
+
+def _check_together(fixed: Mapping[str, float]) -> None:
+    """Raise OutOfRangeError where no values of the free labels make the held ones a place of the domain."""
+    easiest = DOMAIN.low.copy()
+    easiest[NAMES.index("logg")] = DOMAIN.high[NAMES.index("logg")]
+    DOMAIN.check([fixed.get(name, value) for name, value in zip(NAMES, easiest, strict=True)])
 
 
 def _check(name: str, value: float) -> None:

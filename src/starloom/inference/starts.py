@@ -22,17 +22,24 @@ from starloom.inference import coordinates
 from starloom.inference.coordinates import LOGG, MH, RESOLUTION, TEFF, VELOCITY, VSINI
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.objective import Prior
-from starloom.labels import lowest_logg
+from starloom.labels import highest_mh, highest_teff, lowest_logg
 from starloom.networks.emulator import Emulator
 
 CELL_KMS = 6.0
+MARGIN = 40  # cells at the ends of the kept range, which interpolation needs
+ORIGIN_AA = KEPT_GRID_AA[0] * np.exp(MARGIN * CELL_KMS / SPEED_OF_LIGHT_KMS)
+_SPAN_KMS = SPEED_OF_LIGHT_KMS * np.log(KEPT_GRID_AA[-1] / KEPT_GRID_AA[0])
+CELLS = int(_SPAN_KMS / CELL_KMS) - 2 * MARGIN
+NARROW = 50  # cells: the parts of them that are worth a table are multiples of it
 STRIDE = 2  # cells between the velocities that are tried: half a width of the sharpest profile
 TEMPLATES = 2048
 SCOUTS = 256  # templates that choose the quarter of all velocities at which the others are compared
-COMPONENTS = 40
+COMPONENTS, COMPONENTS_OF_PART = 40, 120
+COVERED = 0.5  # of the pixels: what templates must cover at a velocity that is tried
 # two minima differ in Teff or rotation: each start of a star is the best of another group of templates
 TEFF_BINS = 8
 FAST_KMS = 80.0
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +59,27 @@ class Templates:
     group: np.ndarray
 
 
+def needed_cells(vacuum_aa: np.ndarray, velocities: tuple[float, float]) -> tuple[int, int]:
+    """First and last cell that templates need for ``vacuum_aa`` at ``velocities``: of narrow ranges few.
+
+    What the components leave out of the flux averages out over long ranges, not over short ones.
+    """
+    ends = SPEED_OF_LIGHT_KMS * np.log(vacuum_aa[[0, -1]] / ORIGIN_AA) - doppler_shift(
+        np.array(velocities)[::-1]
+    )
+    cells = ends / CELL_KMS / NARROW
+    first, last = np.clip(NARROW * np.array([np.floor(cells[0]), np.ceil(cells[1])]), 0, CELLS).astype(int)
+    return (int(first), int(last)) if last - first < CELLS / 2 else (0, CELLS)
+
+
 @lru_cache(maxsize=8)
-def templates(emulator: Emulator, resolution: float, fixed: tuple[tuple[int, float], ...] = ()) -> Templates:
-    """The table at one resolution, with the labels ``fixed`` (index, value) at their values."""
+def templates(
+    emulator: Emulator,
+    resolution: float,
+    fixed: tuple[tuple[int, float], ...] = (),
+    part: tuple[int, int] = (0, CELLS),
+) -> Templates:
+    """The table at one resolution, on ``part`` of the cells, with labels ``fixed`` (index, value)."""
     place = qmc.Sobol(4 + 1, scramble=True, rng=np.random.default_rng(7)).random(TEMPLATES)
     coordinate = np.zeros((TEMPLATES, len(PARAMETERS)))
     coordinate[:, [TEFF, LOGG, VSINI, MH, coordinates.VMIC]] = place
@@ -64,21 +89,33 @@ def templates(emulator: Emulator, resolution: float, fixed: tuple[tuple[int, flo
     for index, value in fixed:
         parameters[:, index] = value
     parameters[:, RESOLUTION] = resolution
-    parameters[:, LOGG] = np.maximum(parameters[:, LOGG], lowest_logg(parameters[:, TEFF], parameters[:, MH]))
-    span = SPEED_OF_LIGHT_KMS * np.log(KEPT_GRID_AA[-1] / KEPT_GRID_AA[0])
-    cells = int(span / CELL_KMS) - 2 * 40  # clear of the ends, which interpolation needs
-    origin = KEPT_GRID_AA[0] * np.exp(40 * CELL_KMS / SPEED_OF_LIGHT_KMS)
-    grid = origin * np.exp(np.arange(cells) * CELL_KMS / SPEED_OF_LIGHT_KMS)
+    _into_domain(parameters, [index for index, _ in fixed])
+    grid = ORIGIN_AA * np.exp(np.arange(*part) * CELL_KMS / SPEED_OF_LIGHT_KMS)
     flux = emulator.on(grid).spectrum(parameters[:, :VELOCITY])
-    length = fft.next_fast_len(2 * cells, real=True)
+    length = fft.next_fast_len(2 * grid.size, real=True)
     parts = (_components(array, length) for array in (flux, flux**2))
     place = (coordinates.from_parameters(parameters)[:, TEFF] * TEFF_BINS).astype(int)
-    return Templates(parameters, origin, cells, length, *parts, 2 * place + (parameters[:, VSINI] > FAST_KMS))
+    return Templates(
+        parameters, grid[0], grid.size, length, *parts, 2 * place + (parameters[:, VSINI] > FAST_KMS)
+    )
+
+
+def _into_domain(parameters: np.ndarray, held: list[int]) -> None:
+    """Out of the corner: log g is raised; where it is held, [M/H] of one row is lowered, Teff of the next."""
+    teff, logg, mh = (parameters[:, index] for index in (TEFF, LOGG, MH))
+    if LOGG not in held:
+        parameters[:, LOGG] = np.maximum(logg, lowest_logg(teff, mh))
+        return
+    by_mh = np.arange(len(teff)) % 2 == 0
+    by_mh = (by_mh & np.isfinite(highest_mh(teff, logg)) & (MH not in held)) | (TEFF in held)
+    mh[by_mh] = np.minimum(mh, highest_mh(teff, logg) - ROUNDING)[by_mh]
+    teff[~by_mh] = np.minimum(teff, highest_teff(logg, mh) - ROUNDING)[~by_mh]
 
 
 def _components(array: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores and transformed components; the range is found at random (Halko et al. 2011, algorithm 4.4)."""
-    draw = np.random.default_rng(3).standard_normal((array.shape[1], COMPONENTS), dtype=np.float32)
+    count = COMPONENTS if array.shape[1] == CELLS else min(COMPONENTS_OF_PART, array.shape[1])
+    draw = np.random.default_rng(3).standard_normal((array.shape[1], count), dtype=np.float32)
     sketch, _ = np.linalg.qr(array @ draw)
     sketch, _ = np.linalg.qr(array @ (array.T @ sketch))
     return sketch, fft.rfft(sketch.T @ array, n=length, axis=1).conj()
@@ -102,8 +139,7 @@ def starting_points(
     low, high = (round(float(doppler_shift(v)) / CELL_KMS) for v in velocities)
     lags = np.arange(low, high + 1, STRIDE)
     cell = np.rint(SPEED_OF_LIGHT_KMS * np.log(vacuum_aa / table.origin_aa) / CELL_KMS).astype(int)
-    # pixels that every template covers at every velocity
-    inside = (cell >= max(high, 0)) & (cell < table.cells + min(low, 0))
+    inside = (cell >= 0) & (cell < table.cells)
     basis = basis[:2]
     found = np.empty((len(flux), count, len(PARAMETERS)))
     priors = (prior.terms(table.parameters)[0][:, :VELOCITY] ** 2).sum(axis=1)
@@ -121,22 +157,36 @@ def starting_points(
 def _best_velocities(table: Templates, lags: np.ndarray, sums) -> tuple[np.ndarray, np.ndarray]:
     """The smallest chi2 of each template, and at which lag it is."""
     products = _products(table, lags, *sums[:2])
-    scouted = _chi2(table, slice(SCOUTS), products, sums[2]).min(axis=0)
-    likely = np.argsort(scouted)[: max(1, -(-lags.size // 4))]
-    chi2 = _chi2(table, slice(None), [[p[:, likely] for p in part] for part in products], sums[2])
+    total, pixels = (_covered(per_cell, lags) for per_cell in sums[2:])
+    # as if the pixels that the templates do not cover at a velocity were as well fitted as those they do
+    scale = np.where(pixels >= COVERED * pixels.max(), pixels.max() / np.maximum(pixels, 1), np.inf)
+    tried = np.flatnonzero(np.isfinite(scale))
+    scouted = (_chi2(table, slice(SCOUTS), _at(products, tried), total[tried]) * scale[tried]).min(axis=0)
+    likely = tried[np.argsort(scouted)[: max(1, -(-lags.size // 4))]]
+    chi2 = _chi2(table, slice(None), _at(products, likely), total[likely]) * scale[likely]
     best = chi2.argmin(axis=1)
     return chi2[np.arange(len(chi2)), best], lags[likely][best]
 
 
+def _at(products, lags: np.ndarray):
+    return [[product[:, lags] for product in part] for part in products]
+
+
+def _covered(per_cell: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Sum over the cells that the templates cover when they are moved by each lag."""
+    sums = np.concatenate([[0.0], np.cumsum(per_cell)])
+    return sums[per_cell.size + np.minimum(lags, 0)] - sums[np.maximum(lags, 0)]
+
+
 def _cell_sums(cell, cells, basis, flux, weight):
-    """Sums over the pixels of each cell: w y C_k ``[k, cell]``, w C_k C_l ``[k, l, cell]``, and w y^2."""
+    """Sums over the pixels of each cell: w y C_k ``[k, cell]``, w C_k C_l ``[k, l, cell]``, w y^2, 1."""
     count = len(basis)
     linear = np.stack([np.bincount(cell, weight * flux * basis[k], cells) for k in range(count)])
     square = np.empty((count, count, cells))
     for k in range(count):
         for other in range(k + 1):
             square[k, other] = square[other, k] = np.bincount(cell, weight * basis[k] * basis[other], cells)
-    return linear, square, float((weight * flux**2).sum())
+    return linear, square, np.bincount(cell, weight * flux**2, cells), np.bincount(cell, weight > 0, cells)
 
 
 def _products(table: Templates, lags: np.ndarray, linear: np.ndarray, square: np.ndarray):
@@ -153,7 +203,7 @@ def _correlation(transforms: np.ndarray, length: int, values: np.ndarray, lags: 
     return fft.irfft(fft.rfft(values.astype(np.float32), n=length) * transforms, n=length, axis=1)[:, lags]
 
 
-def _chi2(table: Templates, part: slice, products, total: float) -> np.ndarray:
+def _chi2(table: Templates, part: slice, products, total: np.ndarray) -> np.ndarray:
     """chi2 ``[template, lag]`` with the best scale and slope."""
     right = [table.flux[0][part] @ p for p in products[0]]
     left = [table.square[0][part] @ p for p in products[1]]

@@ -108,12 +108,10 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     ends = intervals(
         place, star.parameters, slopes, without_ends(matrix, star.free, factor) + star.rivals, shift
     )
-    return Uncertainty(
-        in_parameters(matrix + star.rivals, place, slopes),
-        np.sqrt(np.diag(in_parameters(bound, place, slopes))),
-        ends,
-        factor,
-    )
+    total = in_parameters(matrix + star.rivals, place, slopes)
+    # what noise leaves unknown the ends and priors may tell: no bound is above the whole
+    bound = np.minimum(np.diag(in_parameters(bound, place, slopes)), np.diag(total))
+    return Uncertainty(total, np.sqrt(bound), ends, factor)
 
 
 @dataclass(frozen=True, eq=False)
