@@ -96,35 +96,47 @@ def evaluate(
     attach: Annotated[
         Path | None, typer.Option(help="Write the model to this file with these errors stated in it.")
     ] = None,
+    ends: Annotated[
+        Path | None,
+        typer.Option(help="Write the model with what it states corrected at the ends of the domain."),
+    ] = None,
     precision: Annotated[str, typer.Option(help="Of the file: float16 or float32.")] = "float32",
 ) -> None:
     """Compare a model with the spectra of stores at the paper's 4000 points."""
     from starloom.database.batches import batches
     from starloom.database.store import open_store
+    from starloom.errors import ConfigError
     from starloom.evaluation import error_map
     from starloom.evaluation.errors import FluxErrors, compare, label_cells
     from starloom.networks import stated_error, weights
     from starloom.networks.generator import Generator
     from starloom.wavelength import PAPER_GRID_AA
 
+    if attach and ends:
+        raise ConfigError("--attach and --ends exclude each other: what is attached is corrected afterwards")
     opened = [open_store(store) for store in stores]
     packed = weights.load(weights.find(model))
     generator = Generator.of(packed, model)
+    statement = (
+        error_map.ErrorStatement() if attach else error_map.EndCorrection.of(generator) if ends else None
+    )
 
     def held_out() -> Iterator[tuple]:
         for store in opened:
             options = {"copies": copies or store.recipe.broadenings, "shuffle": False, "size": 256}
             yield from ((b.labels, b.flux) for b in batches(store, split, epoch=0, **options))
 
-    errors, statement = FluxErrors(PAPER_GRID_AA.size, label_cells()), error_map.ErrorStatement()
-    compare(generator.flux, held_out(), errors, *([statement] if attach else []))
+    errors = FluxErrors(PAPER_GRID_AA.size, label_cells())
+    compare(generator.flux, held_out(), errors, *([statement] if statement else []))
     _print_errors(errors)
     if generator.stated:
         _print_coverage(error_map.coverage(generator, held_out()))
-    if attach:
-        stated = statement.result()
-        weights.save(attach, stated_error.attached(packed, stated), precision)
-        print(f"wrote {attach}, which states the errors of these {stated.spectra} spectra")
+    if statement:
+        stated, path = statement.result(), attach or ends
+        weights.save(path, stated_error.attached(packed, stated), precision)
+        print(
+            f"wrote {path}, which states the errors of {'these ' if attach else ''}{stated.spectra} spectra"
+        )
 
 
 def _check_free(output: Path | None, plot: Path | None, overwrite: bool) -> None:
