@@ -50,6 +50,15 @@ def sobol(seed: int, first: int, count: int, low, high, accept: Accept | None = 
     raise ConfigError("ranges: almost none of the points drawn in them is inside the domain")
 
 
+def at_ends(points: np.ndarray, chance: np.ndarray, share: float, low, high) -> np.ndarray:
+    """Points [..., dimension] with each coordinate at an end of its range with the probability ``share``.
+
+    ``chance``, uniform in [0, 1) and of the points' shape, decides: the lowest half of ``share`` puts a
+    coordinate at ``low``, the highest at ``high``.
+    """
+    return np.where(chance < share / 2, low, np.where(chance >= 1 - share / 2, high, points))
+
+
 def _box(low, high) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low <= high)):

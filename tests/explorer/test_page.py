@@ -110,7 +110,12 @@ def test_flux_is_that_of_python(page, generator):
 
 
 def test_stated_errors_are_those_of_python(page, generator):
-    rows = draw(20)
+    """In the domain and at its ends, which a correction follows."""
+    rows = draw(40)
+    ends = np.random.default_rng(8).integers(-1, 2, (20, 6))
+    rows[20:, :6] = np.choose(ends + 1, [DOMAIN.low, rows[20:, :6], DOMAIN.high])
+    rows[20:, 1] = np.maximum(rows[20:, 1], lowest_logg(rows[20:, 0], rows[20:, 3]))
+    assert generator.stated.ends is not None
     for what in ("p68", "p99"):
         expected = [generator.error(row[:6], what, radial_velocity=row[6]) for row in rows]
         np.testing.assert_allclose(rows_of(page, rows, what), expected, rtol=1e-5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import starloom
-from starloom import broadening
+from starloom import broadening, sampling
 from starloom.errors import ConfigError, OutOfRangeError, ParseError, StoreError
 from starloom.evaluation import error_map
 from starloom.evaluation.errors import Cells, compare
@@ -357,6 +357,39 @@ def test_spectra_carry_the_stated_error(stating, labels):
     assert "68 %" in one.provenance["error"]
 
 
+@pytest.mark.parametrize("medium", ["air", "vacuum"])
+def test_each_star_has_the_error_of_its_own_velocity(stating, labels, medium):
+    """At +300 and -300 km/s, whose mean is at rest: the bands move by 17 A, eight of their widths."""
+    points = stating.header.points
+    sizes = np.random.default_rng(3).uniform(1e-5, 1e-2, (3, 2, 200))
+    edges = {"teff": np.array([3600.0, 9000.0, 15000.0])}
+    stated = stated_error.StatedError(edges, sizes, points, 20, 9)
+    generator = replace(Generator.of(stating, "stating"), stated=stated)
+    velocities = np.linspace(-300, 300, 6).reshape(2, 3)
+    labels = labels[:6].reshape(2, 3, 6)
+    view = {"wavelength_aa": np.arange(8420.0, 8780.0, 0.37), "medium": medium}
+    for measure in stated_error.MEASURES:
+        together = generator.error(labels, measure, radial_velocity=velocities, **view)
+        assert (together.shape, together.dtype) == ((2, 3, 973), np.float32)
+        for place in np.ndindex(2, 3):
+            alone = generator.error(labels[place], measure, radial_velocity=velocities[place], **view)
+            np.testing.assert_array_equal(together[place], alone)
+    labels[..., 2] = 2  # a slow rotator's flux is known at more velocities
+    spectra = generator.spectra(labels, radial_velocity=velocities, **view)
+    np.testing.assert_array_equal(spectra.error, generator.error(labels, radial_velocity=velocities, **view))
+    of_rows = generator.error(labels, radial_velocity=[10, 20, 30.0])  # broadcast, as for the flux
+    np.testing.assert_array_equal(of_rows[1, 2], generator.error(labels[1, 2], radial_velocity=30.0))
+
+
+def test_errors_are_asked_for_as_fluxes_are(stating, labels):
+    generator = Generator.of(stating, "stating")
+    shapes = r"radial_velocity has the shape \(2,\), the labels \(40,\)"
+    with pytest.raises(ConfigError, match=shapes):
+        generator.error(labels, radial_velocity=[1.0, 2.0])
+    with pytest.raises(ConfigError, match="measure = 'p50' is not one of mean, p68, p99"):
+        generator.error(labels, "p50")
+
+
 def test_labels_take_their_cells_error():
     points = Points("vacuum", "linear", 8400.0, 8499.0, 100)
     edges = {"teff": np.array([4000.0, 6000.0, 10000.0]), "mh": np.array([-1.0, 0.0, 1.0])}
@@ -401,6 +434,96 @@ def test_cells_with_few_spectra_state_the_largest(generator, draw_labels):
     few.add(labels[:5], generator.flux(labels[:5]), noisy(generator, labels[:5], 1))
     with pytest.raises(ConfigError, match="5 spectra in 3 cells: none has the 10 needed"):
         few.result()
+
+
+# At the ends of the domain
+
+
+def worse_at_ends(generator, labels, seed):
+    """Noise that is six times as large at upper log g, three times at lower [M/H]; both together 18 times."""
+    place = stated_error.places(labels)
+    factor = 6 ** (1 - (1 - place[:, 1]) / 0.05).clip(0) * 3 ** (1 - place[:, 3] / 0.05).clip(0)
+    flux = generator.flux(labels)
+    return flux + (noisy(generator, labels, seed) - flux) * factor[:, None].astype(np.float32)
+
+
+def at_ends(draw_labels, count, seed, share):
+    rng = np.random.default_rng(seed)
+    labels = sampling.at_ends(
+        draw_labels(count, seed), rng.random((count, 6)), share, DOMAIN.low, DOMAIN.high
+    )
+    labels[:, 1] = np.maximum(labels[:, 1], lowest_logg(labels[:, 0], labels[:, 3]))
+    return labels
+
+
+@pytest.fixture(scope="module")
+def true_at_ends(stating, generator, draw_labels):
+    reach = {"logg": 0.05, "mh": 0.05}
+    correction = error_map.EndCorrection(stated_error.stated_in(stating), reach)
+    for seed, share in ((31, 0.0), (32, 0.5)):
+        labels = at_ends(draw_labels, 400, seed, share)
+        correction.add(labels, generator.flux(labels), worse_at_ends(generator, labels, seed))
+    return stated_error.attached(stating, correction.result())
+
+
+def test_the_stated_error_is_true_at_the_ends(stating, true_at_ends, generator, draw_labels, tmp_path):
+    weights.save(tmp_path / "model", true_at_ends)
+    found = Generator.of(weights.load(tmp_path / "model"), "found")
+    for share in (0.0, 0.6):
+        labels = at_ends(draw_labels, 300, 90, share)
+        batch = labels, worse_at_ends(generator, labels, 91)
+        of_all = error_map.coverage(found, [batch])
+        assert of_all.overall["p68"] == pytest.approx(0.6827, abs=0.015)
+        assert of_all.overall["p99"] == pytest.approx(0.99, abs=0.004)
+        place = stated_error.places(labels)
+        for chosen in (place[:, 1] == 1, (place[:, 1] == 1) & (place[:, 3] == 0), place[:, 3] == 0):
+            if chosen.sum() < 20:
+                continue
+            part = error_map.coverage(found, [(labels[chosen], batch[1][chosen])]).overall
+            assert part["p68"] == pytest.approx(0.6827, abs=0.04)
+    before = error_map.coverage(Generator.of(stating, "before"), [batch])
+    assert before.overall["p68"] < 0.5
+
+
+def test_near_an_end_the_error_falls_to_its_usual_size(true_at_ends, stating):
+    """Linear in the logarithm within the reach: no jump; beyond it the labels' own cell alone counts."""
+    found, usual = (Generator.of(model, "model") for model in (true_at_ends, stating))
+    labels = np.tile(STAR, (5, 1))
+    lowest = lowest_logg(STAR[0], STAR[3])
+    labels[:, 1] = lowest + (5 - lowest) * np.array([1, 0.975, 0.95, 0.5, 0])
+    end, halfway, inside, middle, floor = found.error(labels)
+    np.testing.assert_allclose(halfway, np.sqrt(end * middle), rtol=1e-4)
+    np.testing.assert_allclose(inside, middle, rtol=1e-4)
+    np.testing.assert_allclose(middle / usual.error(STAR), 1, atol=0.1)
+    np.testing.assert_allclose(floor / middle, 1, atol=0.25)
+    np.testing.assert_allclose(np.median(end / middle), 6, rtol=0.1)
+
+
+def test_what_states_nothing_of_its_ends_is_read_as_it_is(stating, true_at_ends):
+    """Models of before have sizes alone; measuring these anew takes the correction away."""
+    stated = stated_error.stated_in(stating)
+    assert stated.ends is None
+    assert "ends" not in stating.header.settings[stated_error.SETTING]
+    again = stated_error.attached(true_at_ends, stated)
+    assert stated_error.stated_in(again).ends is None
+    assert set(again.networks) == set(stating.networks)
+
+
+def test_corrections_that_make_no_sense(stating):
+    stated = stated_error.stated_in(stating)
+    factors = np.ones((3, 9, 20))
+    for reach, wrong, width, message in (
+        ({"mh": 0.05, "logg": 0.7}, factors, 200, "not within"),
+        ({"mh": 0.05}, factors, 200, "their correction of the shape"),
+        ({"mh": 0.05, "colour": 0.05}, factors, 200, "their correction of the shape"),
+        ({"mh": 0.05, "logg": 0.05}, np.ones((3, 9, 134)), 30, "no multiple of 20"),
+        ({"mh": 0.05, "logg": 0.05}, -factors, 200, "must be finite and above 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            replace(stated, ends=stated_error.Correction(reach, wrong, width))
+    correction = error_map.EndCorrection(stated)
+    with pytest.raises(ConfigError, match="0 spectra at 729 nodes: none has the 10 needed"):
+        correction.result()
 
 
 def test_statements_that_make_no_sense(stating):

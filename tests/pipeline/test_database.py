@@ -18,7 +18,7 @@ from starloom import labels, tables
 from starloom.broadening import keep
 from starloom.database import batches, build, exchange, figure, recipe, store, workers
 from starloom.errors import ConfigError, ParseError, StoreError
-from starloom.labels import DOMAIN
+from starloom.labels import DOMAIN, lowest_logg
 
 pytest.importorskip("scipy.stats")
 SCRIPT = Path(__file__).with_name("stand_in.py")
@@ -85,6 +85,8 @@ class TestRecipe:
             ("seed = 1", "seed = -1", "seed = -1 is no whole number from 0 up"),
             ("seed = 1", "seed = 1\nsed = 2", "recipe: unknown key sed"),
             ("seed = 1", "", "recipe: missing key seed"),
+            ("seed = 1", "seed = 1\nends = 1.5", "ends = 1.5 is no probability"),
+            ("seed = 1", "seed = 1\nends = 'all'", "ends = 'all' is no number"),
             ('"sobol"', '"grid"', "sampling = 'grid' is none of uniform, sobol"),
             (
                 "[3600, 15000]",
@@ -109,9 +111,34 @@ class TestRecipe:
         (tmp_path / "broken.toml").write_text("seed = ")
         with pytest.raises(ParseError, match=r"broken.toml: Invalid value"):
             recipe.load(tmp_path / "broken.toml")
-        known = "benchmark, cool, edge, paper, standard, tiny"
+        known = "benchmark, cool, edge, ends, inside, paper, standard, tiny"
         with pytest.raises(ConfigError, match=rf"absent: no such file, nor a packaged recipe \({known}\)"):
             recipe.load("absent")
+
+    def test_labels_lie_at_the_ends_with_the_recipes_probability(self):
+        """Each label at its lower and its upper end, log g also at the corner's; all in the domain."""
+        found = replace(recipe.load("tiny"), intrinsic=4000, ends=0.6, chunk=100)
+        intrinsic = found.intrinsic_labels(0, 4000)
+        assert recipe.in_domain(intrinsic).all()
+        assert np.array_equal(found.intrinsic_labels(70, 30), intrinsic[70:100])
+        low, high = np.array(found.ranges)[list(recipe.INTRINSIC)].T
+        low = np.tile(low, (4000, 1))
+        low[:, 1] = lowest_logg(intrinsic[:, 0], intrinsic[:, 2])
+        # four standard deviations; log g is also raised to its lower end where the others moved it beneath
+        np.testing.assert_allclose((intrinsic == high).mean(axis=0), 0.3, atol=0.03)
+        at_low = (intrinsic == low).mean(axis=0)
+        np.testing.assert_allclose(at_low[[0, 2, 3]], 0.3, atol=0.03)
+        assert 0.3 < at_low[1] < 0.4
+        broadening = found.broadening_labels(0, 3)
+        for end in np.array(found.ranges)[list(recipe.BROADENING)].T:
+            np.testing.assert_allclose((broadening == end).mean(axis=(0, 1)), 0.3, atol=0.02)
+
+    def test_without_ends_a_recipe_is_what_it_was(self):
+        """Stores made before, and their digests, stay valid."""
+        tiny = recipe.load("tiny")
+        assert "ends" not in recipe.to_mapping(tiny)
+        assert tiny.digest.startswith("1feeb4c1cc1f")
+        assert replace(tiny, ends=0.5).digest != tiny.digest
 
     def test_splits_divide_the_intrinsic_spectra(self):
         splits = recipe.load("standard").splits()

@@ -390,6 +390,23 @@ def test_too_few_spectra_state_nothing(run, model, store, tmp_path):
     assert not path.exists()
 
 
+def test_evaluate_corrects_what_is_stated_at_the_ends(run, model, store, tmp_path):
+    stating, path = tmp_path / "stating.safetensors", tmp_path / "true.safetensors"
+    run("evaluate", model, store, "--copies", "60", "--attach", stating, with_model=False)
+    code, out, err = run("evaluate", stating, store, "--copies", "60", "--ends", path, with_model=False)
+    assert (code, err) == (0, "")
+    assert re.fullmatch(rf"wrote {path}, which states the errors of \d+ spectra", out.splitlines()[-1])
+    assert Generator.load(path).stated.ends is not None
+    np.testing.assert_array_equal(Generator.load(path).stated.sizes, Generator.load(stating).stated.sizes)
+    for arguments, message in (
+        ([model, "--ends", path], f"model {model} states no errors"),
+        ([stating, "--ends", path, "--attach", path], "--attach and --ends exclude each other"),
+    ):
+        code, _, err = run("evaluate", arguments[0], store, *arguments[1:], with_model=False)
+        assert code == 2
+        assert err.startswith(f"starloom: {message}")
+
+
 def test_estimators_are_no_generators(tmp_path, run):
     network = paper.label_scaling(NAMES)
     header = weights.Header("autoencoder", weights.label_ranges(), paper.PAPER_POINTS)

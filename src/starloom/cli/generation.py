@@ -98,11 +98,16 @@ def evaluate(
     attach: Annotated[
         Path | None, typer.Option(help="Write the model to this file with these errors stated in it.")
     ] = None,
+    ends: Annotated[
+        Path | None,
+        typer.Option(help="Write the model with what it states corrected at the ends of the domain."),
+    ] = None,
     precision: Annotated[str, typer.Option(help="Of the file: float16 or float32.")] = "float32",
 ) -> None:
     """Compare a model with the spectra of stores at the paper's 4000 points."""
     from starloom.database.batches import batches
     from starloom.database.store import open_store
+    from starloom.errors import ConfigError
     from starloom.evaluation import error_map
     from starloom.evaluation.errors import FluxErrors, compare, label_cells
     from starloom.files import check_target
@@ -110,28 +115,33 @@ def evaluate(
     from starloom.networks.generator import Generator
     from starloom.wavelength import PAPER_GRID_AA
 
-    if attach:
-        check_target(attach)
+    if attach and ends:
+        raise ConfigError("--attach and --ends exclude each other: what is attached is corrected afterwards")
+    if path := attach or ends:
+        check_target(path)
     opened = [open_store(store) for store in stores]
     packed = weights.load(weights.find(model))
     generator = Generator.of(packed, model)
+    statement = (
+        error_map.ErrorStatement() if attach else error_map.EndCorrection.of(generator) if ends else None
+    )
 
     def held_out() -> Iterator[tuple]:
         for store in opened:
             options = {"copies": copies or store.recipe.broadenings, "shuffle": False, "size": 256}
             yield from ((b.labels, b.flux) for b in batches(store, split, epoch=0, **options))
 
-    errors, statement = FluxErrors(PAPER_GRID_AA.size, label_cells()), error_map.ErrorStatement()
-    compare(generator.flux, held_out(), errors, *([statement] if attach else []))
+    errors = FluxErrors(PAPER_GRID_AA.size, label_cells())
+    compare(generator.flux, held_out(), errors, *([statement] if statement else []))
     covered = error_map.coverage(generator, held_out()) if generator.stated else None
-    if attach:
+    if statement:
         stated = statement.result()
-        weights.save(attach, stated_error.attached(packed, stated), precision)
+        weights.save(path, stated_error.attached(packed, stated), precision)
     _print_errors(errors)
     if covered:
         _print_coverage(covered)
-    if attach:
-        print(f"wrote {attach}, which states the errors of these {stated.spectra} spectra")
+    if statement:
+        print(f"wrote {path}, which states the errors of {'these ' if attach else ''}{stated.spectra} spectra")
 
 
 def wavelengths(text: str, option: str = "--grid"):

@@ -19,7 +19,7 @@ SPLITS = ("train", "validation", "test")
 IMPORTED = "imported"  # the sampling of a store whose labels came with its spectra
 DRAW = {"uniform": sampling.uniform, "sobol": sampling.sobol}
 # Third word of a random stream's seed. It is never zero, as a shorter seed would be filled up with zeros.
-SPLIT_STREAM, BROADENING_STREAM, SHUFFLE_STREAM = 1, 2, 3
+SPLIT_STREAM, BROADENING_STREAM, SHUFFLE_STREAM, ENDS_STREAM = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Recipe:
 
     ``intrinsic`` spectra are synthesised, ``broadenings`` observed ones made of each; ``chunk`` of them share
     a file. ``ranges`` are (low, high) in the order and units of ``labels.NAMES``; ``train`` and
-    ``validation`` the shares of intrinsic spectra in those splits. Raises ``ConfigError`` for what makes no
-    sense.
+    ``validation`` the shares of intrinsic spectra in those splits. ``ends`` is the probability with which
+    each label lies at an end of its range, log g's lower one at ``lowest_logg`` where that is higher. Raises
+    ``ConfigError`` for what makes no sense.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Recipe:
     ranges: tuple[tuple[float, float], ...]
     train: float
     validation: float
+    ends: float = 0.0
 
     def __post_init__(self):
         _check_choice("sampling", self.sampling, (*DRAW, IMPORTED))
@@ -52,11 +54,13 @@ class Recipe:
         if not (0 <= self.train <= 1 and 0 <= self.validation <= 1 - self.train + 1e-12):
             shares = f"train = {self.train:g}, validation = {self.validation:g}"
             raise ConfigError(f"{shares}: not shares of a whole")
+        if not 0 <= self.ends <= 1:
+            raise ConfigError(f"ends = {self.ends:g} is no probability")
 
     @property
     def digest(self) -> str:
         """SHA-256 of the recipe's content, whatever its layout and comments."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_content(self), sort_keys=True).encode()).hexdigest()
 
     @property
     def chunks(self) -> int:
@@ -70,16 +74,25 @@ class Recipe:
     def intrinsic_labels(self, first: int, count: int) -> np.ndarray:
         """teff, logg, mh, vmic of spectra ``first .. first + count - 1``: float64[count, 4]."""
         low, high = np.array(self.ranges)[list(INTRINSIC)].T
-        return DRAW[self.sampling](self.seed, first, count, low, high, in_domain)
+        points = DRAW[self.sampling](self.seed, first, count, low, high, in_domain)
+        if self.ends == 0:
+            return points
+        streams = ([self.seed, index, ENDS_STREAM] for index in range(first, first + count))
+        chance = np.array([np.random.default_rng(stream).random(len(INTRINSIC)) for stream in streams])
+        points = sampling.at_ends(points, chance.reshape(points.shape), self.ends, low, high)
+        points[:, 1] = np.maximum(points[:, 1], labels.lowest_logg(points[:, 0], points[:, 2]))
+        return points
 
     def broadening_labels(self, epoch: int, copies: int = 1) -> np.ndarray:
-        """vsini [km/s] and resolution: float64[intrinsic, copies, 2], uniform in their ranges.
+        """vsini [km/s] and resolution: float64[intrinsic, copies, 2], uniform in their ranges or at the ends.
 
         Those of one spectrum depend on the seed, the epoch and its index. Epoch 0 is that of the fixed set.
         """
         low, high = np.array(self.ranges)[list(BROADENING)].T
         random = np.random.default_rng([self.seed, epoch, BROADENING_STREAM])
-        return low + (high - low) * random.random((self.intrinsic, copies, 2))
+        shape = self.intrinsic, copies, len(BROADENING)
+        drawn = low + (high - low) * random.random(shape)
+        return sampling.at_ends(drawn, random.random(shape), self.ends, low, high) if self.ends else drawn
 
     def splits(self) -> dict[str, np.ndarray]:
         """Indices of the intrinsic spectra by split, ascending; no spectrum is in two of them."""
@@ -131,17 +144,27 @@ def from_mapping(content: Mapping) -> Recipe:
     ranges, splits = _table(content, "ranges"), _table(content, "splits")
     _check_keys("ranges", ranges, labels.NAMES)
     _check_keys("splits", splits, ("train", "validation"))
-    _check_keys("recipe", flat, [field.name for field in fields(Recipe)][:6])
+    flat.setdefault("ends", 0.0)
+    named = [field.name for field in fields(Recipe) if field.name not in ("ranges", "train", "validation")]
+    _check_keys("recipe", flat, named)
+    flat["ends"] = _share("ends", flat["ends"])
     bounds = tuple(_pair(name, ranges[name]) for name in labels.NAMES)
-    return Recipe(ranges=bounds, **flat, **{name: _share(name, value) for name, value in splits.items()})
+    return Recipe(
+        ranges=bounds, **flat, **{name: _share(f"splits: {name}", value) for name, value in splits.items()}
+    )
 
 
 def to_mapping(recipe: Recipe) -> dict:
     """The inverse of ``from_mapping``, ready for JSON."""
-    flat = asdict(recipe)
+    flat = _content(recipe)
     ranges = dict(zip(labels.NAMES, (list(pair) for pair in flat.pop("ranges")), strict=True))
     splits = {name: flat.pop(name) for name in ("train", "validation")}
     return {**flat, "ranges": ranges, "splits": splits}
+
+
+def _content(recipe: Recipe) -> dict:
+    """All that the recipe says; without ``ends`` where there are none, as recipes were before it."""
+    return {key: value for key, value in asdict(recipe).items() if key != "ends" or value}
 
 
 def _table(content: Mapping, key: str) -> Mapping:
@@ -167,7 +190,7 @@ def _pair(name: str, value) -> tuple[float, float]:
 
 def _share(name: str, value) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"splits: {name} = {value!r} is no number")
+        raise ConfigError(f"{name} = {value!r} is no number")
     return float(value)
 
 

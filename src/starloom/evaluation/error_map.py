@@ -1,19 +1,25 @@
 """The errors that a model will state about itself, from held-out spectra, and whether they are true."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from starloom.errors import ConfigError
-from starloom.evaluation.errors import SMALLEST, Cells, ErrorMap
+from starloom.evaluation.errors import SMALLEST, AbsoluteErrors, Cells, ErrorMap
 from starloom.networks.generator import Generator
 from starloom.networks.paper import PAPER_POINTS
-from starloom.networks.stated_error import StatedError
+from starloom.networks.stated_error import MEASURES, Correction, StatedError
 from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
 
 WIDTH = 20  # points of a band: 2 A
 LEAST = 10  # spectra that a cell needs to be believed
+BROAD = 10  # of these bands in one of a correction's
+# How far into the domain its ends are felt. Errors of networks fall to their usual size within a twentieth of
+# a label's range; with the resolution they rise all the way.
+REACH = {"teff": 0.05, "logg": 0.05, "vsini": 0.05, "mh": 0.05, "vmic": 0.05, "resolution": 0.5}
+PURE = 0.85  # weight of a node in the spectra that it is measured on
+SCALE = 1e-2  # of ratios, so that they lie amid the sizes that are counted
 SHARES = {"p68": 0.6827, "p99": 0.99}  # what one standard deviation of a normal distribution holds; P99
 
 
@@ -68,6 +74,57 @@ class ErrorStatement:
         return StatedError(self.cells.edges, sizes, PAPER_POINTS, self.width, int(self._spectra.sum()))
 
 
+class EndCorrection:
+    """Adds up held-out spectra, batch by batch, for the ``Correction`` of what a model states already.
+
+    An accumulator for ``errors.compare``. Counts, in each node and band, errors over the stated ones, of the
+    spectra that lie at the node or close to it.
+    """
+
+    def __init__(self, stated: StatedError, reach: Mapping[str, float] = REACH) -> None:
+        self.stated, self.width = replace(stated, ends=None), BROAD * stated.width
+        self._band = np.arange(stated.points.count) // self.width
+        self.shape = 3 ** len(reach), int(self._band[-1]) + 1
+        self._nodes = Correction(reach, np.ones((len(MEASURES), *self.shape)), self.width)
+        self._ratios = {measure: AbsoluteErrors(np.prod(self.shape)) for measure in MEASURES}
+        self._spectra = np.zeros(self.shape[0], int)
+
+    @classmethod
+    def of(cls, generator: Generator) -> "EndCorrection":
+        """For a generator; ``ConfigError`` where it states no errors."""
+        return cls(_stated(generator))
+
+    def add(self, labels: np.ndarray, generated: np.ndarray, flux: np.ndarray) -> None:
+        """Add spectra ``[spectrum, 4000]`` with their labels."""
+        weights = self._nodes.weights(labels)
+        pure = weights.max(axis=1) >= PURE
+        node, labels = weights.argmax(axis=1)[pure], labels[pure]
+        size = np.abs(generated[pure].astype(np.float64) - flux[pure])
+        group = node[:, None] * self.shape[1] + self._band
+        for measure, ratios in self._ratios.items():
+            ratios.add(group, SCALE * size / self.stated.at(measure, labels, vacuum_from_air(PAPER_GRID_AA)))
+        self._spectra += np.bincount(node, minlength=self.shape[0])
+
+    def result(self) -> StatedError:
+        """The statement with its correction; ``ConfigError`` where no node has the spectra that it needs.
+
+        A node with fewer than 10 takes, in every band, the largest factor of the others.
+        """
+        credible = self._spectra >= LEAST
+        if not credible.any():
+            raise ConfigError(
+                f"{self._spectra.sum()} spectra at {len(credible)} nodes: none has the {LEAST} needed"
+            )
+        measured = [
+            ratios.percentile(SHARES[name]) if name in SHARES else ratios.result().mean
+            for name, ratios in self._ratios.items()
+        ]
+        factors = np.maximum(np.array(measured).reshape(len(MEASURES), *self.shape), SMALLEST) / SCALE
+        factors[:, ~credible] = factors[:, credible].max(axis=1, keepdims=True)
+        spectra = self.stated.spectra + int(self._spectra.sum())
+        return replace(self.stated, spectra=spectra, ends=replace(self._nodes, factors=factors))
+
+
 @dataclass(frozen=True)
 class Coverage:
     """Shares of pixels with an error within what the model states, for each name in SHARES.
@@ -85,8 +142,7 @@ def coverage(generator: Generator, batches: Iterable[tuple[np.ndarray, np.ndarra
 
     ``ConfigError`` where it states none.
     """
-    if generator.stated is None:
-        raise ConfigError(f"model {generator.name} states no errors")
+    stated = _stated(generator)
     bins = Cells.even(teff=6)
     within = np.zeros((len(SHARES), bins.count))
     spectra = np.zeros(bins.count, int)
@@ -95,7 +151,7 @@ def coverage(generator: Generator, batches: Iterable[tuple[np.ndarray, np.ndarra
         size = np.abs(generator.flux(labels) - flux)
         cell = bins.of(labels)
         for row, measure in enumerate(SHARES):
-            share = (size <= generator.stated.at(measure, labels, vacuum_aa)).mean(axis=1)
+            share = (size <= stated.at(measure, labels, vacuum_aa)).mean(axis=1)
             within[row] += np.bincount(cell, weights=share, minlength=bins.count)
         spectra += np.bincount(cell, minlength=bins.count)
     by_teff = np.where(spectra, within / np.maximum(spectra, 1), np.nan)
@@ -105,3 +161,9 @@ def coverage(generator: Generator, batches: Iterable[tuple[np.ndarray, np.ndarra
         dict(zip(SHARES, overall.tolist(), strict=True)),
         {name: tuple(row) for name, row in zip(SHARES, by_teff.tolist(), strict=True)},
     )
+
+
+def _stated(generator: Generator) -> StatedError:
+    if generator.stated is None:
+        raise ConfigError(f"model {generator.name} states no errors")
+    return generator.stated

@@ -19,7 +19,7 @@ from starloom.labels import DOMAIN, NAMES, as_array, lowest_logg
 from starloom.networks import emulator, weights
 from starloom.networks.emulator import Emulator
 from starloom.networks.pixels import PixelNetwork
-from starloom.networks.stated_error import StatedError, stated_in
+from starloom.networks.stated_error import MEASURES, StatedError, stated_in
 from starloom.networks.weights import Header, Model
 from starloom.spectrum import MEDIA, Spectrum
 from starloom.spectrum.spectra import Spectra
@@ -120,11 +120,14 @@ class Generator:
         ``measure``: "mean" of the absolute error; "p68" and "p99", the sizes that hold 68 % and 99 % of it.
         Measured on held-out spectra near these labels and wavelengths (``StatedError``).
         """
+        if measure not in MEASURES:
+            raise ConfigError(f"measure = {measure!r} is not one of {', '.join(MEASURES)}")
+        chosen, labels = self._view(**view), _inside(labels, outside)
+        _check_shape(chosen, labels)
         if self.stated is None:
             return None
-        chosen, labels = self._view(**view), _inside(labels, outside)
-        middle = np.exp(-doppler_shift(chosen.radial_velocity).mean() / SPEED_OF_LIGHT_KMS)
-        return self.stated.at(measure, labels, chosen.vacuum_aa * middle)
+        to_rest = np.exp(-doppler_shift(chosen.radial_velocity) / SPEED_OF_LIGHT_KMS)
+        return self.stated.at(measure, labels, chosen.vacuum_aa * to_rest[..., None])
 
     def jacobian(self, labels, *, outside: str = "error", **view) -> np.ndarray:
         """Derivatives of the flux by the labels, per unit of each: float32[..., wavelength, 6].
@@ -189,11 +192,7 @@ class Generator:
 
     def _model_in(self, view: View, labels: np.ndarray) -> Emulator | PixelNetwork:
         """The model at the view's wavelengths; error where it does not know one of them for the labels."""
-        try:
-            np.broadcast_to(view.radial_velocity, labels.shape[:-1])
-        except ValueError as error:
-            shapes = f"{view.radial_velocity.shape}, the labels {labels.shape[:-1]}"
-            raise ConfigError(f"radial_velocity has the shape {shapes}") from error
+        _check_shape(view, labels)
         self._check_range(view, labels)
         if view.wavelength_aa is self._own_views[view.medium].wavelength_aa:
             return self.model
@@ -282,6 +281,14 @@ def _inside(labels, outside: str) -> np.ndarray:
     except OutOfRangeError as fault:
         warnings.warn(f"clipped into the domain: {fault}", OutsideDomainWarning, stacklevel=3)
     return clipped
+
+
+def _check_shape(view: View, labels: np.ndarray) -> None:
+    try:
+        np.broadcast_to(view.radial_velocity, labels.shape[:-1])
+    except ValueError as error:
+        shapes = f"{view.radial_velocity.shape}, the labels {labels.shape[:-1]}"
+        raise ConfigError(f"radial_velocity has the shape {shapes}") from error
 
 
 def _velocity_note(velocity: np.ndarray) -> dict[str, float]:

@@ -3,22 +3,53 @@
 Three numbers for each cell of labels and band of wavelengths: the mean absolute flux error ("expected"), and
 the sizes that hold 68 % and 99 % of the errors. Errors of emulators have heavier tails than a normal
 distribution, so the 68 % size is what is given as one standard deviation, and P99 is stated beside it.
+A correction follows the labels to the ends of their ranges, where a model is worse than between them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from starloom.errors import ConfigError, StoreError
-from starloom.labels import NAMES
-from starloom.networks.forward import linear
+from starloom.labels import DOMAIN, NAMES, lowest_logg
+from starloom.networks.forward import Network, linear
 from starloom.networks.weights import Model, Points
 from starloom.wavelength import air_from_vacuum
 
 MEASURES = ("mean", "p68", "p99")
 SETTING = "stated_error"
+_NAMES = {f"{prefix}_{name}" for prefix in ("error", "ends") for name in MEASURES}  # of their linear maps
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """Factors on stated errors by how near to its ends each of some labels lies.
+
+    ``reach`` says, for each of them, how far an end is felt, as a share of the label's range up to 1/2.
+    ``factors`` is [measure, node, band], all above 0 and finite: nodes are the products of (lower end,
+    between, upper end) over the labels, the last fastest; a band is ``width`` points.
+    """
+
+    reach: Mapping[str, float]
+    factors: np.ndarray
+    width: int
+
+    def __post_init__(self):
+        if not all(0 < share <= 0.5 for share in self.reach.values()):
+            raise ConfigError(f"reach of ends: {dict(self.reach)} is not within (0, 0.5]")
+
+    def weights(self, labels: np.ndarray) -> np.ndarray:
+        """Weight of each node for ``labels[..., 6]``: float64[..., node], of sum 1, linear in each label."""
+        place = places(labels)
+        weights = np.ones((*place.shape[:-1], 1))
+        for name, share in self.reach.items():
+            u = place[..., NAMES.index(name)]
+            ends = [(1 - end / share).clip(0, 1) for end in (u, 1 - u)]
+            each = np.stack([ends[0], 1 - ends[0] - ends[1], ends[1]], axis=-1)
+            weights = (weights[..., None] * each[..., None, :]).reshape(*place.shape[:-1], -1)
+        return weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +58,8 @@ class StatedError:
 
     ``edges`` divide the domain for some labels; ``sizes`` is [measure, cell, band] in the order of MEASURES,
     cells in the order of their product (last label fastest); a band is ``width`` neighbouring points of
-    ``points``. ``spectra`` is how many they come from.
+    ``points``. ``ends`` corrects them, in bands of a multiple of that width. ``spectra`` is how many they
+    come from.
     """
 
     edges: Mapping[str, np.ndarray]
@@ -35,37 +67,51 @@ class StatedError:
     points: Points
     width: int
     spectra: int
+    ends: Correction | None = None
 
     def __post_init__(self):
         cells = np.prod([len(edges) - 1 for edges in self.edges.values()], dtype=int)
-        shape = len(MEASURES), cells, -(-self.points.count // self.width)
-        if self.sizes.shape != shape or set(self.edges) - set(NAMES):
-            raise ConfigError(f"stated errors of the shape {self.sizes.shape}, expected {shape}")
-        if not (np.isfinite(self.sizes).all() and (self.sizes > 0).all()):
-            raise ConfigError("stated errors must be finite and above 0")
+        self._check("stated errors", self.edges, self.sizes, cells, self.width)
+        if (ends := self.ends) is not None:
+            self._check("their correction", ends.reach, ends.factors, 3 ** len(ends.reach), ends.width)
+
+    def _check(self, what: str, labels: Iterable[str], sizes: np.ndarray, cells: int, width: int) -> None:
+        shape = len(MEASURES), cells, -(-self.points.count // width)
+        if sizes.shape != shape or set(labels) - set(NAMES):
+            raise ConfigError(f"{what} of the shape {sizes.shape}, expected {shape}")
+        if width % self.width:
+            raise ConfigError(f"{what} in bands of {width} points: no multiple of {self.width}")
+        if not (np.isfinite(sizes).all() and (sizes > 0).all()):
+            raise ConfigError(f"{what} must be finite and above 0")
 
     def at(self, measure: str, labels: np.ndarray, vacuum_aa: np.ndarray) -> np.ndarray:
         """Error float32[..., wavelength] for ``labels[..., 6]`` at rest wavelengths [A], in vacuum.
 
-        That of the labels' cell, so that it holds for the share of errors that it names; between the centres
-        of bands linear in its logarithm.
+        The wavelengths are one axis for all labels, or [..., wavelength]. The error is that of the labels'
+        cells, so that it holds for the share of errors that it names; between the centres of bands linear in
+        its logarithm.
         """
-        logarithm = np.log(self.sizes[MEASURES.index(measure)]).astype(np.float32)
-        by_band = logarithm[self._cell(labels)]
-        place = np.interp(self._coordinate(vacuum_aa), self._band_centres, np.arange(by_band.shape[-1]))
-        left = np.minimum(place.astype(int), max(by_band.shape[-1] - 2, 0))
-        right = np.minimum(left + 1, by_band.shape[-1] - 1)
+        by_band = self.by_band(measure, labels)
+        last = by_band.shape[-1] - 1
+        place = np.interp(self._coordinate(vacuum_aa), self._band_centres, np.arange(last + 1))
+        left = np.minimum(place.astype(int), max(last - 1, 0))
         fraction = (place - left).astype(np.float32)
-        from_left = np.take(by_band, left, axis=-1)
-        return np.exp(from_left + (np.take(by_band, right, axis=-1) - from_left) * fraction)
+        from_left, to_right = _taken(by_band, left), _taken(by_band, np.minimum(left + 1, last))
+        return np.exp(from_left + (to_right - from_left) * fraction)
 
-    def _cell(self, labels: np.ndarray) -> np.ndarray:
-        """Number of the cell that each of ``labels[..., 6]`` lies in."""
-        cell = np.zeros(labels.shape[:-1], int)
-        for name, edges in self.edges.items():
-            place = np.searchsorted(edges, labels[..., NAMES.index(name)], side="right") - 1
-            cell = cell * (len(edges) - 1) + np.clip(place, 0, len(edges) - 2)
-        return cell
+    def by_band(self, measure: str, labels: np.ndarray) -> np.ndarray:
+        """Natural logarithm of the error in each band: float32[..., band]."""
+        row = MEASURES.index(measure)
+        by_band = self._logarithms[row][_cell(self.edges, labels)]
+        if self.ends is None:
+            return by_band
+        factors = self.ends.weights(labels) @ np.log(self.ends.factors[row])
+        wide = np.repeat(factors, self.ends.width // self.width, axis=-1)
+        return by_band + wide[..., : by_band.shape[-1]].astype(np.float32)
+
+    @cached_property
+    def _logarithms(self) -> np.ndarray:
+        return np.log(self.sizes).astype(np.float32)
 
     def _coordinate(self, vacuum_aa: np.ndarray) -> np.ndarray:
         return air_from_vacuum(vacuum_aa) if self.points.medium == "air" else vacuum_aa
@@ -77,24 +123,54 @@ class StatedError:
 
     @property
     def summary(self) -> dict[str, float]:
-        """Each of the MEASURES, averaged over cells and bands."""
-        return dict(zip(MEASURES, self.sizes.mean(axis=(1, 2), dtype=np.float64).tolist(), strict=True))
+        """Each of the MEASURES, averaged over bands and the cells' centres (other labels amid the domain)."""
+        middles = [(edges[1:] + edges[:-1]) / 2 for edges in self.edges.values()]
+        labels = np.tile((DOMAIN.low + DOMAIN.high) / 2, (*map(len, middles), 1))
+        for name, middle in zip(self.edges, np.meshgrid(*middles, indexing="ij"), strict=True):
+            labels[..., NAMES.index(name)] = middle
+        return {name: float(np.exp(self.by_band(name, labels), dtype=float).mean()) for name in MEASURES}
+
+
+def places(labels: np.ndarray) -> np.ndarray:
+    """Places of ``labels[..., 6]`` in the domain: from 0, a label's lower end (log g's at these labels), to 1."""
+    low = np.broadcast_to(DOMAIN.low, labels.shape).copy()
+    low[..., 1] = np.maximum(low[..., 1], lowest_logg(labels[..., 0], labels[..., 3]))
+    return (labels - low) / (DOMAIN.high - low)
+
+
+def _cell(edges: Mapping[str, np.ndarray], values: np.ndarray) -> np.ndarray:
+    """Number of the cell that each row of ``values[..., label]`` lies in."""
+    cell = np.zeros(values.shape[:-1], int)
+    for name, ends in edges.items():
+        place = np.searchsorted(ends, values[..., NAMES.index(name)], side="right") - 1
+        cell = cell * (len(ends) - 1) + np.clip(place, 0, len(ends) - 2)
+    return cell
+
+
+def _taken(by_band: np.ndarray, band: np.ndarray) -> np.ndarray:
+    """Numbers of the bands at each wavelength, which may be others for each of the labels."""
+    if band.ndim == 1:
+        return np.take(by_band, band, axis=-1)
+    shape = np.broadcast_shapes(by_band.shape[:-1], band.shape[:-1])
+    by_band, band = (np.broadcast_to(part, (*shape, part.shape[-1])) for part in (by_band, band))
+    return np.take_along_axis(by_band, band, axis=-1)
 
 
 def attached(model: Model, stated: StatedError) -> Model:
-    """The model with its errors in it: three linear maps from cells to the logarithms in the bands."""
+    """The model with its errors in it: linear maps from cells, or nodes, to the logarithms in the bands."""
     if model.header.points != stated.points:
         raise ConfigError("the stated errors belong to other points than the model's")
-    # a list, since a JSON object does not keep the order, which is that of the cells
+    # lists, since a JSON object does not keep the order, which is that of the cells
     edges = [[name, np.asarray(values, float).tolist()] for name, values in stated.edges.items()]
     setting = {"edges": edges, "width": stated.width, "spectra": stated.spectra}
+    maps = _maps("error", stated.sizes)
+    if stated.ends is not None:
+        reach = [[name, float(share)] for name, share in stated.ends.reach.items()]
+        setting["ends"] = {"reach": reach, "width": stated.ends.width}
+        maps |= _maps("ends", stated.ends.factors)
+    others = {name: network for name, network in model.networks.items() if name not in _NAMES}
     header = replace(model.header, settings={**model.header.settings, SETTING: setting})
-    bands = np.zeros(stated.sizes.shape[-1])
-    maps = {
-        f"error_{name}": linear(np.log(sizes), bands)
-        for name, sizes in zip(MEASURES, stated.sizes, strict=True)
-    }
-    return Model(header, {**model.networks, **maps})
+    return Model(header, {**others, **maps})
 
 
 def stated_in(model: Model) -> StatedError | None:
@@ -103,9 +179,20 @@ def stated_in(model: Model) -> StatedError | None:
     if setting is None:
         return None
     try:
-        logarithms = [model.networks[f"error_{name}"].parameters[0]["weight"] for name in MEASURES]
         edges = {name: np.array(values, float) for name, values in setting["edges"]}
-        sizes = np.exp(np.array(logarithms))
-        return StatedError(edges, sizes, model.header.points, setting["width"], setting["spectra"])
+        ends = None
+        if entry := setting.get("ends"):
+            ends = Correction(dict(entry["reach"]), _sizes(model, "ends"), entry["width"])
+        sizes, width, spectra = _sizes(model, "error"), setting["width"], setting["spectra"]
+        return StatedError(edges, sizes, model.header.points, width, spectra, ends)
     except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise StoreError(f"the model's stated errors make no sense: {error}") from error
+
+
+def _maps(prefix: str, sizes: np.ndarray) -> dict[str, Network]:
+    logarithms = zip(MEASURES, np.log(sizes), strict=True)
+    return {f"{prefix}_{name}": linear(part, np.zeros(part.shape[-1])) for name, part in logarithms}
+
+
+def _sizes(model: Model, prefix: str) -> np.ndarray:
+    return np.exp(np.array([model.networks[f"{prefix}_{m}"].parameters[0]["weight"] for m in MEASURES]))

@@ -32,6 +32,16 @@ export class Domain {
     return Math.max(low, this.lowestLogg(this.meaning(labels, "teff"), this.meaning(labels, "mh")));
   }
 
+  /** Places in the domain by name: 0 at each label's lower end, that of log g at these labels, 1 at the upper. */
+  places(labels) {
+    const places = {};
+    for (const { name, low, high } of this.labels) {
+      const lowest = name === "logg" ? Math.max(low, this.lowestLogg(labels.teff, labels.mh)) : low;
+      places[name] = (labels[name] - lowest) / (high - lowest);
+    }
+    return places;
+  }
+
   /** The nearest labels inside: into the box, then out of the corner by raising log g. */
   inside(wanted) {
     const labels = {};

@@ -33,7 +33,7 @@ export class Emulator {
     this.vacuumAa = header.points.medium === "air" ? own.map(vacuumFromAir) : own;
     this.airAa = header.points.medium === "air" ? own : own.map(airFromVacuum);
     this.sampler = pointSampler(this.finish, this.vacuumAa, this.c);
-    this.stated = StatedError.of(description, tensors, this);
+    this.stated = StatedError.of(description, tensors, this, facts);
   }
 
   /** Where a spectrum is wanted: increasing vacuum wavelengths [A]. */

@@ -1,18 +1,22 @@
 // What a model says about its own error (starloom/networks/stated_error.py).
 
+import { Domain } from "./domain.js";
 import { airFromVacuum, dopplerShift } from "./wavelength.js";
 
 export class StatedError {
   /** The errors that the weights file states, or null. */
-  static of({ header, networks }, tensors, emulator) {
+  static of({ header, networks }, tensors, emulator, facts) {
     const setting = header.settings.stated_error;
     if (!setting || !networks.error_p68) return null;
-    return new StatedError(header.points, setting, tensors, emulator);
+    const ends = setting.ends ? new EndCorrection(setting.ends, tensors, new Domain(facts)) : null;
+    return new StatedError(header.points, setting, tensors, emulator, ends);
   }
 
-  constructor(points, { edges, width, spectra }, tensors, emulator) {
+  constructor(points, { edges, width, spectra }, tensors, emulator, ends) {
     this.edges = edges;
     this.spectra = spectra;
+    this.ends = ends;
+    this.perFactor = ends ? ends.width / width : 1; // bands that share a factor
     this.points = points;
     this.c = emulator.c;
     this.vacuum = emulator.vacuumAa;
@@ -58,12 +62,51 @@ export class StatedError {
     const bands = this.centres.length;
     const row = this.cell(labels) * bands;
     const values = this.logarithms[measure];
+    const factors = this.ends ? this.ends.at(measure, labels) : [0];
+    const byBand = Float64Array.from({ length: bands }, (_, i) => values[row + i] + factors[this.#factor(i)]);
     const place = this.places(velocity);
     for (let i = 0; i < out.length; i++) {
       const left = Math.min(Math.floor(place[i]), bands - 2);
-      const from = values[row + left];
-      out[i] = Math.exp(from + (values[row + left + 1] - from) * (place[i] - left));
+      const from = byBand[left];
+      out[i] = Math.exp(from + (byBand[left + 1] - from) * (place[i] - left));
     }
     return out;
+  }
+
+  #factor(band) {
+    return this.ends ? Math.floor(band / this.perFactor) : 0;
+  }
+}
+
+/** Factors on the errors by how near to its ends each of some labels lies: Correction in Python. */
+class EndCorrection {
+  constructor({ reach, width }, tensors, domain) {
+    this.reach = reach;
+    this.width = width;
+    this.domain = domain;
+    this.logarithms = { p68: tensors["ends_p68/0/weight"], p99: tensors["ends_p99/0/weight"] };
+    this.nodes = 3 ** reach.length;
+    this.bands = this.logarithms.p68.length / this.nodes;
+  }
+
+  /** Natural logarithms of the factors, by band. */
+  at(measure, labels) {
+    const values = this.logarithms[measure];
+    const out = new Float64Array(this.bands);
+    this.#weights(labels).forEach((weight, node) => {
+      if (weight === 0) return;
+      for (let i = 0; i < this.bands; i++) out[i] += weight * values[node * this.bands + i];
+    });
+    return out;
+  }
+
+  #weights(labels) {
+    const places = this.domain.places(labels);
+    let weights = [1];
+    for (const [name, share] of this.reach) {
+      const [low, high] = [places[name], 1 - places[name]].map((end) => Math.min(Math.max(1 - end / share, 0), 1));
+      weights = weights.flatMap((weight) => [weight * low, weight * (1 - low - high), weight * high]);
+    }
+    return weights;
   }
 }
