@@ -1,6 +1,7 @@
 """The only way to matplotlib, which is an extra."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,12 @@ def pyplot():
 
 def save(figure: "Figure", path: str | os.PathLike, dpi: int = 150) -> Path:
     """Write a figure (.png, .pdf, .svg), whole or not at all, and close it; ConfigError for other formats."""
+    content = BytesIO()  # matplotlib leaves a file open where it cannot be written
     try:
         check_target(path, FORMATS)
+        figure.savefig(content, format=Path(path).suffix[1:].lower(), dpi=dpi)
         with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=dpi)
+            temporary.write_bytes(content.getvalue())
     finally:
         pyplot().close(figure)
     return Path(path)

@@ -44,11 +44,11 @@ def within(name: str, value, low: float, high: float, unit: str = "") -> float:
 
 def _no_numbers(value) -> bool:
     """Whether a text, a truth value, a time or a complex number is among the values."""
-    kind = getattr(value, "dtype", None)
-    array = np.asarray(value) if kind is None else value
-    if array.dtype.kind == "O":
-        return any(isinstance(item, str | bytes | bool) for item in np.ravel(array))
-    return array.dtype.kind in "SUbmMc"
+    if not hasattr(value, "dtype"):
+        value = np.asarray(value, dtype=object if isinstance(value, list | tuple) else None)
+    if value.dtype.kind == "O":
+        return any(isinstance(item, str | bytes | bool | np.bool_) for item in np.ravel(value))
+    return value.dtype.kind in "SUbmMc"
 
 
 def _converted(name: str, value, unit: str):

@@ -1,16 +1,18 @@
 """Tables of fits: whole at any moment, resumed, and complete where something cannot be fitted."""
 
 import dataclasses
+import resource
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
 from starloom import cli
-from starloom.errors import ConfigError
+from starloom.errors import ConfigError, WriteError
 from starloom.inference import Settings, figure, fit, table
 from starloom.inference.result import BAD_CHI2
 from starloom.io import read_list
+from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
 
 FORMATS = (".ecsv", ".csv", ".fits")
@@ -227,6 +229,93 @@ def test_command_errors_are_one_line(words, message, capsys, tmp_path, monkeypat
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+# What is lost, and what is not
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("precious.txt", [], "precious.txt: the name must end with one of .ecsv, .csv, .fits"),
+        ("table.ecsv", ["--model", "nope"], "model 'nope' is not packaged"),
+        ("table.ecsv", ["--workers", "0"], "workers = 0 is below 1"),
+        ("table.ecsv", ["--fix", "logg=9"], "logg = 9 dex is outside [2, 5] dex"),
+        ("none/table.ecsv", [], "table.ecsv: folder"),
+    ],
+)
+def test_overwriting_loses_nothing_before_the_first_fit(folder, tmp_path, capsys, name, words, message):
+    output = tmp_path / name
+    if output.parent.is_dir():
+        output.write_text("precious")
+    assert run("--from", folder / "list.txt", "-o", output, "--overwrite", *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"] * output.parent.is_dir()
+
+
+def test_neither_list_nor_spectrum_is_replaced_by_the_table(folder, tmp_path, capsys):
+    star = tmp_path / "star.fits"
+    star.write_bytes((folder / "star0.fits").read_bytes())
+    (tmp_path / "list.csv").write_text("star.fits\n")
+    before = star.read_bytes()
+    assert run("--from", tmp_path / "list.csv", "-o", star, "--overwrite") == 2
+    assert "star.fits is one of the spectra" in capsys.readouterr().err
+    assert run("--from", tmp_path / "list.csv", "-o", tmp_path / "list.csv", "--overwrite") == 2
+    assert "list.csv is what is read" in capsys.readouterr().err
+    assert run(star, "-o", star, "--overwrite") == 2
+    assert "star.fits is what is read" in capsys.readouterr().err
+    assert star.read_bytes() == before
+    assert (tmp_path / "list.csv").read_text() == "star.fits\n"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_full_disk_keeps_the_table(folder, tmp_path, suffix):
+    paths, output = [folder / "star0.fits"], tmp_path / f"out{suffix}"
+    table.fit_files(paths, output, Settings())
+    before = output.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(WriteError, match=f"^{output}: "):
+            table.fit_files(paths, output, Settings(continuum=2), overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert output.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [output]
+    table.fit_files(paths, output, Settings(continuum=2), overwrite=True)
+    assert output.read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "out.txt"], "out.txt: the name must end with one of .fits, .ecsv, .csv"),
+        (["-o", "no/x.fits"], "no/x.fits: folder no does not exist"),
+        (["--plot", "no/x.png"], "no/x.png: folder no does not exist"),
+        (["--plot", "x.gif"], "x.gif: the name must end with one of .png, .pdf, .svg"),
+        (["--posterior", "no/x.png"], "no/x.png: folder no does not exist"),
+        (["--posterior", "x.gif"], "x.gif: the name must end with one of .png, .pdf, .svg"),
+        (["--plot", "x.png", "--posterior", "x.png"], "x.png is named twice"),
+    ],
+)
+def test_outputs_are_checked_before_the_fit(folder, tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Generator, "load", lambda name: pytest.fail("the work has begun"))
+    assert run(folder / "star0.fits", *words) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fit_is_written_whatever_the_terminal(folder, tmp_path, monkeypatch):
+    with open(tmp_path / "out", "w", encoding="ascii") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        assert run(folder / "star0.fits", "-o", tmp_path / "fit.fits") == 0
+    assert " +- " in (tmp_path / "out").read_text()
+    assert Spectrum.read(tmp_path / "fit.fits").labels["logg"] == pytest.approx(4.44, abs=0.3)
 
 
 def test_command_does_not_overwrite(folder, tmp_path, capsys):

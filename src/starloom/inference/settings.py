@@ -11,6 +11,7 @@ from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.objective import Prior
 from starloom.labels import DOMAIN, LABELS, NAMES, number
+from starloom.units import within
 
 # of the Ca II triplet in air [A] (Edlen & Risberg 1956, as in the NIST Atomic Spectra Database)
 CALCIUM_AA = (8498.02, 8542.09, 8662.14)
@@ -129,9 +130,7 @@ def _check_together(fixed: Mapping[str, float]) -> None:
 
 def _check(name: str, value: float) -> None:
     if name == "velocity":
-        low, high, unit = -LARGEST_VELOCITY, LARGEST_VELOCITY, " km/s"
+        within(name, value, -LARGEST_VELOCITY, LARGEST_VELOCITY, "km/s")
     else:
         index = NAMES.index(name)
-        low, high, unit = DOMAIN.low[index], DOMAIN.high[index], f" {LABELS[index].unit}".rstrip()
-    if not low <= value <= high:
-        raise OutOfRangeError(f"{name} = {value:g}{unit} is outside [{number(low)}, {number(high)}]{unit}")
+        within(name, value, DOMAIN.low[index], DOMAIN.high[index], LABELS[index].unit)

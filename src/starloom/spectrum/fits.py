@@ -45,7 +45,9 @@ def write(path: Path, parts: dict) -> None:
     tables = [fits.PrimaryHDU(), table]
     if parts["labels"]:
         tables.append(_labels_table(parts["labels"]))
-    fits.HDUList(tables).writeto(path, overwrite=True, checksum=True)
+    content = BytesIO()  # astropy would not say why a file cannot be written
+    fits.HDUList(tables).writeto(content, checksum=True)
+    path.write_bytes(content.getvalue())
 
 
 def _labels_table(labels) -> fits.BinTableHDU:
