@@ -270,6 +270,22 @@ def test_first_estimate_finds_the_star(page, rvs, tmp_path):
     assert len(rows) == 1 + len(RVS_NM)
 
 
+def test_a_fit_that_fails_is_one_line(page, rvs, tmp_path):
+    drop(page, rvs_file(rvs, tmp_path / "star.fits"))
+    page.evaluate("""() => {
+      explorer.kept = explorer.emulator.at;
+      explorer.emulator.at = () => { throw new Error("there is no memory"); };
+    }""")
+    page.click("#fit")
+    page.wait_for_function("document.getElementById('fault').textContent")
+    assert page.inner_text("#fault") == "The fit has failed: there is no memory."
+    assert page.inner_text("#fit-result") == ""
+    assert page.is_enabled("#fit")
+    page.evaluate("explorer.emulator.at = explorer.kept")
+    assert estimate(page)["labels"]
+    assert page.inner_text("#fault") == ""
+
+
 def test_first_estimate_of_a_real_star(page, shared, tmp_path):
     """Kepler-409 in Gaia DR3: 5460 K, log g 4.50 (seismic), [Fe/H] +0.08; see the folder's README."""
     with np.load(shared / "observed" / "gaia_rvs_kepler-409.npz", allow_pickle=True) as stored:

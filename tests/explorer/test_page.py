@@ -19,6 +19,7 @@ from starloom.networks.forward import Dense, Dropout, Network, linear
 from starloom.networks.paper import label_scaling
 from starloom.wavelength import PAPER_GRID_AA, air_from_vacuum, vacuum_from_air
 
+GIANT = "4290,2,2,-0.5,1.7,11500,0"
 SUN = dict(zip(NAMES, PRESETS["Sun"], strict=True))
 
 # flux or error by the page for rows of labels and velocity, as the bytes of float64[row, wavelength]
@@ -375,12 +376,42 @@ def test_the_link_shows_the_same(visit, page):
         ("#teff=99999", "teff = 99999 is outside 3600 to 15000"),
         ("#teff=12000&mh=1&logg=2", "logg = 2 has no atmosphere there; 3 is the lowest"),
         ("#rv=1e9&pinA=1,2&view=x&medium=water", "rv = 1e9 is outside"),
+        ("#pinA=1,2", "pinA = 1,2 is not 7 numbers and is left out"),
+        ("#pinB=5777,4.44,2,0,1,11500,", "pinB = 5777,4.44,2,0,1,11500, is not 7 numbers and is left out"),
+        ("#pinC=5777,4.44,2,hot,1,11500,0", "is not 7 numbers and is left out"),
+        ("#pinD=99999,4.44,2,0,1,11500,0", "teff = 99999 is outside 3600 to 15000"),
+        ("#view=8500,8500", "view = 8500,8500 is not two rising wavelengths"),
+        ("#medium=water", "medium = water is not air or vacuum"),
+        ("#tef=5000", "tef is not known here"),
     ],
 )
 def test_a_wrong_link_is_told_and_changed(page, link, reason):
     page.evaluate("link => explorer.open(link)", link)
     assert reason in page.inner_text("#notice")
     assert np.isfinite(shown(page)).any()
+    assert state(page)["pins"] == ("left out" not in reason and "pinD" in link)
+
+
+def test_names_of_labels_in_links_have_aliases(page):
+    page.evaluate("explorer.open('#Teff=6100&R=7000&radial_velocity=5')")
+    found = state(page)
+    assert (found["labels"]["teff"], found["labels"]["resolution"], found["velocity"]) == (6100, 7000, 5)
+    assert page.inner_text("#notice") == ""
+
+
+@pytest.mark.parametrize(
+    "link", ["", "#teff=12000&logg=4.5&vsini=100&view=8600,8604&flux=fit", f"#pinA={GIANT}"]
+)
+def test_numbers_of_the_axes_leave_room_for_their_titles(page, link):
+    page.evaluate("link => explorer.open(link)", link)
+    shown(page)
+    script = """() => ["flux", "difference"].map((name) => {
+      const { ctx, axes } = explorer.plots[name], { font, _values, gap, labelSize, _size } = axes[1];
+      ctx.font = font[0];
+      const width = Math.max(..._values.map((text) => ctx.measureText(text).width)) / devicePixelRatio;
+      return _size - gap - width;
+    })"""
+    assert min(page.evaluate(script)) > 0
 
 
 def download(page, button: str) -> Path:
@@ -510,11 +541,16 @@ def test_fingers_move_and_pinch(visit):
     assert np.diff(state(page)["all"])[0] == pytest.approx(50, abs=0.5)
 
 
-@pytest.mark.parametrize("width", [360, 768, 1000, 1920])
+@pytest.mark.parametrize("width", [320, 360, 768, 1000, 1920])
 def test_nothing_sticks_out(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.wait_for_function("explorer.plots.flux.width === document.getElementById('plot').clientWidth")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.evaluate("explorer.plots.pointAt(8542.09)")
+    below = """() => { const bottom = (element) => element.getBoundingClientRect().bottom;
+      const stage = document.getElementById("stage");
+      return Math.max(...Array.from(stage.children, bottom)) - bottom(stage); }"""
+    assert page.evaluate(below) <= 0
     size = page.evaluate(
         "[explorer.plots.flux.width, explorer.plots.flux.height, explorer.plots.difference.height]"
     )

@@ -30,8 +30,8 @@ function explorer(facts, emulator) {
   const panel = new Panel({ facts, store, words: new Words(domain), overlay, picture });
   const made = { facts, emulator, domain, plots, estimate: null };
   for (const u of [plots.flux, plots.difference]) watch(u, panel.view);
-  store.subscribe(() => panel.tell());
   store.subscribe(() => picture.schedule());
+  store.subscribe(() => panel.tell());
   addEventListener("hashchange", () => store.open(location.hash));
   addEventListener("themechange", () => {
     plots.readPalette();

@@ -79,7 +79,7 @@ export class Panel {
   /** From where to where the model knows the spectrum, if that is not everywhere. */
   #unknown() {
     const { known, scene } = this.picture;
-    if (known[0] === 0 && known[1] === scene.x.length - 1) return "";
+    if (known[0] === 0 && known[1] === scene.flux.length - 1) return "";
     if (known[0] < 0) return "At this velocity and rotation the model knows nothing of the spectrum.";
     const ends = known.map((i) => scene.x[i].toFixed(1));
     return `At this velocity and rotation the model knows the spectrum from ${ends[0]} to ${ends[1]} Å.`;

@@ -7,7 +7,7 @@ import { band, caption, curve, letters, polyline, visible } from "./paint.js";
 import { minus } from "./words.js";
 
 const PINS = LETTERS.length;
-const AXIS = 62; // CSS pixels left of both panels: the axis' title and a number such as 0.9995 or −0.05
+const AXIS = 50; // CSS pixels left of both panels for numbers such as 0.9995 or −0.05; titles lie beyond
 const RIGHT = 20; // CSS pixels right of them, where pins have their letters
 const HEADROOM = 50; // CSS pixels above the flux for line names
 const SMALL = 0.01; // steps below this are told in thousandths, so that the numbers stay short
