@@ -10,6 +10,7 @@ from starloom.io.many_spectra import (
     check_many,
     generate_each,
     read_many,
+    read_others,
     write_each,
     write_many,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "read_list",
     "read_many",
     "read_observed",
+    "read_others",
     "write_each",
     "write_many",
 ]
