@@ -34,15 +34,21 @@ def inside(place: np.ndarray, free: tuple[int, ...]) -> np.ndarray:
     return moved
 
 
+def on_floor(place: np.ndarray) -> np.ndarray:
+    """Whether log g is at the floor, where that is above the box's: bool[row]."""
+    lowest = coordinates.lowest(place)
+    return (lowest > 0) & (place[:, LOGG] <= lowest + EDGE)
+
+
 def up_to_kinks(place: np.ndarray, origin: np.ndarray) -> np.ndarray:
     """Places with a step along the floor from ``origin`` ended at the first kink: where a minimum may be."""
     moved = place.copy()
-    on_floor = np.flatnonzero(origin[:, LOGG] <= coordinates.lowest(origin) + EDGE)
+    rows = np.flatnonzero(origin[:, LOGG] <= coordinates.lowest(origin) + EDGE)
     for index, kinks in zip((TEFF, MH), KINKS, strict=True):
-        here, there = origin[on_floor, index, None], place[on_floor, index, None]
+        here, there = origin[rows, index, None], place[rows, index, None]
         up = np.where((kinks > here) & (kinks < there), kinks, np.inf).min(axis=1)
         down = np.where((kinks < here) & (kinks > there), kinks, -np.inf).max(axis=1)
-        moved[on_floor, index] = np.clip(there[:, 0], down, up)
+        moved[rows, index] = np.clip(there[:, 0], down, up)
     return moved
 
 
