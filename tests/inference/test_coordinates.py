@@ -46,15 +46,34 @@ def test_lowest_is_that_of_the_domain():
 
 
 def test_slopes_of_the_corner():
-    """Inside a cell of the corner's table the edge is linear in Teff and in [M/H]."""
+    """Inside a cell of the corner's table the edge is linear in Teff and [M/H]; a kink has two slopes."""
     place = coordinates.from_parameters(CORNER)
-    for index, slope in zip(
-        (coordinates.TEFF, coordinates.MH), coordinates.lowest_slopes(place), strict=True
-    ):
-        moved = place.copy()
-        moved[index] += 1e-5
-        assert abs(coordinates.lowest(moved) - coordinates.lowest(place) - 1e-5 * slope) < 1e-9
-        assert slope > 0.1
+    slopes = coordinates.lowest_slopes(place)
+    for index, sides in zip((coordinates.TEFF, coordinates.MH), slopes, strict=True):
+        for side, slope in zip((-1, 1), sides, strict=True):
+            moved = place.copy()
+            moved[index] += side * 1e-5
+            change = coordinates.lowest(moved) - coordinates.lowest(place)
+            assert abs(change - side * 1e-5 * slope) < 1e-9
+            assert slope > 0.1
+    kink = coordinates.from_parameters(np.array([8000.0, 2.0, 30.0, 1.0, 1.5, 11500.0, 0.0]))
+    below, above = coordinates.lowest_slopes(kink)[1]
+    assert abs(below) < 1e-8
+    assert abs(above - 2) < 1e-6  # 0.5 dex in 0.25 dex; both ranges are 3 dex
+
+
+def test_highest_is_the_edge_of_the_domain():
+    """A place is in the domain where Teff is up to its highest, and [M/H] up to its own."""
+    rng = np.random.default_rng([9, 0])
+    low, high = np.append(DOMAIN.low, 0.0), np.append(DOMAIN.high, 0.0)
+    parameters = rng.uniform(low, high, (5000, 7))
+    parameters[:, 1] = rng.uniform(2, 3, 5000)
+    place = coordinates.from_parameters(parameters)
+    teff, mh = coordinates.highest(place)
+    inside = DOMAIN.contains(parameters[:, :6])
+    assert 0.2 < inside.mean() < 0.8
+    assert ((place[:, coordinates.TEFF] <= teff) == inside).all()
+    assert ((place[:, coordinates.MH] <= mh) == inside).all()
 
 
 def test_rotation_leaves_zero():

@@ -168,6 +168,126 @@ def test_fixed_labels_and_priors(observed, model):
     assert (np.abs(loose.values - free.values) <= SAME * free.bounds + 1e-9).all()
 
 
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        {"logg": 2.0},
+        {"logg": 2.25},
+        {"logg": 2.0, "mh": 0.5},
+        {"logg": 2.0, "teff": 9000.0},
+        {"logg": 2.5, "mh": 1.5, "velocity": 35.0},
+        {"teff": 13000.0, "logg": 2.5, "vsini": 0.0, "vmic": 4.0},
+    ],
+)
+def test_what_is_fixed_does_not_move(observed, model, fixed):
+    """Not even in the corner, where log g limits Teff and [M/H]: bit for bit, and inside the domain."""
+    spectrum = observed((9000.0, 3.2, 20.0, 0.3, 2.0, 11500.0), 35.0, seed=13)
+    result = fit(spectrum, model, fixed=fixed, **LTE)
+    found = result.labels | {"velocity": result.velocity}
+    assert {name: found[name] for name in fixed} == fixed
+    assert all(result.errors[name] == 0 for name in fixed)
+    assert DOMAIN.contains(result.values[:6])
+    assert dict(result.best.labels)["logg"] == fixed["logg"]
+    assert result.chi2 > fit(spectrum, model, **LTE).chi2 - 0.1
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        (9100.0, 2.25, 20.0, 0.3, 2.0, 11500.0),
+        (11600.0, 2.31, 120.0, -0.5, 2.0, 11500.0),
+        (8000.0, 2.2, 12.0, 1.1, 2.0, 11500.0),
+        (10600.0, 2.7, 12.0, 0.4, 2.0, 11500.0),
+    ],
+)
+def test_a_star_at_the_edge_of_its_fixed_gravity(observed, model, labels):
+    """In the narrow parts of the corner, where the highest Teff and [M/H] depend on each other."""
+    result = fit(observed(labels, 35.0), model, fixed={"logg": labels[1]}, **LTE)
+    assert deviations(result, labels, 35.0).max() < 0.15
+    assert result.labels["logg"] == labels[1]
+
+
+def test_nothing_free(observed, model):
+    """All labels and the velocity held: chi2 and continuum, alone and in a list."""
+    labels, velocity = STARS["A star"]
+    fixed = dict(zip(NAMES[:5], labels, strict=False)) | {"velocity": velocity}
+    result = fit(observed(labels, velocity), model, fixed=fixed, **LTE)
+    assert result.free == ()
+    assert result.values.tolist() == [*labels, velocity]
+    assert result.chi2 < 1e-3
+    assert result.dof == 2401 - 2
+    assert result.continuum == pytest.approx([3.2e-13, 0.32e-13], rel=1e-3)
+    assert not result.covariance.any()
+    assert result.flags == ()
+    spectra = [observed(labels, velocity, seed=k) for k in range(3)]
+    found = list(fit_each(spectra, model, fixed=fixed, **LTE))
+    assert all(abs(r.reduced_chi2 - 1) < 5 * (2 / 2399) ** 0.5 for r in found)
+
+
+@pytest.mark.parametrize(
+    ("labels", "snr", "depth", "fixed"),
+    [
+        ((5800.0, 3.7, 5.0, -1.5, 1.5, 11500.0), 100.0, 0.5, {"mh": -1.5}),
+        ((5800.0, 3.7, 5.0, -1.5, 1.5, 11500.0), 100.0, 0.5, {"logg": 5.0}),
+        ((7805.0, 2.16, 76.7, -0.2, 3.2, 11500.0), 30.0, 1.7, {"mh": 1.0}),
+        ((7805.0, 2.16, 76.7, -0.2, 3.2, 11500.0), 30.0, 1.7, {"logg": 2.0}),
+        ((3600.0, 3.66, 134.0, -0.8, 0.0, 11500.0), 100.0, 1.0, {"teff": 3600.0, "vmic": 0.0}),
+        ((9000.0, 2.0, 0.0, 0.9, 4.0, 11500.0), 50.0, 1.3, {"vsini": 0.0}),
+    ],
+)
+def test_free_is_not_above_fixed(observed, model, labels, snr, depth, fixed):
+    """Beyond the domain, at kinks of its bound, and in a curved valley at its cool end."""
+    spectrum = observed(labels, 20.0, snr=snr, seed=14)
+    level = 3.2e-13 * (1 + 0.1 * np.linspace(-1, 1, 2401))
+    spectrum = dataclasses.replace(spectrum, flux=level + depth * (spectrum.flux - level))
+    free = fit(spectrum, model, **LTE)
+    assert "not_converged" not in free.flags
+    assert free.chi2 < fit(spectrum, model, fixed=fixed, **LTE).chi2 + 0.1
+
+
+@pytest.mark.parametrize("low", [8402.0, 8405.0, 8500.0, 8785.0])
+@pytest.mark.parametrize("velocity", [0.0, -60.0])
+def test_few_pixels(observed, model, low, velocity):
+    """Of a noise-free Sun seen in 13 A, also at the ends of what the model knows: found, or refused."""
+    wavelength = low + 0.1 * np.arange(126)
+    spectrum = observed(velocity=velocity, wavelength=wavelength, medium="air")
+    (result,) = fit_each([spectrum], model, **LTE)
+    if isinstance(result, Failure):
+        assert "usable pixels that the model knows at the star's velocity" in result.reason
+        return
+    assert result.velocity == pytest.approx(velocity, abs=1)
+    assert result.chi2 < 0.1
+    assert abs(result.labels["teff"] - 5777) < result.errors["teff"]
+
+
+def test_too_few_pixels_are_refused_alone(observed, model):
+    """What the model cannot know at a star's velocity ends that star's fit, not that of its neighbours."""
+    wavelength = np.linspace(8391.0, 8401.0, 200)
+    low = Spectrum(wavelength, np.ones(200), error=np.full(200, 0.01), medium="air")
+    with pytest.raises(
+        ConfigError, match="flux: 0 usable pixels that the model knows at the star's velocity"
+    ):
+        fit(low, model, resolution=11500.0)
+    results = list(fit_each([low, observed(), low], model, resolution=11500.0))
+    assert [isinstance(result, Failure) for result in results] == [True, False, True]
+
+
+def test_free_resolution_of_what_does_not_tell(observed, model):
+    """Hydrogen lines of a fast rotator do not tell R: its error is of the range, and no bound is above it."""
+    labels = (12000.0, 4.0, 250.0, 0.0, 2.0, 8100.0)
+    result = fit(observed(labels, 0.0), model, free_resolution=True, **LTE)
+    assert (result.bounds <= [result.errors[name] * (1 + 1e-9) for name in PARAMETERS]).all()
+    assert 2000 < result.errors["resolution"] < 9500
+
+
+def test_free_resolution_leaves_out_what_its_lowest_reaches(observed, model):
+    """At the ends the broadest profile that may be fitted must be known, not that of the start."""
+    labels = (6200.0, 4.2, 4.0, 0.0, 1.3, 11500.0)
+    spectrum = observed(labels, 0.0, wavelength=np.arange(8397.0, 8807.0, 0.1))
+    held, free = (fit(spectrum, model, free_resolution=option, **LTE) for option in (False, True))
+    assert free.used.sum() < held.used.sum()
+
+
 def test_free_resolution(observed, model):
     labels = (6200.0, 4.2, 4.0, 0.0, 1.3, 8700.0)
     result = fit(observed(labels, 10.0, snr=300), model, free_resolution=True, resolution=11500.0, **LTE)
@@ -314,6 +434,14 @@ def test_the_others_are_done(observed, model):
     [
         ({"fixed": {"mass": 1.0}}, "mass is not one of teff"),
         ({"fixed": {"teff": 25000.0}}, r"teff = 25000 K is outside \[3600, 15000\] K"),
+        (
+            {"fixed": {"logg": 2.0, "teff": 12000.0}},
+            r"logg = 2 dex is outside \[2.5, 5\] dex at teff = 12000 K, mh = -1.5 dex",
+        ),
+        (
+            {"fixed": {"logg": 2.2, "teff": 9500.0, "mh": 1.0}},
+            r"logg = 2.2 dex is outside \[2.5, 5\] dex at teff = 9500 K, mh = 1 dex",
+        ),
         ({"fixed": {"logg": 4.0}, "priors": {"logg": (4.0, 0.1)}}, "logg is fixed and has a prior"),
         ({"fixed": {"resolution": 11500.0}}, "resolution is given by its own option"),
         ({"priors": {"mh": (0.0, 0.0)}}, r"prior of mh: 0.0 \+- 0.0 is no mean and deviation"),

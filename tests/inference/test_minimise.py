@@ -87,6 +87,57 @@ def test_unfinished_rows_say_so(problem):
     assert (found.iterations == 1).all()
 
 
+def test_a_wrong_matrix_is_learnt():
+    """Where the normal matrix is 100 times too small along one axis, the minimum is found all the same."""
+    curvature = np.array([100.0, 1.0])
+
+    def evaluate(rows, at):
+        apart = 0.3 - at
+        normal = np.broadcast_to(np.eye(2), (len(rows), 2, 2))
+        return (curvature * apart**2).sum(axis=1), curvature * apart, normal.copy()
+
+    found = minimise(evaluate, np.zeros((1, 2)), np.zeros(2), np.ones(2), 1e-8, 60)
+    assert found.converged.all()
+    assert found.chi2[0] < 1e-8
+
+
+def test_where_no_step_goes_down_it_looks_around():
+    """A gradient that points up is not taken for a minimum: the next lower place is where it goes on."""
+
+    def evaluate(rows, at):
+        apart = 0.3 - at
+        wrong = np.where(at < 0.1, -apart, apart)  # uphill near the start
+        return 1e4 * (apart**2)[:, 0], 1e4 * wrong, np.full((len(rows), 1, 1), 1e4)
+
+    found = minimise(evaluate, np.array([[0.09]]), np.full(1, -1.0), np.ones(1), 1e-3, 60)
+    assert found.converged.all()
+    assert found.at[0, 0] == pytest.approx(0.3, abs=1e-3)
+
+
+def test_at_a_kink_it_ends():
+    """Where chi2 rises in every direction without a vanishing gradient, the iteration says it is done."""
+
+    def evaluate(rows, at):
+        apart = at[:, 0] - 0.4
+        return 50 * np.abs(apart), -25 * np.sign(apart)[:, None], np.full((len(rows), 1, 1), 10.0)
+
+    found = minimise(evaluate, np.array([[0.9]]), np.zeros(1), np.ones(1), 1e-2, 60)
+    assert found.converged.all()
+    assert found.at[0, 0] == pytest.approx(0.4, abs=1e-3)
+
+
+def test_nothing_to_minimise():
+    found = minimise(
+        lambda rows, at: (np.full(len(rows), 7.0), at, np.zeros((len(rows), 0, 0))),
+        np.zeros((3, 0)),
+        np.zeros(0),
+        np.zeros(0),
+    )
+    assert found.converged.all()
+    assert (found.chi2 == 7).all()
+    assert not found.iterations.any()
+
+
 def test_held():
     low, high = np.zeros(3), np.ones(3)
     at, slope = np.array([[0.0, 1.0, 0.5]]), np.array([[-1.0, 1.0, 1.0]])

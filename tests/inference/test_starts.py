@@ -82,3 +82,35 @@ def test_fixed_labels(model):
     assert (table.parameters[:, 0] == 6000).all()
     assert (table.parameters[:, 3] == -0.3).all()
     assert DOMAIN.contains(table.parameters[:, :6]).all()
+
+
+@pytest.mark.parametrize("logg", [2.0, 2.25, 2.5])
+@pytest.mark.parametrize("others", [(), ((0, 9100.0),), ((3, 0.6),)])
+def test_a_fixed_gravity_in_the_corner(model, logg, others):
+    """It stays, and Teff and [M/H] go where it has an atmosphere, up to the bound of either."""
+    fixed = ((1, logg), *others)
+    table = starts.templates(model.model, 9500.0, fixed)
+    for index, value in fixed:
+        assert (table.parameters[:, index] == value).all()
+    assert DOMAIN.contains(table.parameters[:, :6]).all()
+
+
+def test_few_pixels_at_the_end_of_the_range(model):
+    """125 pixels that no template covers at all velocities: those at which they are covered decide."""
+    wavelength = np.arange(8404.3, 8416.8, 0.1)
+    labels = np.array([5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0])
+    flux = model.flux(labels, wavelength_aa=wavelength, medium="vacuum")[None].astype(float)
+    limits = (-500.0, 500.0)
+    part = starts.needed_cells(wavelength, limits)
+    table = starts.templates(model.model, 11500.0, (), part)
+    assert table.cells == part[1] - part[0] < starts.CELLS / 2
+    basis = chebyshev(wavelength, 1)
+    points = starts.starting_points(
+        table, wavelength, basis, flux, np.full(flux.shape, 1e4), NOTHING, limits, 3
+    )
+    assert np.abs(points[0, 0, 6]) <= starts.STRIDE * starts.CELL_KMS
+    assert abs(points[0, 0, 0] - 5777) < 800
+
+
+def test_long_ranges_need_all_cells():
+    assert starts.needed_cells(WAVELENGTH_AA, (-500.0, 500.0)) == (0, starts.CELLS)

@@ -98,7 +98,7 @@ def highest_slopes(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lowest_slopes(place: np.ndarray) -> np.ndarray:
-    """Derivatives of ``lowest`` by the coordinates of Teff and [M/H]: ``[2, ...]``; linear by pieces."""
-    step = 1e-4 * np.eye(len(PARAMETERS))
-    pairs = [(lowest(place + step[i]), lowest(place - step[i])) for i in (TEFF, MH)]
-    return np.stack([(ahead - behind) / 2e-4 for ahead, behind in pairs])
+    """Derivatives of ``lowest`` by Teff and [M/H], in coordinates, below and above: ``[2, 2, ...]``."""
+    step, here = 1e-6 * np.eye(len(PARAMETERS)), lowest(place)
+    pairs = [(here - lowest(place - step[i]), lowest(place + step[i]) - here) for i in (TEFF, MH)]
+    return np.array(pairs) / 1e-6

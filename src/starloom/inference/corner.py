@@ -10,8 +10,14 @@ import numpy as np
 from starloom.inference import coordinates
 from starloom.inference.coordinates import LOGG, MH, TEFF
 from starloom.inference.derivatives import PARAMETERS
+from starloom.labels import CORNER_MH, CORNER_TEFF
 
 EDGE = 1e-9  # of a coordinate: rounding
+_LABELS = np.zeros((max(len(CORNER_TEFF), len(CORNER_MH)), len(PARAMETERS)))
+_LABELS[:, TEFF] = np.pad(CORNER_TEFF, (0, len(_LABELS) - len(CORNER_TEFF)), "edge")
+_LABELS[:, MH] = np.pad(CORNER_MH, (0, len(_LABELS) - len(CORNER_MH)), "edge")
+# coordinates at which the floor has a kink
+KINKS = coordinates.from_parameters(_LABELS)[:, [TEFF, MH]].T
 
 
 def inside(place: np.ndarray, free: tuple[int, ...]) -> np.ndarray:
@@ -25,6 +31,24 @@ def inside(place: np.ndarray, free: tuple[int, ...]) -> np.ndarray:
         nearer = np.array([TEFF, MH])[beyond.argmin(axis=1)]
         rows = np.flatnonzero((beyond > 0).any(axis=1))
         moved[rows, nearer[rows]] = ends[rows, (nearer[rows] == MH).astype(int)]
+    return moved
+
+
+def on_floor(place: np.ndarray) -> np.ndarray:
+    """Whether log g is at the floor, where that is above the box's: bool[row]."""
+    lowest = coordinates.lowest(place)
+    return (lowest > 0) & (place[:, LOGG] <= lowest + EDGE)
+
+
+def up_to_kinks(place: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """Places with a step along the floor from ``origin`` ended at the first kink: where a minimum may be."""
+    moved = place.copy()
+    rows = np.flatnonzero(origin[:, LOGG] <= coordinates.lowest(origin) + EDGE)
+    for index, kinks in zip((TEFF, MH), KINKS, strict=True):
+        here, there = origin[rows, index, None], place[rows, index, None]
+        up = np.where((kinks > here) & (kinks < there), kinks, np.inf).min(axis=1)
+        down = np.where((kinks < here) & (kinks > there), kinks, -np.inf).max(axis=1)
+        moved[rows, index] = np.clip(there[:, 0], down, up)
     return moved
 
 
@@ -53,10 +77,15 @@ def along(place: np.ndarray, slope: np.ndarray, free: tuple[int, ...]) -> tuple[
 
 def _along_floor(place, slope):
     lowest = coordinates.lowest(place)
-    held = np.flatnonzero((lowest > 0) & (place[:, LOGG] <= lowest + EDGE) & (slope[:, LOGG] < 0))
+    held = np.flatnonzero((place[:, LOGG] <= lowest + EDGE) & (slope[:, LOGG] < 0))
     matrix = np.repeat(np.eye(len(PARAMETERS))[None], len(held), axis=0)
     matrix[:, LOGG, LOGG] = 0
-    matrix[:, LOGG, TEFF], matrix[:, LOGG, MH] = coordinates.lowest_slopes(place[held])
+    for index, (behind, ahead) in zip((TEFF, MH), coordinates.lowest_slopes(place[held]), strict=True):
+        up, down = (slope[held, index] + slope[held, LOGG] * side for side in (ahead, behind))
+        matrix[:, LOGG, index] = np.where(up > 0, ahead, behind)
+        # at a kink chi2 may rise both ways: there it stays
+        stays = (up <= 0) & (down >= 0)
+        matrix[stays, LOGG, index] = matrix[stays, index, index] = 0
     return held, matrix
 
 

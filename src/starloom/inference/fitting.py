@@ -14,13 +14,13 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, StarloomError
 from starloom.inference import coordinates, corner, starts
 from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at_most
-from starloom.inference.minimise import Minimum, minimise
+from starloom.inference.minimise import Minimum, is_held, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import FEWEST, Observation, observe
 from starloom.inference.result import BAD_CHI2, FLAGS, LOW_SNR, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
-from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
-from starloom.labels import DOMAIN, NAMES, highest_mh, highest_teff
+from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, inverted, uncertain
+from starloom.labels import CORNER_MH, DOMAIN, NAMES, highest_mh, highest_teff
 from starloom.networks.emulator import Emulator, linear_algebra
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
@@ -33,6 +33,7 @@ CLOSE = 60.0
 ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 APART = 0.1  # of the box: what is further apart in Teff, log g, [M/H] or v sin i is another kind of star
+UNKNOWN = 0.08  # of the box: a deviation of v sin i beyond which it may have another minimum
 TELLING = [coordinates.TEFF, coordinates.LOGG, coordinates.MH, coordinates.VSINI]
 ROUNDS = 4  # of weights and rejected pixels after the first fit
 SHARE = 0.8  # of the pixels that are known at the best start's velocity: what another start must leave
@@ -159,20 +160,38 @@ class _Batch:
         self.low, self.high = (end[list(self.free)] for end in self.box)
 
     def results(self) -> list[FitResult | Failure]:
+        if self.settings.fixed:
+            return self._held_results()
+        return self._all_results(*self._free())
+
+    def _free(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """PARAMETERS of the minima, whether converged, and after how many steps; the errors there."""
         begin = self._starts()
         self._leave_out(begin)
         self.allowed = self.good.copy()
         self._estimate_errors(begin[:, 0], np.ones(self.flux.shape))
+        return self._refined(*self._best_of(begin))
+
+    def _held_results(self) -> list[FitResult | Failure]:
+        """With the errors and pixels of the fit that holds nothing: so chi2 of all fits of a star compare."""
+        free = _Batch(self.generator, replace(self.settings, fixed={}), self.observations)
+        free._free()
+        for name in ("noise", "floor", "model_error", "good", "usable"):
+            setattr(self, name, getattr(free, name))
+        at, _, rough = self._best_of(self._starts())
+        found, at = self._minimised(np.arange(len(at)), at)
+        return self._all_results(at, found.converged, rough + found.iterations)
+
+    def _best_of(self, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As ``_free``, of the lowest minimum that the starts lead to; how far away its rivals are."""
         found, every = self._from_starts(begin)
         chi2 = found.chi2.reshape(begin.shape[:2])
-        best = chi2.argmin(axis=1)
-        rows = np.arange(len(chi2))
+        best, rows = chi2.argmin(axis=1), np.arange(len(chi2))
         self.rivals = self._rivals(chi2, every, best)
-        at = every[rows, best]
-        converged = found.converged.reshape(chi2.shape)[rows, best]
-        iterations = found.iterations.reshape(chi2.shape)[rows, best]
-        at, converged, iterations = self._refined(at, converged, iterations)
-        return self._all_results(at, converged, iterations)
+        converged, iterations = (
+            x.reshape(chi2.shape)[rows, best] for x in (found.converged, found.iterations)
+        )
+        return every[rows, best], converged, iterations
 
     def weight(self) -> np.ndarray:
         """1 / variance of each pixel, 0 where it is not used."""

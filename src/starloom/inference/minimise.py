@@ -12,7 +12,8 @@ import numpy as np
 # rows and their parameters [row, p] to chi2 [row], -gradient/2 [row, p] and normal matrix [row, p, p]
 Evaluate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
-Project = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# rows, their parameters [row, p] and those a step began at (None: no step) to parameters inside all bounds
+Project = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
 
 FIRST_DAMPING, LEAST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-7, 1e4
 CURVED = 1.0  # damping from which a step that fails shows a curved model
@@ -37,7 +38,7 @@ def minimise(
     high: np.ndarray,
     tolerance: float = 1e-3,
     most: int = 40,
-    project: Project = lambda rows, at: at,
+    project: Project = lambda rows, at, origin: at,
 ) -> Minimum:
     """Minimise chi2 from ``start[row, p]`` within ``low[p]`` and ``high[p]``.
 
@@ -73,7 +74,7 @@ class _Descent:
     def __init__(self, evaluate: Evaluate, project: Project, low, high, start: np.ndarray):
         self.evaluate, self.project, self.low, self.high = evaluate, project, low, high
         rows = np.arange(len(start))
-        self.at = project(rows, np.clip(start, low, high))
+        self.at = project(rows, np.clip(start, low, high), None)
         self.chi2, self.slope, self.matrix = evaluate(rows, self.at)
         self.damping = np.full(len(start), FIRST_DAMPING)
         # rows whose normal matrix promises what no step keeps: it leaves out the model's second derivatives
@@ -91,7 +92,7 @@ class _Descent:
         at, slope, matrix, damping = (x[rows] for x in (self.at, self.slope, self.matrix, self.damping))
         held = is_held(at, slope, self.low, self.high)
         step = _step(slope, matrix, held, damping, at, self.low, self.high)
-        tried = self.project(rows, np.clip(at + step, self.low, self.high))
+        tried = self.project(rows, np.clip(at + step, self.low, self.high), at)
         chi2, new_slope, normal = self.evaluate(rows, tried)
         gain = (self.chi2[rows] - chi2) / np.maximum(_promise(slope, matrix, step), 1e-300)
         good = np.isfinite(chi2) & (chi2 < self.chi2[rows])
@@ -113,7 +114,7 @@ class _Descent:
         steps = np.concatenate([sign * scale * steps for sign in (-1, 1) for scale in AROUND], axis=1)
         owner = np.repeat(rows, steps.shape[1])
         place = (self.at[rows][:, None] + steps).reshape(len(owner), -1)
-        place = self.project(owner, np.clip(place, self.low, self.high))
+        place = self.project(owner, np.clip(place, self.low, self.high), None)
         chi2, slope, normal = self.evaluate(owner, place)
         best = chi2.reshape(len(rows), -1).argmin(axis=1) + steps.shape[1] * np.arange(len(rows))
         gained = self.chi2[rows] - chi2[best]

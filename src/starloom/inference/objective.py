@@ -91,9 +91,12 @@ class Objective:
             found[:, LOGG] = np.maximum(found[:, LOGG], lowest_logg(found[:, TEFF], found[:, MH]))
         return found
 
-    def project(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """The free coordinates, moved out of the corner that the domain lacks."""
-        return corner.inside(self.place(rows, at), self.free)[:, self.free]
+    def project(self, rows: np.ndarray, at: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
+        """The free coordinates, moved out of the corner; ``origin``: where a step began."""
+        place = self.place(rows, at)
+        if origin is not None and LOGG in self.free:
+            place = corner.up_to_kinks(place, self.place(rows, origin))
+        return corner.inside(place, self.free)[:, self.free]
 
     def __call__(self, rows: np.ndarray, at: np.ndarray):
         """What ``minimise`` asks for: chi2, half of minus its gradient, and the normal matrix.
