@@ -15,9 +15,9 @@ from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
 WIDTH = 20  # points of a band: 2 A
 LEAST = 10  # spectra that a cell needs to be believed
 BROAD = 10  # of these bands in one of a correction's
-# How far into the domain its ends are felt. Errors of networks fall to their usual size within a twentieth of
-# a label's range; with the resolution they rise all the way.
-REACH = {"teff": 0.05, "logg": 0.05, "vsini": 0.05, "mh": 0.05, "vmic": 0.05, "resolution": 0.5}
+# How far into the domain its ends are felt: errors of networks fall to their usual size within a twentieth of
+# a label's range. Rotation and resolution are applied exactly, so that nothing happens at their ends.
+REACH = {"teff": 0.05, "logg": 0.05, "mh": 0.05, "vmic": 0.05}
 PURE = 0.85  # weight of a node in the spectra that it is measured on
 SCALE = 1e-2  # of ratios, so that they lie amid the sizes that are counted
 SHARES = {"p68": 0.6827, "p99": 0.99}  # what one standard deviation of a normal distribution holds; P99

@@ -132,7 +132,7 @@ class StatedError:
 
 
 def places(labels: np.ndarray) -> np.ndarray:
-    """Places of ``labels[..., 6]`` in the domain: from 0, a label's lower end (log g's at these labels), to 1."""
+    """Where ``labels[..., 6]`` lie in the domain: 0 at a lower end (of log g: there), 1 at an upper one."""
     low = np.broadcast_to(DOMAIN.low, labels.shape).copy()
     low[..., 1] = np.maximum(low[..., 1], lowest_logg(labels[..., 0], labels[..., 3]))
     return (labels - low) / (DOMAIN.high - low)
