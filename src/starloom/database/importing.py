@@ -1,7 +1,6 @@
 """A folder of spectra made or observed elsewhere becomes a store like any other."""
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from starloom.database.layouts import MEDIA, NORMALISATIONS, Layout, Raw
 from starloom.database.recipe import BROADENING, IMPORTED, INTRINSIC, Recipe
 from starloom.database.store import FLUX_STEP, HIGHEST_FLUX, Manifest, encode, read_manifest
 from starloom.errors import ConfigError, ParseError, StarloomError, StoreError
-from starloom.files import parsing
+from starloom.files import new_folder, parsing
 from starloom.wavelength import SYNTHESIS_GRID_AA, vacuum_from_air
 
 MARGIN_KMS = 430.0  # of the synthesis grid beyond 8400-8800 A, which may be filled
@@ -92,26 +91,23 @@ def import_grid(
     if folder.exists():
         raise StoreError(f"{folder}: exists already")
     names, star_labels = read_labels(table, how)
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shape = (len(names), KEPT_GRID_AA.size)
-    kept = np.lib.format.open_memmap(partial / BUFFER, mode="w+", dtype=np.float32, shape=shape)
-    faults = {}
-    for row, file in enumerate(tqdm(names, unit=" files", disable=not progress)):
-        try:
-            kept[row], star_labels[row] = kept_spectrum(Path(files) / file, star_labels[row], how)
-        except StarloomError as error:
-            faults[row] = str(error)
-    good = np.array([row for row in range(len(names)) if row not in faults], dtype=int)
-    reasons = tuple(faults.values())
-    if reasons and not (how.skip_bad and good.size):
-        shutil.rmtree(partial)
-        raise StoreError(f"{len(reasons)} of {len(names)} files are bad: " + "; ".join(reasons[:20]))
-    recipe = _recipe(star_labels[good], name=name, seed=seed, chunk=chunk, train=train, validation=validation)
-    _write(partial, recipe, kept, star_labels, [(names[row], row) for row in good])
-    (partial / BUFFER).unlink()
-    partial.rename(folder)
+    with new_folder(folder) as partial:
+        shape = (len(names), KEPT_GRID_AA.size)
+        kept = np.lib.format.open_memmap(partial / BUFFER, mode="w+", dtype=np.float32, shape=shape)
+        faults = {}
+        for row, file in enumerate(tqdm(names, unit=" files", disable=not progress)):
+            try:
+                kept[row], star_labels[row] = kept_spectrum(Path(files) / file, star_labels[row], how)
+            except StarloomError as error:
+                faults[row] = str(error)
+        good = np.array([row for row in range(len(names)) if row not in faults], dtype=int)
+        reasons = tuple(faults.values())
+        if reasons and not (how.skip_bad and good.size):
+            raise StoreError(f"{len(reasons)} of {len(names)} files are bad: " + "; ".join(reasons[:20]))
+        splits = {"seed": seed, "chunk": chunk, "train": train, "validation": validation}
+        recipe = _recipe(star_labels[good], name=name, **splits)
+        _write(partial, recipe, kept, star_labels, [(names[row], row) for row in good])
+        (partial / BUFFER).unlink()
     return Imported(read_manifest(folder), reasons)
 
 
