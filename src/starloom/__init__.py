@@ -2,15 +2,21 @@
 
 from importlib import import_module
 
-from starloom.labels import DOMAIN, LABELS
-from starloom.spectrum import Spectrum
-
 __version__ = "0.1.0"
 __all__ = ["DOMAIN", "LABELS", "Generator", "Spectrum", "generate"]
+PLACES = {
+    "DOMAIN": "labels",
+    "LABELS": "labels",
+    "Spectrum": "spectrum",
+    "Generator": "networks.generator",
+    "generate": "networks.generator",
+}
 
 
 def __getattr__(name: str):
-    """``Generator`` and ``generate`` load the networks when they are first used."""
-    if name not in ("Generator", "generate"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("starloom.networks.generator"), name)
+    """What ``PLACES`` has is loaded when it is first used, so that a command is awake before NumPy is."""
+    if name in PLACES:
+        return getattr(import_module(f"{__name__}.{PLACES[name]}"), name)
+    if name in PLACES.values():
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

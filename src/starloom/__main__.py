@@ -1,5 +1,15 @@
-"""``python -m starloom``."""
+"""``python -m starloom``, and the command ``starloom``."""
 
-from starloom.cli import main
+from starloom import interruption
 
-main()
+
+def main() -> None:
+    """Run the command line, from its imports on."""
+    with interruption.heeded():
+        from starloom import cli
+
+        cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,8 @@ from tempfile import TemporaryFile
 
 from starloom.errors import ConfigError, ParseError, WriteError
 
+unfinished: set[Path] = set()  # temporary files and folders, and locks, of this process
+
 
 def check_target(path: str | os.PathLike, suffixes: Sequence[str] = (), overwrite: bool = True) -> None:
     """See that ``path`` can be written in the end: asked before the work, not after it.
@@ -66,12 +68,14 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
     with writing(path, temporary, path):
+        unfinished.add(temporary)
         try:
             yield temporary
             _synchronise(temporary)
             temporary.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
+            unfinished.discard(temporary)
 
 
 @contextmanager
@@ -85,6 +89,7 @@ def filling(folder: str | os.PathLike) -> Iterator[Path]:
     check_folder(folder)
     temporary = _nearest(folder) / f".{uuid.uuid4().hex}"
     with writing(folder, temporary, folder):
+        unfinished.add(temporary)
         try:
             temporary.mkdir()
             yield temporary
@@ -99,7 +104,21 @@ def filling(folder: str | os.PathLike) -> Iterator[Path]:
             place = str(folder / path.relative_to(temporary))
             raise WriteError(error.errno, error.strerror, place) from error
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
+            unfinished.discard(temporary)
+
+
+def abandon() -> None:
+    """Remove all temporary files and locks of this process, which is about to end."""
+    for path in tuple(unfinished):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def allocate(path: str | os.PathLike) -> None:

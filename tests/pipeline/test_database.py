@@ -376,8 +376,8 @@ class TestBatches:
         data = bytearray(path.read_bytes())
         data[5000] ^= 4
         path.write_bytes(data)
-        with pytest.raises(StoreError, match=r"flux.npy: missing or damaged"):
-            batches.open_fixed_set(tmp_path / "fixed", verify=True)
+        with pytest.raises(StoreError, match=r"flux.npy: damaged .*: run again what made it"):
+            batches.open_fixed_set(tmp_path / "fixed")
         with pytest.raises(ParseError, match="no fixed set"):
             batches.open_fixed_set(tmp_path)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from starloom import __version__
+from starloom import __version__, interruption
 from starloom.cli import (
     database,
     demo,
@@ -64,6 +64,7 @@ app.add_typer(training.app, name="train")
 app.command("reproduce")(reproduction.reproduce)
 
 
+@interruption.heeded()
 def main() -> None:
     """Run the command line; our errors, the file system's, an absent extra: one line and exit code 2."""
     output.survive_any_encoding()

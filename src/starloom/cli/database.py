@@ -1,5 +1,6 @@
 """``starloom database``: stores of spectra, made, checked, looked at, exported and imported."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -56,6 +57,7 @@ def build(
         builder.radiative_transfer,
         physics=builder.physics_version(),
         engine=engine,
+        progress=sys.stderr.isatty(),
     )
     print(f"{store}: {manifest.spectra} spectra, {manifest.bytes_on_disk / 1e6:.1f} MB")
 
@@ -92,6 +94,23 @@ def verify(store: StoreFolder) -> None:
         )
     missing = f", {len(manifest.missing)} are not made yet" if manifest.missing else ""
     print(f"{store}: {len(manifest.digests)} chunks are undamaged{missing}")
+
+
+@app.command()
+def repair(
+    store: StoreFolder,
+    recipe: Annotated[
+        str | None, typer.Option(help="The store's, where the manifest's copy is damaged too.")
+    ] = None,
+) -> None:
+    """Write a damaged manifest.json anew: from its copy, else from the chunks that are the recipe's."""
+    from starloom.database import recipe as recipes
+    from starloom.database.store import repaired
+    from starloom.locks import locked
+
+    with locked(store):
+        manifest = repaired(store, recipes.load(recipe) if recipe else None)
+    print(f"{store}: {len(manifest.digests)} of {manifest.recipe.chunks} chunks, {manifest.physics}")
 
 
 @app.command()

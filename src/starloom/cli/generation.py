@@ -141,7 +141,9 @@ def evaluate(
     if covered:
         _print_coverage(covered)
     if statement:
-        print(f"wrote {path}, which states the errors of {'these ' if attach else ''}{stated.spectra} spectra")
+        print(
+            f"wrote {path}, which states the errors of {'these ' if attach else ''}{stated.spectra} spectra"
+        )
 
 
 def wavelengths(text: str, option: str = "--grid"):

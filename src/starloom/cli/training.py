@@ -1,5 +1,6 @@
 """``starloom train``: networks from a store."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ def emulator(
     check_target(model)
     opened = [open_store(store) for store in stores]
     design = EmulatorRecipe.read(recipe or DEFAULT_RECIPE)
-    fitted, training = fit_emulator(opened, design, folder=folder, progress=True)
+    fitted, training = fit_emulator(opened, design, folder=folder, progress=sys.stderr.isatty())
     loss, epochs = training.best_loss, len(training.history)
     names = " and ".join(f"{store.recipe.name!r}" for store in opened)
     card = (
@@ -151,7 +152,7 @@ def estimator(
 
 
 def _options(folder: Path | None, device: str | None) -> dict:
-    return {"folder": folder, "device": device, "progress": True}
+    return {"folder": folder, "device": device, "progress": sys.stderr.isatty()}
 
 
 def _print_end(model: Path, training, error: str) -> None:

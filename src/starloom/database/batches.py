@@ -14,7 +14,7 @@ import numpy as np
 
 from starloom.broadening import finish
 from starloom.database.recipe import BROADENING, SHUFFLE_STREAM
-from starloom.database.store import Store, decode, encode, file_digest
+from starloom.database.store import Store, check_digest, decode, encode, file_digest
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.files import allocate, check_folder, filling
 from starloom.wavelength import PAPER_GRID_AA
@@ -126,6 +126,7 @@ class FixedSet:
 
     folder: Path
     splits: dict[str, np.ndarray]  # indices of observed spectra
+    made_from: Mapping  # see ``made_from``
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -169,11 +170,25 @@ def export_fixed_set(
         raise ConfigError(f"dtype = {dtype!r} is none of float32, uint16")
     shown = [_fixed_draws(store, copies), *(_added_draws(other, copies) for other in more)]
     with filling(folder) as partial:
-        _write_fixed_set(partial, (store, *more), shown, dtype)
+        _write_fixed_set(partial, (store, *more), shown, dtype, copies)
     return open_fixed_set(folder)
 
 
-def _write_fixed_set(partial: Path, stores: Sequence[Store], shown: Sequence[Draws], dtype: str) -> None:
+def made_from(stores: Sequence[Store], copies: Mapping[str, int] | None) -> dict:
+    """What decides the spectra of a fixed set, as its manifest has it."""
+    return {
+        "stores": [each.manifest.identity for each in stores],
+        "copies": None if copies is None else dict(copies),
+    }
+
+
+def _write_fixed_set(
+    partial: Path,
+    stores: Sequence[Store],
+    shown: Sequence[Draws],
+    dtype: str,
+    copies: Mapping[str, int] | None,
+) -> None:
     start = np.cumsum([0, *map(len, shown)])
     shape = (int(start[-1]), PAPER_GRID_AA.size)
     flux = np.lib.format.open_memmap(partial / FILES["flux"], mode="w+", dtype=dtype, shape=shape)
@@ -195,7 +210,7 @@ def _write_fixed_set(partial: Path, stores: Sequence[Store], shown: Sequence[Dra
     digests = {kind: file_digest(partial / name) for kind, name in FILES.items()}
     splits = [_splits(*each) for each in zip(stores, shown, start, strict=False)]
     content = {
-        "stores": [each.manifest.identity for each in stores],
+        **made_from(stores, copies),
         "splits": {name: [*chain.from_iterable(each[name] for each in splits)] for name in stores[0].splits},
         "digests": digests,
     }
@@ -215,8 +230,11 @@ def _added_draws(store: Store, copies: Mapping[str, int] | None) -> Draws:
     return _fixed_draws(store, {split: number for split, number in numbers.items() if split != "test"})
 
 
-def open_fixed_set(folder: str | Path, verify: bool = False) -> FixedSet:
-    """A fixed set on disk; with ``verify``, ``StoreError`` where a file's digest is not what was written."""
+def open_fixed_set(folder: str | Path, verify: bool = True) -> FixedSet:
+    """A fixed set on disk; unless ``verify`` is false, ``StoreError`` where a file is not what was written.
+
+    The digests take 1 s a GB, once for files that stay as they are.
+    """
     folder = Path(folder)
     try:
         content = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -225,9 +243,8 @@ def open_fixed_set(folder: str | Path, verify: bool = False) -> FixedSet:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ParseError(f"{folder}: no fixed set ({type(error).__name__}: {error})") from error
     for name, digest in digests.items() if verify else ():
-        if not (folder / name).exists() or file_digest(folder / name) != digest:
-            raise StoreError(f"{folder / name}: missing or damaged: export it again")
-    return FixedSet(folder, splits)
+        check_digest(folder / name, digest)
+    return FixedSet(folder, splits, {name: content.get(name) for name in made_from((), None)})
 
 
 def _splits(store: Store, everything: Draws, start: int) -> dict[str, list[int]]:

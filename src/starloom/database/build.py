@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,12 @@ from tqdm import tqdm
 from starloom import __version__, labels, tables
 from starloom.broadening import KEPT_RESOLUTION, keep
 from starloom.database.recipe import INTRINSIC, Recipe
-from starloom.database.store import HIGHEST_FLUX, Manifest, encode, open_or_create
+from starloom.database.sources import source_digest
+from starloom.database.store import HIGHEST_FLUX, Manifest, encode, open_or_create, read_manifest
 from starloom.database.workers import Engine, here
 from starloom.errors import StarloomError, StoreError
+from starloom.interruption import outlook
+from starloom.locks import locked
 
 # teff, logg, mh, vmic (float64[n] each) -> normalised flux[n, 21870] on wavelength.SYNTHESIS_GRID_AA
 Synthesizer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -73,9 +77,10 @@ def radiative_transfer(teff, logg, mh, vmic) -> np.ndarray:
 
 
 def physics_version() -> str:
-    """What ``radiative_transfer`` depends on: the package's version and the tables of synthesis."""
+    """What ``radiative_transfer`` depends on: the package's version, the tables of synthesis, the sources."""
     digests = json.dumps(tables.synthesis_digests(), sort_keys=True)
-    return f"starloom {__version__}, tables {hashlib.sha256(digests.encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256(digests.encode()).hexdigest()[:12]
+    return f"starloom {__version__}, tables {digest}, sources {source_digest()[:12]}"
 
 
 def build(
@@ -91,16 +96,51 @@ def build(
 
     ``physics`` names the version of what ``synthesize`` does, ``engine`` (see ``workers``) who does it. A
     chunk that fails is reported and the others are made. Raises ``StoreError`` where the folder holds another
-    store, when chunks have failed, or when a file cannot be written (a full disk); run it again to continue.
+    store or another process builds in it, when chunks have failed, or when a file cannot be written (a full
+    disk); run it again to continue.
     """
-    manifest = open_or_create(folder, recipe, physics)
+    folder = Path(folder)
+    absent = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder):
+            new = not any(folder.glob("manifest*.json"))
+            try:
+                return _continued(open_or_create(folder, recipe, physics), synthesize, engine, progress)
+            finally:
+                if new:
+                    _remove_empty(folder)
+    finally:
+        if absent:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+def _remove_empty(folder: Path) -> None:
+    """Delete the manifest of a store without a chunk, such as one that was begun without JAX."""
+    with suppress(StarloomError):
+        if not read_manifest(folder).digests:
+            for path in folder.glob("manifest*.json"):
+                path.unlink()
+
+
+def _continued(manifest: Manifest, synthesize: Synthesizer, engine: Engine, progress: bool) -> Manifest:
+    """Make what a store lacks."""
+    recipe, folder = manifest.recipe, manifest.folder
     remove_leftovers(manifest)
     if damage := manifest.damage():
         manifest = manifest.without(damage)
     failures = []
-    with tqdm(
-        total=recipe.intrinsic, initial=manifest.spectra, unit=" spectra", disable=not progress, smoothing=0.1
-    ) as bar:
+    with (
+        outlook(lambda: f"{_safe(folder)} spectra are safe; the same command continues"),
+        tqdm(
+            total=recipe.intrinsic,
+            initial=manifest.spectra,
+            unit=" spectra",
+            disable=not progress,
+            smoothing=0.1,
+        ) as bar,
+    ):
         for reason in damage.values():
             bar.write(f"made again: {reason}")
         for chunk in engine(partial(make_chunk, recipe, synthesize), manifest.missing):
@@ -114,6 +154,22 @@ def build(
         done = f"{manifest.spectra} of {recipe.intrinsic} spectra are made"
         raise StoreError(f"{folder}: {done}; {len(failures)} chunks failed, the first: {failures[0]}")
     return manifest
+
+
+def _safe(folder: Path) -> int:
+    """Number of spectra that are on disk."""
+    with suppress(StarloomError):
+        return read_manifest(folder).spectra
+    return 0
+
+
+def finished(recipe: Recipe, folder: Path) -> bool:
+    """Whether the store of ``recipe`` is in ``folder``, complete and undamaged, by whatever physics."""
+    try:
+        manifest = read_manifest(folder)
+    except StarloomError:
+        return False
+    return manifest.recipe == recipe and not manifest.missing and not manifest.damage()
 
 
 def remove_leftovers(manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 ::
 
     DIR/manifest.json       recipe, physics, encoding, and the digests of every finished pair
+    DIR/manifest-copy.json  the same, should the first be damaged
     DIR/flux-00000.npy      [spectrum, 7290]: spectra on ``broadening.KEPT_GRID_AA``, seen at R = 40000
     DIR/labels-00000.npy    float64[spectrum, 6]: what is stored, in the order and units of ``labels.NAMES``
 
@@ -10,14 +11,16 @@ Flux is kept in units of 2e-5 as uint16, so that rounding costs at most 1e-5 and
 of imported spectra that leave this range keeps float32. The labels are true of what is stored: v sin i = 0
 and R = 40000 where the synthesiser made it. Every file is written beside its place and renamed when it is on
 disk, the manifest last: a pair counts when the manifest names it, so a build may be killed at any moment.
+A reader compares a file's digest before it uses it, once as long as the file's size and time stay.
 """
 
 import hashlib
 import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +29,15 @@ from starloom import labels
 from starloom.broadening import KEPT_GRID_AA, KEPT_RESOLUTION
 from starloom.database import recipe as recipes
 from starloom.database.recipe import Recipe
-from starloom.errors import ParseError, StoreError
+from starloom.errors import ParseError, StarloomError, StoreError
 from starloom.files import replacing
 
 FORMAT = 1
 FLUX_STEP = 2e-5
 HIGHEST_FLUX = FLUX_STEP * np.iinfo(np.uint16).max
 KINDS = ("flux", "labels")
+NAMES = ("manifest.json", "manifest-copy.json")
+UNKNOWN_PHYSICS = "unknown physics (repaired)"
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,15 @@ class Manifest:
             "labels": labels.NAMES,
             "chunks": {str(number): self.digests[number] for number in sorted(self.digests)},
         }
-        with replacing(self.folder / "manifest.json") as path:
-            path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        for name in NAMES:
+            with replacing(self.folder / name) as path:
+                path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+    def array(self, kind: str, number: int) -> np.ndarray:
+        """``kind`` of a chunk, memory-mapped; ``StoreError`` where it is damaged."""
+        path = self.path(kind, number)
+        check_digest(path, self.digests[number][kind])
+        return np.load(path, mmap_mode="r")
 
     def damage(self) -> dict[int, str]:
         """What is wrong with finished chunks, by number: a file is missing, or its digest has changed."""
@@ -122,23 +134,66 @@ class Manifest:
 def read_manifest(folder: str | Path) -> Manifest:
     """The manifest of a store, finished or not.
 
-    Raises ``StoreError`` where there is none, ``ParseError`` (path, reason) where it cannot be read.
+    Raises ``StoreError`` where there is none, ``ParseError`` (path, reason) where it cannot be read; what
+    then helps is ``repaired``.
     """
-    path = Path(folder) / "manifest.json"
-    if not path.exists():
+    path = Path(folder) / NAMES[0]
+    if not path.exists() and not path.with_name(NAMES[1]).exists():
         raise StoreError(f"{folder}: no store there (no manifest.json)")
+    return _manifest_in(path, f"; `starloom database repair {folder}` helps")
+
+
+def repaired(folder: str | Path, recipe: Recipe | None = None) -> Manifest:
+    """Write a damaged manifest anew: from its copy, or where that is damaged too from the chunks themselves.
+
+    The latter needs the ``recipe``: a chunk counts where its labels are the recipe's and its flux has the
+    right shape. Its physics is ``UNKNOWN_PHYSICS`` then: such a store can be used, but not continued.
+    Raises ``StoreError`` where neither is possible.
+    """
+    path = Path(folder) / NAMES[0]
+    with suppress(StarloomError):
+        return _manifest_in(path)
+    try:
+        manifest = _manifest_in(path.with_name(NAMES[1]))
+    except StarloomError as error:
+        if recipe is None:
+            raise StoreError(f"{folder}: manifest and copy are damaged: give the recipe too") from error
+        manifest = Manifest(Path(folder), recipe, UNKNOWN_PHYSICS)
+        found = {number: _digests_of(manifest, number) for number in manifest.missing}
+        if not any(found.values()):
+            raise StoreError(f"{folder}: no chunk of recipe {recipe.name} is there") from error
+        manifest = replace(manifest, digests={number: pair for number, pair in found.items() if pair})
+    manifest.write()
+    return manifest
+
+
+def _digests_of(manifest: Manifest, number: int) -> dict[str, str]:
+    """Digests of the two files of a chunk, empty where they are not those of the recipe."""
+    indices = manifest.recipe.indices(number)
+    flux, kept = (manifest.path(kind, number) for kind in KINDS)
+    try:
+        stored = np.load(flux, mmap_mode="r")
+        expected = manifest.recipe.intrinsic_labels(indices.start, len(indices))
+        same = np.array_equal(np.load(kept)[:, recipes.INTRINSIC], expected)
+    except (OSError, ValueError, IndexError):
+        return {}
+    whole = stored.shape == (len(indices), KEPT_GRID_AA.size) and stored.dtype == manifest.dtype
+    return {"flux": file_digest(flux), "labels": file_digest(kept)} if same and whole else {}
+
+
+def _manifest_in(path: Path, hint: str = "") -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise StoreError(f"{path}: format {content['format']}, this version reads format {FORMAT}")
         digests = {int(number): value for number, value in content["chunks"].items()}
         recipe = recipes.from_mapping(content["recipe"])
-        manifest = Manifest(Path(folder), recipe, content["physics"], content["dtype"], digests)
+        manifest = Manifest(path.parent, recipe, content["physics"], content["dtype"], digests)
         written = content["identity"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ParseError(f"{path}: no manifest ({type(error).__name__}: {error})") from error
+        raise ParseError(f"{path}: no manifest ({type(error).__name__}: {error}){hint}") from error
     if manifest.identity != written:
-        raise StoreError(f"{path}: says {written[:12]}, its content has {manifest.identity[:12]}")
+        raise StoreError(f"{path}: says {written[:12]}, its content has {manifest.identity[:12]}{hint}")
     return manifest
 
 
@@ -149,12 +204,12 @@ def open_or_create(folder: str | Path, recipe: Recipe, physics: str, dtype: str 
     physics.
     """
     wanted = Manifest(Path(folder), recipe, physics, dtype)
-    if (wanted.folder / "manifest.json").exists():
+    if any((wanted.folder / name).exists() for name in NAMES):
         found = read_manifest(folder)
         if found.identity != wanted.identity:
             raise StoreError(f"{folder}: {_difference(found, wanted)}")
         return found
-    if wanted.folder.exists() and any(wanted.folder.iterdir()):
+    if wanted.folder.exists() and any(path.name != ".lock" for path in wanted.folder.iterdir()):
         raise StoreError(f"{folder}: not empty, and no store: give a new or empty folder")
     wanted.folder.mkdir(parents=True, exist_ok=True)
     wanted.write()
@@ -168,7 +223,8 @@ def _difference(found: Manifest, wanted: Manifest) -> str:
             f"this is recipe {wanted.recipe.name} {wanted.recipe.digest[:12]}"
         )
     ours = f"{wanted.identity[:12]} with {wanted.physics} in {wanted.dtype}"
-    return f"{found.identity[:12]} made with {found.physics} in {found.dtype}, this would be {ours}"
+    made = f"{found.identity[:12]} made with {found.physics} in {found.dtype}"
+    return f"{made}, this would be {ours}: it can be used as it is, but continued only by what made it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +242,7 @@ class Store:
     def labels(self) -> np.ndarray:
         """Labels of all stored spectra: float64[intrinsic, 6]."""
         numbers = range(self.recipe.chunks)
-        return np.concatenate([np.load(self.manifest.path("labels", number)) for number in numbers])
+        return np.asarray(np.concatenate([self.manifest.array("labels", number) for number in numbers]))
 
     @cached_property
     def broadened(self) -> np.ndarray:
@@ -200,16 +256,20 @@ class Store:
         return self.recipe.splits()
 
     @cached_property
-    def _chunks(self) -> list[np.ndarray]:
-        numbers = range(self.recipe.chunks)
-        return [np.load(self.manifest.path("flux", number), mmap_mode="r") for number in numbers]
+    def _chunks(self) -> dict[int, np.ndarray]:
+        return {}
+
+    def _chunk(self, number: int) -> np.ndarray:
+        if number not in self._chunks:
+            self._chunks[number] = self.manifest.array("flux", number)
+        return self._chunks[number]
 
     def flux(self, indices) -> np.ndarray:
         """Stored spectra float32[n, 7290] of the given intrinsic indices, on ``broadening.KEPT_GRID_AA``."""
         indices = np.atleast_1d(indices)
         rows = np.empty((indices.size, KEPT_GRID_AA.size), dtype=self.manifest.dtype)
         for row, index in zip(rows, indices, strict=True):
-            row[:] = self._chunks[index // self.recipe.chunk][index % self.recipe.chunk]
+            row[:] = self._chunk(index // self.recipe.chunk)[index % self.recipe.chunk]
         return decode(rows)
 
 
@@ -240,6 +300,23 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_digest(path: Path, expected: str) -> None:
+    """Raise ``StoreError`` where a file's bytes are not those that were written; known files cost nothing."""
+    try:
+        state = path.stat()
+        found = _known_digest(path.resolve(), state.st_size, state.st_mtime_ns)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: missing: run again what made it") from error
+    if found != expected:
+        reason = f"SHA-256 is {found[:12]}, expected {expected[:12]}"
+        raise StoreError(f"{path}: damaged ({reason}): run again what made it")
+
+
+@lru_cache(maxsize=100_000)
+def _known_digest(path: Path, size: int, time_ns: int) -> str:
+    return file_digest(path)
 
 
 def _write_array(path: Path, array: np.ndarray) -> str:

@@ -5,13 +5,14 @@ name and its results come back as values, so that only the caller writes files.
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 
 from starloom.errors import ConfigError, StoreError
@@ -38,21 +39,43 @@ def dask(address: str) -> Engine:
 
 
 def _in_processes(count: int, function: Callable, tasks: Iterable) -> Iterator:
-    waiting = iter(tasks)
+    waiting, others = iter(tasks), set(active_children())
+    running: set[Future] = set()
     with _one_share_each(count):
         # a fork would copy JAX's threads in an unknown state
         pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+        def submitted(number: int) -> set[Future]:
+            with _deaf():
+                return {pool.submit(function, task) for task in islice(waiting, number)}
+
         try:
-            running = {pool.submit(function, task) for task in islice(waiting, PER_WORKER * count)}
+            running = submitted(PER_WORKER * count)
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(function, task) for task in islice(waiting, len(done))}
+                running |= submitted(len(done))
                 for future in done:
                     yield future.result()
         except BrokenProcessPool as error:
             raise StoreError("a worker process was killed (out of memory?): use fewer workers") from error
         finally:
+            if running:  # stopped: nobody waits for what they are at
+                for worker in set(active_children()) - others:
+                    worker.kill()
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Have the processes that start inherit a blocked SIGINT: Ctrl-C is for this one, which stops them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:

@@ -14,13 +14,13 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, StarloomError
 from starloom.inference import coordinates, corner, starts
 from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at_most
-from starloom.inference.minimise import Minimum, is_held, minimise
+from starloom.inference.minimise import Minimum, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import FEWEST, Observation, observe
 from starloom.inference.result import BAD_CHI2, FLAGS, LOW_SNR, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
-from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, inverted, uncertain
-from starloom.labels import CORNER_MH, DOMAIN, NAMES, highest_mh, highest_teff
+from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
+from starloom.labels import DOMAIN, NAMES, highest_mh, highest_teff
 from starloom.networks.emulator import Emulator, linear_algebra
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum

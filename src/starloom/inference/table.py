@@ -24,8 +24,10 @@ from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.fitting import BATCH, Failure, fit_each
 from starloom.inference.result import FitResult
 from starloom.inference.settings import Settings
+from starloom.interruption import outlook
 from starloom.io import read_each
 from starloom.labels import LABELS
+from starloom.locks import locked
 from starloom.networks.generator import Generator
 
 FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
@@ -60,7 +62,8 @@ def fit_files(
     ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again; with
     ``overwrite`` all are, and the table is replaced when the first of them are written. ``progress`` is told
     how many files are done. Raises ConfigError for another format or model, and where the table was made with
-    other settings or from another list, WriteError where it cannot be written: all before the first fit.
+    other settings or from another list, WriteError where it cannot be written, StoreError where another process
+    writes it: all before the first fit.
     """
     output = Path(output)
     check_table(output)
@@ -69,20 +72,15 @@ def fit_files(
     if os.path.realpath(output) in map(os.path.realpath, names):
         raise ConfigError(f"{output} is one of the spectra: give another name")
     about = _about(model, settings, reading or {})
-    rows = _rows_in(output, about, names) if output.exists() and not overwrite else []
-    done = {row["number"] for row in rows}
-    progress(len(done))
-    waiting = [number for number in range(1, len(names) + 1) if number not in done]
-    parts = [tuple(waiting[start : start + BATCH]) for start in range(0, len(waiting), BATCH)]
-    tasks = (Task(part, tuple(names[number - 1] for number in part)) for part in parts)
-    written = time.monotonic()
-    for found in processes(workers)(partial(_done, model, settings, dict(reading or {})), tasks):
-        rows += found
-        progress(len({row["number"] for row in found}))
-        if time.monotonic() - written > SECONDS:
-            _write(output, rows, about)
-            written = time.monotonic()
-    _write(output, rows, about)
+    with locked(output):
+        rows = _rows_in(output, about, names) if output.exists() and not overwrite else []
+        waiting = sorted(set(range(1, len(names) + 1)) - {row["number"] for row in rows})
+        progress(len(names) - len(waiting))
+        parts = [tuple(waiting[start : start + BATCH]) for start in range(0, len(waiting), BATCH)]
+        tasks = (Task(part, tuple(names[number - 1] for number in part)) for part in parts)
+        results = processes(workers)(partial(_done, model, settings, dict(reading or {})), tasks)
+        with outlook(lambda: _saved(output, rows, len(names))):
+            _extend(output, rows, about, results, progress)
     faults = sum(bool(row["fault"]) for row in rows)
     return len(rows) - faults, faults
 
@@ -90,6 +88,31 @@ def fit_files(
 def check_table(path: Path) -> None:
     """Raise what ``fit_files`` would raise about a table's name and place."""
     check_target(path, tuple(FORMATS))
+
+
+def _extend(
+    output: Path,
+    rows: list[dict],
+    about: Mapping[str, str],
+    results: Iterable[list[dict]],
+    progress: Callable[[int], None],
+) -> None:
+    """Add the results to the table as they come; those that there are are written even if it is stopped."""
+    written = time.monotonic()
+    try:
+        for found in results:
+            rows += found
+            progress(len({row["number"] for row in found}))
+            if time.monotonic() - written > SECONDS:
+                _write(output, rows, about)
+                written = time.monotonic()
+    finally:
+        _write(output, rows, about)
+
+
+def _saved(output: Path, rows: Sequence[dict], files: int) -> str:
+    done = len({row["number"] for row in rows})
+    return f"{done} of {files} files are in {output}; the same command continues (without --overwrite)"
 
 
 def _done(model: str, settings: Settings, reading: dict, task: Task) -> list[dict]:

@@ -233,10 +233,6 @@ def _read_fits(path: Path) -> tuple[np.ndarray, Spectra]:
             return labels["row"].astype(int), spectra
 
 
-<<<<<<< HEAD
-def _write_hdf5(path: Path, first: tuple[np.ndarray, Spectra], portions: Portions) -> int:
-    with hdf5.created(path) as (file, check):
-=======
 def _native(array: np.ndarray) -> np.ndarray:
     """The same numbers in the processor's byte order."""
     return finished(array.astype(array.dtype.newbyteorder("=")))
@@ -245,8 +241,7 @@ def _native(array: np.ndarray) -> np.ndarray:
 def _write_hdf5(path: Path, portions: Portions, table: LabelTable) -> int:
     portions = iter(portions)
     first = next(portions)
-    with _h5py().File(path, "w") as file:
->>>>>>> refs/heads/obs
+    with hdf5.created(path) as (file, check):
         spectra = first[1]
         file["wavelength"] = spectra.wavelength
         file["wavelength"].attrs.update(unit="Angstrom", medium=spectra.medium, frame=spectra.frame)
@@ -265,7 +260,7 @@ def _write_hdf5(path: Path, portions: Portions, table: LabelTable) -> int:
             made = place.create_dataset(
                 name.replace("/", "_"),
                 data=values.astype(object) if text else values,
-                dtype=_h5py().string_dtype() if text else None,
+                dtype=hdf5.h5py().string_dtype() if text else None,
             )
             made.attrs["unit"] = table.units.get(name, "")
         return len(file["row"])

@@ -24,6 +24,8 @@ from tqdm import tqdm
 
 from starloom.errors import ConfigError, ConvergenceError, StoreError
 from starloom.files import parsing, replacing
+from starloom.interruption import outlook
+from starloom.locks import locked
 from starloom.networks.batches import Batch, Batches
 from starloom.networks.forward import Network, forward
 from starloom.networks.history import Epoch, write_history
@@ -173,19 +175,18 @@ def train(
     which a later call goes on, and ``history.csv``. ``device`` is ``cpu`` or ``gpu`` (default: JAX's own
     choice); ``progress`` shows a bar; ``report`` is called with each row of the learning curve.
 
-    Raises ``ConvergenceError`` naming the batch where the loss is not finite, ``StoreError`` where the
+    Raises ``ConvergenceError`` naming the batch where the loss is not finite, ``StoreError`` where another
+    process trains in ``folder`` and where the
     checkpoint in ``folder`` belongs to another training (see ``identity``).
     """
     if len(training) == 0:
         raise ConfigError("no batches to train on")
-    with _on(device):
+    checkpoint = None if folder is None else Path(folder) / "checkpoint"
+    with _on(device), _of_one(checkpoint):
         trainer = _Trainer(network, loss, training, validation, plan)
-        checkpoint = None if folder is None else Path(folder) / "checkpoint"
         state = trainer.initial_state()
-        if checkpoint is not None:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            if checkpoint.exists():
-                state = trainer.restore(checkpoint, state)
+        if checkpoint is not None and checkpoint.exists():
+            state = trainer.restore(checkpoint, state)
         with tqdm(total=plan.epochs * len(training), unit="batch", disable=not progress) as bar:
             while not state.finished(plan):
                 state = trainer.run_epoch(state, checkpoint, bar)
@@ -358,6 +359,17 @@ class _Trainer:
         parameters = tuple({**old, **new} for old, new in zip(self.network.parameters, best, strict=True))
         network = Network(self.network.layers, parameters)
         return Training(network, state.history, state.best_epoch, state.best_loss)
+
+
+@contextmanager
+def _of_one(checkpoint: Path | None) -> Iterator[None]:
+    """Keep other processes from the folder of the checkpoint, if there is one."""
+    if checkpoint is None:
+        yield
+        return
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    with locked(checkpoint.parent), outlook(lambda: "the same command goes on from the last checkpoint"):
+        yield
 
 
 @contextmanager

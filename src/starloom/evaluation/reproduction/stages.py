@@ -30,14 +30,16 @@ import numpy as np
 
 from starloom.database import build
 from starloom.database import recipe as store_recipes
-from starloom.database.batches import FixedSet, export_fixed_set, open_fixed_set
+from starloom.database.batches import FixedSet, export_fixed_set, made_from, open_fixed_set
 from starloom.database.store import Store, open_store
 from starloom.errors import ConfigError, StoreError
 from starloom.evaluation.reproduction import trainings
 from starloom.evaluation.reproduction.recipe import Recipe
 from starloom.evaluation.reproduction.trainings import PORTION, applied
 from starloom.files import parsing, replacing
+from starloom.interruption import outlook
 from starloom.labels import NAMES
+from starloom.locks import locked
 from starloom.networks import weights
 from starloom.networks.basis import Basis
 from starloom.networks.batches import mapped
@@ -217,10 +219,15 @@ def run(reproduction: Reproduction, until: str = "report", only: tuple[str, ...]
     if not wanted:
         wanted = list(stages[: stages.index(_named(stages, until)[-1]) + 1])
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "recipe.json", asdict(reproduction.recipe))
+    with locked(folder), outlook(lambda: "the same command continues"):
+        return _run(reproduction, wanted, bool(only))
+
+
+def _run(reproduction: Reproduction, wanted: list[str], chosen: bool) -> list[str]:
+    _write(reproduction.folder / "recipe.json", asdict(reproduction.recipe))
     done = []
     for stage in wanted:
-        again = stage == "store" or (only and not stage.startswith(KEPT))
+        again = stage == "store" or (chosen and not stage.startswith(KEPT))
         if not again and reproduction.result(stage) is not None:
             reproduction.say(f"{stage}: finished before")
             continue
@@ -266,8 +273,11 @@ def make_store(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Make or continue the stores, or check those that were given."""
     recipe = reproduction.recipe
     for name in () if reproduction.stores else (recipe.store, *recipe.more):
+        wanted = store_recipes.load(name)
+        if build.finished(wanted, reproduction.made(name)):  # by whatever physics
+            continue
         build.build(
-            store_recipes.load(name),
+            wanted,
             reproduction.made(name),
             reproduction.synthesize,
             physics=reproduction.physics or build.physics_version(),
@@ -284,9 +294,12 @@ def make_store(reproduction: Reproduction, stage: str) -> dict[str, Any]:
 def make_spectra(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     """Write the broadened spectra of each split."""
     folder, copies = reproduction.folder / "spectra", asdict(reproduction.recipe.copies)
+    stores = reproduction.opened, *reproduction.more
     if not folder.exists():
-        export_fixed_set(reproduction.opened, folder, "uint16", copies, reproduction.more)
+        export_fixed_set(stores[0], folder, "uint16", copies, stores[1:])
     spectra = reproduction.spectra
+    if spectra.made_from != made_from(stores, copies):
+        raise StoreError(f"{folder}: made from other stores or copies; to make it anew, move it away")
     counts = {name: len(rows) for name, rows in spectra.splits.items()}
     intrinsic = {name: len(np.unique(spectra.intrinsic[rows])) for name, rows in spectra.splits.items()}
     return {"spectra": counts, "intrinsic": intrinsic}
