@@ -9,11 +9,11 @@ from runpy import run_path
 
 import pytest
 
-from starloom import files
+from starloom import locks
 from starloom.errors import StoreError
 from starloom.locks import locked
 
-MINE = {"host": files.gethostname(), "process": os.getpid()}
+MINE = {"host": locks.gethostname(), "process": os.getpid()}
 
 
 def held(folder, seconds=0.0, **values):
@@ -49,7 +49,7 @@ def test_the_second_is_told_who_has_it(tmp_path):
     [
         ({"process": ended()}, 0.0),
         ({"process": os.getpid(), "began": "another one that had this number"}, 0.0),
-        ({"host": "elsewhere"}, files.SILENCE + 60),
+        ({"host": "elsewhere"}, locks.SILENCE + 60),
     ],
 )
 def test_a_void_lock_is_taken_over(tmp_path, values, seconds):
@@ -64,7 +64,7 @@ def test_a_void_lock_is_taken_over(tmp_path, values, seconds):
 
 @pytest.mark.parametrize(
     ("values", "seconds"),
-    [({}, files.SILENCE + 60), ({"host": "elsewhere"}, files.SILENCE - 60), ({"process": "half"}, 0.0)],
+    [({}, locks.SILENCE + 60), ({"host": "elsewhere"}, locks.SILENCE - 60), ({"process": "half"}, 0.0)],
 )
 def test_one_that_is_not_void_is_kept(tmp_path, values, seconds):
     lock = held(tmp_path, seconds, **values)
@@ -77,7 +77,7 @@ def test_one_that_is_not_void_is_kept(tmp_path, values, seconds):
 
 
 def test_a_lock_is_touched_while_it_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "BEAT", 0.01)
+    monkeypatch.setattr(locks, "BEAT", 0.01)
     with locked(tmp_path):
         os.utime(tmp_path / ".lock", (0, 0))
         while (tmp_path / ".lock").stat().st_mtime == 0:
