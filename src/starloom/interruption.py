@@ -1,9 +1,9 @@
 """Ctrl-C: a command ends with one line and the exit code 130, whatever it was doing.
 
-The main thread gets Python's exception, which removes what is half-written. Three things cannot be left to it.
+The main thread gets Python's exception, which removes what is half-written. Three things are not left to it.
 Within an import or JAX, compiled code calls Python, and an exception crashes it or is lost: there the process
-ends at once. In compiled code, where a compilation can take a minute, none is raised: a thread watches too. And
-an interpreter that shuts down while XLA's threads are at work crashes: the process ends without that.
+ends at once. In compiled code, where a compilation can take a minute, none is raised: a thread watches too.
+And an interpreter that shuts down while XLA's threads are at work crashes: the process ends without that.
 """
 
 import gc

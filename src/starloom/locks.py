@@ -88,7 +88,7 @@ def _runs(process: int, began: str) -> bool:
         return False
     except PermissionError:
         pass
-    return _began(process) in (began, "")
+    return not began or _began(process) in (began, "")
 
 
 def _began(process: int) -> str:

@@ -168,6 +168,25 @@ def test_workers_give_the_same(folder, tmp_path, monkeypatch):
             assert list(one[name]) == list(two[name])
 
 
+def test_interrupted_it_keeps_what_is_done(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "BATCH", 1)
+    paths, output = read_list(folder / "list.txt")[1:5], tmp_path / "out.ecsv"
+    told = []
+
+    def interrupt(files):
+        told.append(files)
+        if len(told) == 3:  # what there was, one file, another one
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        table.fit_files(paths, output, Settings(), progress=interrupt)
+    assert len(Table.read(output)) == 2
+    assert list(tmp_path.iterdir()) == [output]
+    told.clear()
+    table.fit_files(paths, output, Settings(), progress=lambda files: told.append(files))
+    assert told == [2, 1, 1]
+
+
 # The command
 
 

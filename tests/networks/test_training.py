@@ -180,7 +180,7 @@ def test_checkpoints_that_do_not_name_their_data_are_refused(tmp_path):
     numbers = json.loads(head)
     del numbers["identity"]
     path.write_bytes(json.dumps({"digest": "0123456789abcdef", **numbers}).encode() + b"\n" + rest)
-    with pytest.raises(StoreError, match="checkpoint of an older version, .*: give another folder, or move"):
+    with pytest.raises(StoreError, match=r"checkpoint of an older version, .*: give another folder, or move"):
         train(network(), mean_squared_error, data(), VALIDATION, PLAN, tmp_path)
 
 

@@ -296,6 +296,62 @@ class TestStore:
         with pytest.raises(StoreError, match="no store there"):
             store.read_manifest(copy / "nowhere")
 
+    @pytest.mark.parametrize("kind", ["flux", "labels"])
+    def test_readers_refuse_a_flipped_byte(self, copy, tmp_path, kind):
+        path = store.read_manifest(copy).path(kind, 3)
+        opened = store.open_store(copy)
+        opened.flux(30)  # known to be good, until it changes
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        again = store.open_store(copy)
+        for read in (
+            lambda: again.flux(30)[0] if kind == "flux" else again.labels,
+            lambda: batches.export_fixed_set(again, tmp_path / "fixed"),
+            lambda: exchange.export_hdf5(again, tmp_path / "tiny.h5"),
+        ):
+            with pytest.raises(StoreError, match=rf"{path.name}: damaged \(SHA-256 is .*run again what"):
+                read()
+        assert list(tmp_path.iterdir()) == [copy]
+        if kind == "flux":
+            assert again.flux(5).shape == (1, 7290)  # the other chunks can be used
+
+    def test_a_manifest_is_repaired_from_its_copy(self, tiny, copy):
+        for break_it in (lambda p: p.write_bytes(p.read_bytes()[:200]), Path.unlink):
+            break_it(copy / "manifest.json")
+            with pytest.raises(ParseError, match=rf"starloom database repair {copy}"):
+                store.open_store(copy)
+            store.repaired(copy)
+            assert content(copy) == content(tiny.manifest.folder)
+        made(copy, using=None)  # nothing is left to do
+
+    def test_a_manifest_is_repaired_from_the_chunks(self, tiny, copy):
+        for name in store.NAMES:
+            (copy / name).write_text("{")
+        (copy / "flux-00004.npy").write_bytes(b"no array")
+        with pytest.raises(StoreError, match="give the recipe too"):
+            store.repaired(copy)
+        with pytest.raises(StoreError, match="no chunk of recipe tiny is there"):
+            store.repaired(copy, replace(TINY, seed=2))
+        found = store.repaired(copy, TINY)
+        assert {**found.digests, 4: tiny.manifest.digests[4]} == dict(tiny.manifest.digests)
+        assert store.read_manifest(copy).missing == [4]
+        with pytest.raises(StoreError, match=r"made with unknown physics \(repaired\)"):
+            made(copy)
+
+    def test_nothing_is_left_of_a_build_that_made_nothing(self, tmp_path):
+        def absent(*columns):
+            raise ModuleNotFoundError("No module named 'jax'", name="jax")
+
+        (tmp_path / "given").mkdir()
+        for folder in (tmp_path / "new" / "store", tmp_path / "given"):
+            with pytest.raises(ModuleNotFoundError):
+                made(folder, using=absent)
+        assert list(tmp_path.rglob("*")) in (
+            [tmp_path / "given", tmp_path / "new"],
+            [tmp_path / "new", tmp_path / "given"],
+        )
+
     def test_too_few_workers(self):
         with pytest.raises(ConfigError, match="workers = 0 is below 1"):
             workers.processes(0)

@@ -137,7 +137,8 @@ def test_an_interruption_that_python_would_ignore(tmp_path):
 
 
 def test_where_it_is_ignored_it_stays_so():
-    code = "from starloom import interruption\nwith interruption.heeded():\n print('ready', flush=True)\n input()"
+    lines = ("with interruption.heeded():", "    print('ready', flush=True)", "    input()")
+    code = "\n".join(("from starloom import interruption", *lines))
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,

@@ -71,7 +71,7 @@ def test_one_that_is_not_void_is_kept(tmp_path, values, seconds):
     if values.get("process"):
         lock.write_text('{"host": "cut sho')
     before = lock.read_text()
-    with pytest.raises(StoreError, match="in use by .* or remove"), locked(tmp_path):
+    with pytest.raises(StoreError, match=r"in use by .* or remove"), locked(tmp_path):
         pass
     assert lock.read_text() == before
 

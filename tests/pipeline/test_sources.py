@@ -80,7 +80,7 @@ def test_a_store_of_edited_physics_is_read_but_not_continued(tmp_path, monkeypat
     made()
     path.write_text(path.read_text() + "\nMORE = 1\n")
     assert version() != before
-    with pytest.raises(StoreError, match="sources .*, this would be .*: it can be used as it is, but cont"):
+    with pytest.raises(StoreError, match=r"sources .*, this would be .*: it can be used as it is, but cont"):
         made()
     assert store.open_store(folder).flux(3).shape == (1, 7290)
     assert build.finished(recipe.load("tiny"), folder)
