@@ -62,8 +62,8 @@ def fit_files(
     ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again; with
     ``overwrite`` all are, and the table is replaced when the first of them are written. ``progress`` is told
     how many files are done. Raises ConfigError for another format or model, and where the table was made with
-    other settings or from another list, WriteError where it cannot be written, StoreError where another process
-    writes it: all before the first fit.
+    other settings or from another list, WriteError where it cannot be written, StoreError where another
+    process writes it: all before the first fit.
     """
     output = Path(output)
     check_table(output)
