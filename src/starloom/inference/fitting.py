@@ -19,7 +19,7 @@ from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import FEWEST, Observation, observe
 from starloom.inference.result import BAD_CHI2, FLAGS, LOW_SNR, FitResult
 from starloom.inference.settings import CALCIUM_AA, Settings
-from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, uncertain
+from starloom.inference.uncertainty import Neighbourhood, beyond_bounds, inverted, uncertain
 from starloom.labels import DOMAIN, NAMES, highest_mh, highest_teff
 from starloom.networks.emulator import Emulator, linear_algebra
 from starloom.networks.generator import Generator
@@ -33,6 +33,7 @@ CLOSE = 60.0
 ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 APART = 0.1  # of the box: what is further apart in Teff, log g, [M/H] or v sin i is another kind of star
+SIDES = (-2.0, -1.0, 1.0, 2.0)
 UNKNOWN = 0.08  # of the box: a deviation of v sin i beyond which it may have another minimum
 TELLING = [coordinates.TEFF, coordinates.LOGG, coordinates.MH, coordinates.VSINI]
 ROUNDS = 4  # of weights and rejected pixels after the first fit
@@ -185,13 +186,60 @@ class _Batch:
     def _best_of(self, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As ``_free``, of the lowest minimum that the starts lead to; how far away its rivals are."""
         found, every = self._from_starts(begin)
-        chi2 = found.chi2.reshape(begin.shape[:2])
+        chi2, converged, iterations = (
+            part.reshape(begin.shape[:2]) for part in (found.chi2, found.converged, found.iterations)
+        )
+        self._look_further(every, chi2, converged)
         best, rows = chi2.argmin(axis=1), np.arange(len(chi2))
         self.rivals = self._rivals(chi2, every, best)
-        converged, iterations = (
-            x.reshape(chi2.shape)[rows, best] for x in (found.converged, found.iterations)
-        )
-        return every[rows, best], converged, iterations
+        return every[rows, best], converged[rows, best], iterations[rows, best]
+
+    def _look_further(self, every: np.ndarray, chi2: np.ndarray, converged: np.ndarray) -> None:
+        """Further starts of stars whose best minimum may not be the only one; a lower one replaces the worst."""
+        at = every[np.arange(len(chi2)), chi2.argmin(axis=1)]
+        place = coordinates.from_parameters(at)
+        further = [*self._across_rotation(at, place), *self._along_kinks(place)]
+        if not further:
+            return
+        owner, begin = (np.array(part) for part in zip(*further, strict=True))
+        begin = coordinates.to_parameters(begin)
+        held = [index for index in range(len(PARAMETERS)) if index not in self.free]
+        begin[:, held] = at[owner][:, held]
+        found, there = self._minimised(owner, begin, tolerance=ROUGH)
+        for number, star in enumerate(owner):
+            if found.chi2[number] < chi2[star].min():
+                worst = chi2[star].argmax()
+                every[star, worst], chi2[star, worst] = there[number], found.chi2[number]
+                converged[star, worst] = found.converged[number]
+
+    def _across_rotation(self, at: np.ndarray, place: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Where v sin i is hardly known: one and two deviations to either side, with what goes along."""
+        if coordinates.VSINI not in self.free:
+            return []
+        free, found = np.array(self.free), []
+        _, slope, normal = self._objective(np.arange(len(at)), at)(np.arange(len(at)), place[:, free])
+        loose = ~is_held(place[:, free], slope, self.low, self.high) | (free == coordinates.VSINI)
+        for star, left in enumerate(loose):
+            row = np.flatnonzero(free[left] == coordinates.VSINI)[0]
+            ridge = inverted(normal[star][np.ix_(left, left)])[row]
+            deviation = np.sqrt(ridge[row])
+            for side in SIDES if deviation > UNKNOWN else ():
+                moved = place[star].copy()
+                moved[free[left]] += side * ridge / deviation
+                found.append((star, np.clip(moved, *self.box)))
+        return found
+
+    def _along_kinks(self, place: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """At the corner's floor: lower [M/H] at its kinks, with the lowest log g there is."""
+        if not {coordinates.LOGG, coordinates.MH} <= set(self.free):
+            return []
+        found = []
+        for star in np.flatnonzero(corner.on_floor(place)):
+            for kink in np.unique(corner.KINKS[1]):
+                moved = place[star].copy()
+                moved[[coordinates.LOGG, coordinates.MH]] = 0, kink
+                found.append((star, moved))
+        return found
 
     def weight(self) -> np.ndarray:
         """1 / variance of each pixel, 0 where it is not used."""
