@@ -541,9 +541,9 @@ def test_fingers_move_and_pinch(visit):
     assert np.diff(state(page)["all"])[0] == pytest.approx(50, abs=0.5)
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1000, 1920])
-def test_nothing_sticks_out(page, width):
-    page.set_viewport_size({"width": width, "height": 800})
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 800), (768, 800), (1000, 800), (1920, 800)])
+def test_nothing_sticks_out(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
     page.wait_for_function("explorer.plots.flux.width === document.getElementById('plot').clientWidth")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.evaluate("explorer.plots.pointAt(8542.09)")

@@ -51,6 +51,13 @@ def test_every_module_that_is_imported_is_there(content):
             assert "/".join(folder) in content, f"{name} imports {target}"
 
 
+def test_model_and_state_know_neither_document_nor_view(content):
+    for name, body in content.items():
+        if name.startswith(("model/", "state/")):
+            assert not re.search(r"\b(document|location|localStorage|navigator)\.", body.decode()), name
+            assert "../view/" not in body.decode(), name
+
+
 def test_vendored_library_comes_with_its_licence(content):
     assert b"MIT License" in content["vendor/uPlot.LICENSE"]
 
