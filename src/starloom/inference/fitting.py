@@ -14,7 +14,7 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, StarloomError
 from starloom.inference import coordinates, corner, starts
 from starloom.inference.derivatives import PARAMETERS, VELOCITY, Derivatives, at_most
-from starloom.inference.minimise import Minimum, minimise
+from starloom.inference.minimise import Minimum, is_held, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import FEWEST, Observation, observe
 from starloom.inference.result import BAD_CHI2, FLAGS, LOW_SNR, FitResult
@@ -195,7 +195,7 @@ class _Batch:
         return every[rows, best], converged[rows, best], iterations[rows, best]
 
     def _look_further(self, every: np.ndarray, chi2: np.ndarray, converged: np.ndarray) -> None:
-        """Further starts of stars whose best minimum may not be the only one; a lower one replaces the worst."""
+        """Further starts of stars that may have another minimum; a lower one replaces the worst."""
         at = every[np.arange(len(chi2)), chi2.argmin(axis=1)]
         place = coordinates.from_parameters(at)
         further = [*self._across_rotation(at, place), *self._along_kinks(place)]
