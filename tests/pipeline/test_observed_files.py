@@ -395,11 +395,11 @@ def test_unusable_pixels_are_masked_and_counted(tmp_path):
         ({"wavelength": np.r_[np.nan, rows()[1:, 0]]}, "must be finite and positive"),
         (
             {"wavelength": np.linspace(4500, 5400, 50)},
-            r"4500 to 5400 A \(read as Angstrom\) have no point in 8402 to 8802 A \(vacuum\)",
+            r"4500 to 5400 A \(read as Angstrom\) have no point in 8390 to 8814 A \(vacuum\)",
         ),
         (
             {"wavelength": np.linspace(846, 870, 50)},
-            r"846 to 870 A \(read as Angstrom\) have no point in 8402 to 8802 A \(vacuum\)",
+            r"846 to 870 A \(read as Angstrom\) have no point in 8390 to 8814 A \(vacuum\)",
         ),
     ],
 )

@@ -13,6 +13,7 @@ import numpy as np
 
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
+from starloom.spectrum.axis import angstroms, image_wavelengths
 
 MEDIA = ("air", "vacuum")
 NORMALISATIONS = ("none", "continuum", "envelope")
@@ -91,21 +92,10 @@ def read_phoenix(path: Path, columns: tuple) -> Raw:
 
 
 def read_fits_image(path: Path, columns: tuple) -> Raw:
-    """Flux in the first image, wavelengths from its header.
-
-    Linear in CUNIT1, or logarithms of Angstroms: natural (CTYPE1 ends with -LOG) or decimal (DC-FLAG = 1).
-    """
+    """Flux in the first image, wavelengths from its header: see ``image_wavelengths``."""
     flux, header = _image(path)
-    try:
-        first, step = header["CRVAL1"], header.get("CDELT1", header.get("CD1_1"))
-        axis = first + step * (np.arange(flux.size) + 1 - header.get("CRPIX1", 1))
-    except (KeyError, TypeError) as error:
-        raise ParseError(f"{path}: no CRVAL1 and CDELT1 or CD1_1 in its header") from error
-    if header.get("DC-FLAG", 0) == 1:
-        return Raw(10**axis, flux)
-    if str(header.get("CTYPE1", "")).upper().endswith("-LOG"):
-        return Raw(np.exp(axis), flux)
-    return Raw(axis * _angstroms(path, header.get("CUNIT1", "Angstrom")), flux)
+    with parsing(path, ConfigError):
+        return Raw(image_wavelengths(header, flux.size), flux)
 
 
 def read_fits_table(path: Path, columns: tuple[str, ...]) -> Raw:
@@ -121,7 +111,8 @@ def read_fits_table(path: Path, columns: tuple[str, ...]) -> Raw:
             raise ParseError(f"{path}: no column {', '.join(missing)}, only {', '.join(table.columns.names)}")
         values = [np.ravel(np.array(table.data[found[name.lower()]], dtype=float)) for name in columns]
         unit = table.columns[found[columns[0].lower()]].unit or "Angstrom"
-    return Raw(values[0] * _angstroms(path, unit), *values[1:])
+    with parsing(path, ConfigError):
+        return Raw(values[0] * angstroms(unit), *values[1:])
 
 
 LAYOUTS = {
@@ -169,10 +160,3 @@ def _image(path: Path):
         if image is None or np.squeeze(image.data).ndim != 1:
             raise ParseError(f"{path}: no spectrum of one dimension in it")
         return np.squeeze(image.data).astype(float), image.header.copy()
-
-
-def _angstroms(path: Path, unit: str) -> float:
-    from astropy import units
-
-    with parsing(path, ValueError, TypeError):
-        return units.Unit(unit).to(units.AA)

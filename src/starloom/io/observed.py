@@ -14,6 +14,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from starloom.errors import ConfigError, ParseError, StarloomError
 from starloom.files import parsing
 from starloom.io import gaia
@@ -27,6 +29,7 @@ FORMATS = ("starloom", "gaia", "table", "specutils")
 WAVELENGTHS = ("wavelength", "wave", "lambda", "wl", "wlen", "lam", "wavelengths", "spectral_axis", "1")
 FLUXES = ("flux", "normalized_flux", "normalised_flux", "flux_norm", "norm_flux", "fluxes", "intensity", "2")
 ERRORS = ("error", "flux_error", "flux_err", "err", "e_flux", "sigma", "uncertainty", "stddev", "3")
+IVARS = ("ivar", "flux_ivar", "inverse_variance", "invvar", "inv_var")  # 1 / error^2; 0: not to be used
 WANTED = "wavelength and flux (names known are wavelength, wave, flux, error, ...; others: columns=...)"
 ROWS = {"FLUX", "WAVELENGTH", "LABELS"}  # extensions of a file of ``write_many``
 SHOWN = 3  # names of spectra in a message
@@ -214,7 +217,7 @@ def _chosen(path: Path, table: Columns, wanted: Sequence[str | int] | None) -> t
         return chosen if 2 <= len(chosen) <= 3 and set(chosen) <= set(names) else ()
     if names[0] == "1" and len(names) > 3:
         raise ParseError(f"{path}: {len(names)} columns without names: choose with columns=(1, 2, 3)")
-    found = [table.named(*known) for known in (WAVELENGTHS, FLUXES, ERRORS)]
+    found = [table.named(*known) for known in (WAVELENGTHS, FLUXES, ERRORS + IVARS)]
     return tuple(filter(None, found)) if found[0] and found[1] else ()
 
 
@@ -233,6 +236,8 @@ def _record(table: Columns, names: tuple[str, ...], row: int | None) -> Record:
     from starloom.spectrum.fits import SPECSYS
 
     arrays = [table.numbers(name) if row is None else table.array(name, row) for name in names]
+    if len(arrays) > 2 and names[2].lower() in IVARS:
+        arrays[2] = _error_of(arrays[2])
     frames = {standard: frame for frame, standard in SPECSYS.items()}
     provenance, flux_unit = {"columns": list(names)}, _flux_unit(table.units.get(names[1], ""))
     if flux_unit is None:
@@ -245,6 +250,11 @@ def _record(table: Columns, names: tuple[str, ...], row: int | None) -> Record:
         frame=frames.get(str(table.about.get("SPECSYS", "")).strip()),
         provenance=provenance,
     )
+
+
+def _error_of(ivar: np.ndarray) -> np.ndarray:
+    """The standard deviation of an inverse variance; NaN, which is masked, where that is not above 0."""
+    return 1 / np.sqrt(np.where(ivar > 0, ivar, np.nan))
 
 
 def _flux_unit(text: str) -> str | None:

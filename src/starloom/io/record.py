@@ -8,12 +8,13 @@ import numpy as np
 
 from starloom.broadening import KEPT_GRID_AA
 from starloom.errors import ConfigError, OutOfRangeError, ParseError
+from starloom.files import parsing
 from starloom.labels import number
 from starloom.spectrum import FRAMES, MEDIA, Spectrum
+from starloom.spectrum.axis import angstroms
 from starloom.wavelength import air_from_vacuum
 
 UNITS = ("Angstrom", "nm", "um")
-ANGSTROM = ("a", "aa", "å", "angstrom", "ångström")
 CHOICES = {"unit": UNITS, "medium": MEDIA, "frame": FRAMES}
 
 
@@ -71,8 +72,7 @@ def checked(path: Any, record: Record) -> Spectrum:
     counts those, and says where a decreasing order of wavelengths was turned around. Raises ParseError where
     no pixel is left, wavelengths neither rise nor fall, or none lies in the generator's range.
     """
-    # 12 digits: astropy's factor of nm is 9.999999999999998
-    wavelength, notes = record.wavelength * float(f"{_unit(path, record.unit).to('Angstrom'):.12g}"), []
+    wavelength, notes = record.wavelength * _unit(path, record.unit), []
     arrays = {"flux": record.flux, "error": record.error, "mask": record.mask}
     arrays = {name: array for name, array in arrays.items() if array is not None}
     for name, array in arrays.items():
@@ -98,17 +98,10 @@ def checked(path: Any, record: Record) -> Spectrum:
     )
 
 
-def _unit(path: Any, name: str):
-    """The astropy unit of this name, in which A is no ampere. Raises ParseError where it is no length."""
-    from astropy import units
-
-    try:
-        unit = units.Unit("Angstrom" if str(name).lower().rstrip("s") in ANGSTROM else name)
-        unit.to(units.AA)
-    except (ValueError, TypeError) as error:
-        choices = ", ".join(UNITS)
-        raise ParseError(f"{path}: {name!r} is no unit of a wavelength, such as {choices}") from error
-    return unit
+def _unit(path: Any, name: str) -> float:
+    """Angstroms in the unit of this name. Raises ParseError where it is no length."""
+    with parsing(path, ConfigError):
+        return angstroms(name)
 
 
 def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> None:

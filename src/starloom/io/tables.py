@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from starloom.errors import ParseError
+from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
+from starloom.spectrum.axis import image_wavelengths
 
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, SyntaxError, Warning)
 ZIP, GZIP, HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF"
@@ -128,16 +129,30 @@ def read_table(path: Path, content: bytes, form: str):
 
 
 def _fits_columns(path: Path, content: bytes) -> list[Columns]:
+    """Tables; where there is none, the images that are spectra of one dimension."""
     from astropy.io import fits
 
-    found = []
+    found, images = [], []
     with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
         for table in tables:
+            about = dict(tables[0].header) | dict(table.header)
             if isinstance(table, fits.BinTableHDU | fits.TableHDU):
                 units = {column.name: column.unit or "" for column in table.columns}
                 cells = {name: np.array(table.data[name]) for name in units}
-                found.append(Columns(cells, units, dict(tables[0].header) | dict(table.header)))
-    return found
+                found.append(Columns(cells, units, about))
+            elif table.data is not None and np.squeeze(table.data).ndim == 1:
+                images += _image_columns(np.squeeze(table.data), about)
+    return found or images[:1]
+
+
+def _image_columns(flux: np.ndarray, header: Mapping[str, Any]) -> list[Columns]:
+    """Wavelength and flux of an image whose header tells the wavelengths."""
+    try:
+        wavelength = image_wavelengths(header, flux.size)
+    except ConfigError:
+        return []
+    units = {"wavelength": "Angstrom", "flux": str(header.get("BUNIT", ""))}
+    return [Columns({"wavelength": wavelength, "flux": np.array(flux, float)}, units, header)]
 
 
 def _votable_columns(path: Path, content: bytes) -> list[Columns]:

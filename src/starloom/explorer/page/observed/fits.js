@@ -1,6 +1,10 @@
 // Spectra as FITS (standard 4.0): binary tables, and images with linear or logarithmic wavelengths.
 
+import { angstroms } from "./units.js";
+
 const BLOCK = 2880;
+const OTHERS = /^(FREQ|ENER|WAVN|VRAD|VOPT|ZOPT|VELO|BETA|MULTISPE|PIXEL)|-(?!LOG$)/; // kinds of axes
+const SHORTEST = 100; // Angstrom: a -LOG axis that begins below it gives the logarithm of its first wavelength
 const WIDTH = { L: 1, X: 0.125, B: 1, I: 2, J: 4, K: 8, A: 1, E: 4, D: 8, C: 8, M: 16, P: 8, Q: 16 };
 
 const READ = {
@@ -114,16 +118,24 @@ function image(buffer, { header, start }) {
   return Array.from({ length: header.NAXIS1 }, (_, i) => read(view, start + i * width) * scale + zero);
 }
 
-/** The wavelengths that the header's world coordinates give (Greisen et al. 2006, or IRAF's DC-FLAG). */
+/**
+ * The wavelengths that the header's world coordinates give (Greisen et al. 2006, or IRAF's DC-FLAG), and their
+ * unit; the same as Python's spectrum/axis.py.
+ */
 function onWcs(header, flux) {
-  const { CRVAL1: value, CRPIX1: pixel = 1, CTYPE1: type = "" } = header;
-  const step = header.CDELT1 ?? header.CD1_1;
+  const { CRVAL1: value, CRPIX1: pixel = 0, PC1_1: scale = 1 } = header;
+  const kind = `${header.CTYPE1 ?? ""}`.trim().toUpperCase();
+  if (OTHERS.test(kind)) throw new Error(`CTYPE1 = ${kind} is no axis of wavelengths`);
+  const step = header.CD1_1 || header.CDELT1 * (scale || 1);
   if (!Number.isFinite(value) || !step) throw new Error("the FITS image says nothing about wavelengths (CRVAL1, CDELT1)");
-  const place = (i) => (i + 1 - pixel) * step;
-  let wavelength = (i) => value + place(i);
-  if (/-LOG/.test(type)) wavelength = (i) => value * Math.exp(place(i) / value);
-  else if (header["DC-FLAG"] === 1) wavelength = (i) => 10 ** (value + place(i));
-  return { wavelength: flux.map((_, i) => wavelength(i)), flux };
+  const along = flux.map((_, i) => step * (i + 1 - pixel));
+  const unit = header.CUNIT1 ? angstroms(header.CUNIT1) : 1;
+  let wavelength = (w) => value + w;
+  if (/-LOG$/.test(kind)) {
+    // the standard's, or the logarithm itself as in PHOENIX (Husser et al. 2013)
+    wavelength = value * unit < SHORTEST ? (w) => Math.exp(value + w) : (w) => value * Math.exp(w / value);
+  } else if (header["DC-FLAG"] === 1) wavelength = (w) => 10 ** (value + w);
+  return { wavelength: along.map(wavelength), flux };
 }
 
 function about(header) {

@@ -3,19 +3,15 @@
 import { airFromVacuum, vacuumFromAir } from "../model/wavelength.js";
 import { readFits } from "./fits.js";
 import { readText } from "./text.js";
+import { angstroms } from "./units.js";
 
 const NAMES = {
   wavelength: /^(wave(length)?s?|wav|lambda|lam|wl|wave_?air|wave_?vac\w*)([_ (\[].*)?$/i,
   flux: /^(norm\w*_)?(flux|spec|spectrum|intensity|f_lambda)([ (\[].*)?$/i,
   error: /^((flux|f)_?(err(or)?|unc\w*|sigma|std)|e_flux|error|err|sigma|stdev|uncertainty)([ (\[].*)?$/i,
+  ivar: /^((flux|f)_?)?(ivar|inv_?var|inverse_?variance)([ (\[].*)?$/i,
   mask: /^mask$/i,
 };
-const UNITS = [
-  [/^(a|aa|å|angstroms?|0\.1 ?nm)$/i, 1],
-  [/^(nm|nanomet(er|re)s?)$/i, 10],
-  [/^(um|µm|μm|micron|micromet(er|re)s?)$/i, 1e4],
-  [/^(m|met(er|re)s?)$/i, 1e10],
-];
 const FEWEST = 20; // points in the model's range
 const MOST = 8000; // more are averaged by neighbours
 
@@ -64,14 +60,16 @@ function spectrum(name, { columns, units, about }, range) {
   const medium = about.medium ?? mediumInName(names.wavelength) ?? (factor === 10 ? "vacuum" : "air");
   const rows = ordered(wavelength.map((value) => value * factor));
   const flux = columns[names.flux];
-  const [error, mask] = [columns[find("error")], columns[find("mask")]];
+  const [told, mask] = [columns[find("error")], columns[find("mask")]];
+  const ivar = told ? null : columns[find("ivar")];
+  const error = told ?? ivar?.map((value) => 1 / Math.sqrt(value));
   const wanted = medium === "air" ? range.map(airFromVacuum) : range;
   const used = rows.filter(({ aa }) => aa > wanted[0] && aa < wanted[1]);
   if (used.length < FEWEST) {
     const ends = `${rows[0].aa.toFixed(1)} to ${rows.at(-1).aa.toFixed(1)} Å`;
     throw new Error(`its wavelengths run from ${ends}; the model covers ${wanted.map((w) => w.toFixed(0)).join(" to ")} Å`);
   }
-  const good = (i) => (mask?.[i] ? NaN : flux[i]);
+  const good = (i) => (mask?.[i] || (ivar && !(ivar[i] > 0)) ? NaN : flux[i]);
   const sigma = (i) => (error && error[i] > 0 ? error[i] : NaN);
   const made = {
     name,
@@ -93,11 +91,7 @@ function spectrum(name, { columns, units, about }, range) {
 }
 
 function toAngstrom(unit, wavelength) {
-  if (unit) {
-    const known = UNITS.find(([pattern]) => pattern.test(unit.trim()));
-    if (!known) throw new Error(`wavelengths in ${unit} are not known; use Angstrom or nm`);
-    return known[1];
-  }
+  if (unit) return angstroms(unit);
   // the range of the model is far from other units': 0.85 um, 850 nm, 8500 A
   const middle = wavelength[Math.floor(wavelength.length / 2)];
   return middle < 10 ? 1e4 : middle < 2000 ? 10 : 1;

@@ -1,0 +1,185 @@
+"""The page's readers of observed spectra, run by node, against Python's and astropy's; skips without node."""
+
+import json
+import shutil
+import subprocess
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+from starloom.database.layouts import layout
+from starloom.io import read_observed
+from starloom.labels import NAMES
+from starloom.spectrum import Spectrum
+from starloom.wavelength import vacuum_from_air
+
+PIXELS, FIRST_AA, STEP_AA = 60, 8500.0, 0.7
+READ = """
+import { readFileSync } from "node:fs";
+import { readSpectrum } from "./page/observed/spectrum.js";
+const found = {};
+for (const path of process.argv.slice(2)) {
+  const file = { name: path, arrayBuffer: async () => new Uint8Array(readFileSync(path)).buffer };
+  try {
+    const { given, flux, error, medium } = await readSpectrum(file, [8392, 8812]);
+    const plain = (values) => values && Array.from(values, (v) => (Number.isNaN(v) ? null : v));
+    found[path] = { wavelength: plain(given), flux: plain(flux), error: plain(error), medium };
+  } catch (fault) {
+    found[path] = { fault: fault.message };
+  }
+}
+console.log(JSON.stringify(found));
+"""
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    """Function that gives what the page reads of files, by path."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node is installed")
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(files("starloom.explorer") / "page", folder / "page")
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "read.js").write_text(READ)
+
+    def found(*paths: Path) -> dict:
+        words = [node, str(folder / "read.js"), *map(str, paths)]
+        return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+    return found
+
+
+def axes() -> dict[str, tuple[dict, np.ndarray]]:
+    """Headers of the whole family, and the wavelengths [A] that they mean."""
+    made = {}
+    kinds = ("WAVE", "AWAV", "WAVE-LOG", "AWAV-LOG", "LINEAR", "LAMBDA", "")
+    units = {"Angstrom": 1.0, "nm": 10.0, "m": 1e10, "um": 1e4, "": 1.0}
+    for kind, unit, step, pixel in product(kinds, units, ("CDELT1", "CD1_1"), (None, 1.0, -20.5)):
+        if unit == "" and kind.startswith(("WAVE", "AWAV")):
+            continue  # astropy takes metres for a missing unit
+        header = {"CTYPE1": kind, "CUNIT1": unit, "CRVAL1": FIRST_AA / units[unit], "CRPIX1": pixel}
+        header[step] = STEP_AA / units[unit]
+        header = {name: value for name, value in header.items() if value not in (None, "")}
+        made[f"{len(made)} {kind} {unit}"] = header, expected(header, units[unit])
+    for kind, pixel in product(("LINEAR", "LAMBDA", ""), (None, 1.0)):
+        header = {"CTYPE1": kind, "CRVAL1": np.log10(FIRST_AA), "CDELT1": 4e-5, "DC-FLAG": 1, "CRPIX1": pixel}
+        header = {name: value for name, value in header.items() if value not in (None, "")}
+        places = np.arange(1, PIXELS + 1) - header.get("CRPIX1", 0)
+        made[f"{len(made)} {kind} DC-FLAG"] = header, 10 ** (np.log10(FIRST_AA) + 4e-5 * places)
+    natural = {"CTYPE1": "WAVE-LOG", "CRVAL1": np.log(FIRST_AA), "CDELT1": 1e-4, "CRPIX1": 1.0}
+    made["PHOENIX"] = natural, FIRST_AA * np.exp(1e-4 * np.arange(PIXELS))
+    return made
+
+
+def expected(header: dict, factor: float) -> np.ndarray:
+    """By astropy.wcs, which gives metres where there is a unit."""
+    world = WCS(fits.Header(header), naxis=1)
+    values = world.all_pix2world(np.arange(1, PIXELS + 1), 1)[0]
+    return values * (1e10 if str(world.wcs.cunit[0]) == "m" else factor)
+
+
+def images(folder: Path) -> dict[Path, np.ndarray]:
+    flux = np.linspace(0.5, 1.5, PIXELS)
+    made = {}
+    for number, (header, wavelength) in enumerate(axes().values()):
+        path = folder / f"image{number}.fits"
+        fits.PrimaryHDU(flux, fits.Header(header)).writeto(path)
+        made[path] = wavelength
+    return made
+
+
+def test_axes_by_the_standard_in_python(tmp_path):
+    """Of imports and of observed spectra; rounding leaves 1e-13."""
+    for path, wavelength in images(tmp_path).items():
+        imported = layout("fits-image").read(path, ()).wavelength_aa
+        np.testing.assert_allclose(imported, wavelength, rtol=1e-12, err_msg=str(fits.getheader(path)))
+        seen = read_observed(path, medium="air", frame="rest").wavelength
+        np.testing.assert_allclose(seen, wavelength, rtol=1e-12)
+
+
+def test_axes_by_the_standard_on_the_page(read, tmp_path):
+    made = images(tmp_path)
+    found = read(*made)
+    for path, wavelength in made.items():
+        told = fits.getheader(path)
+        assert "fault" not in found[str(path)], (found[str(path)], told)
+        np.testing.assert_allclose(found[str(path)]["wavelength"], wavelength, rtol=1e-12, err_msg=str(told))
+
+
+@pytest.mark.parametrize("kind", ["FREQ", "VELO", "WAVE-F2W", "MULTISPE"])
+def test_other_axes_are_refused(read, tmp_path, kind):
+    header = fits.Header({"CTYPE1": kind, "CRVAL1": 8500.0, "CDELT1": 0.7})
+    path = tmp_path / "other.fits"
+    fits.PrimaryHDU(np.ones(PIXELS), header).writeto(path)
+    assert f"CTYPE1 = {kind} is no axis of wavelengths" in read(path)[str(path)]["fault"]
+    with pytest.raises(Exception, match=f"CTYPE1 = '{kind}' is no axis of wavelengths"):
+        layout("fits-image").read(path, ())
+
+
+def ivar_table() -> Table:
+    ivar = np.full(PIXELS, 1e4)
+    ivar[[3, 10]] = 0.0
+    ivar[20:30] = 400.0
+    wavelength = FIRST_AA + STEP_AA * np.arange(PIXELS)
+    return Table({"WAVELENGTH": wavelength, "FLUX": np.linspace(0.5, 1.5, PIXELS), "IVAR": ivar})
+
+
+def ivar_files(folder: Path) -> list[Path]:
+    made = ivar_table()
+    made["WAVELENGTH"].unit = "Angstrom"
+    made.write(folder / "table.fits")
+    Table({name: [made[name]] for name in made.colnames}, units={"WAVELENGTH": "Angstrom"}).write(
+        folder / "row.fits"
+    )
+    made.write(folder / "table.ecsv")
+    made.write(folder / "table.csv")
+    text = "\n".join(" ".join(map(repr, row)) for row in np.array([*made.columns.values()]).T.tolist())
+    (folder / "table.txt").write_text("wavelength flux inverse_variance\n" + text + "\n")
+    return sorted(folder.glob("*.*"))
+
+
+def test_inverse_variances_in_python(tmp_path):
+    made = ivar_table()
+    for path in ivar_files(tmp_path):
+        spectrum = read_observed(path, medium="vacuum", frame="rest", unit="Angstrom")
+        assert np.flatnonzero(spectrum.mask).tolist() == [3, 10], path
+        good = ~spectrum.mask
+        np.testing.assert_allclose(spectrum.error[good], 1 / np.sqrt(made["IVAR"][good]), rtol=1e-12)
+        assert spectrum.provenance["notes"] == ["2 pixels with no finite error are masked"]
+
+
+def test_inverse_variances_on_the_page(read, tmp_path):
+    made = ivar_table()
+    for path, found in read(*ivar_files(tmp_path)).items():
+        assert [n for n, value in enumerate(found["flux"]) if value is None] == [3, 10], path
+        error = np.array(found["error"], float)
+        good = made["IVAR"] > 0
+        np.testing.assert_allclose(error[good], 1 / np.sqrt(made["IVAR"][good]), rtol=1e-12)
+        assert np.isnan(error[~good]).all()
+
+
+def test_an_error_goes_before_an_inverse_variance(read, tmp_path):
+    made = ivar_table()
+    made["ERROR"] = 0.02
+    made.write(tmp_path / "both.csv")
+    assert set(read(tmp_path / "both.csv").popitem()[1]["error"]) == {0.02}
+    seen = read_observed(tmp_path / "both.csv", medium="vacuum", frame="rest", unit="Angstrom")
+    assert set(seen.error) == {0.02}
+
+
+def test_the_same_media_and_numbers_as_our_own_files(read, tmp_path):
+    wavelength = FIRST_AA + STEP_AA * np.arange(PIXELS)
+    made = Spectrum(
+        wavelength, np.ones(PIXELS), medium="air", labels=dict(zip(NAMES[:1], [5000.0], strict=True))
+    )
+    made.write(tmp_path / "own.fits")
+    found = read(tmp_path / "own.fits").popitem()[1]
+    assert found["medium"] == "air"
+    np.testing.assert_array_equal(vacuum_from_air(np.array(found["wavelength"])), made.to_vacuum().wavelength)
