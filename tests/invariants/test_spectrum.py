@@ -1,6 +1,7 @@
 """A spectrum is immutable, whole and convertible, or it is refused."""
 
 import copy
+import dataclasses
 import pickle
 
 import numpy as np
@@ -9,10 +10,12 @@ from astropy import units as u
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starloom import io
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import NAMES
-from starloom.spectrum import Spectrum
+from starloom.spectrum import Spectrum, finished
+from starloom.spectrum.spectra import Spectra
 from starloom.wavelength import PAPER_GRID_AA, air_from_vacuum
 
 SUN = {"teff": 5772.0, "logg": 4.438, "vsini": 1.6, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
@@ -179,3 +182,93 @@ def test_plot_shows_flux_error_mask_and_names_its_axes(spectrum):
     assert again is axes
     assert axes.get_ylabel() == "Flux [Jy]"
     axes.figure.clear()
+
+
+# Many at once
+
+
+def batch(**change) -> Spectra:
+    flux = np.linspace(0.1, 1, 12, dtype=np.float32).reshape(3, 4)
+    parts = {"flux": flux, "labels": np.tile(list(SUN.values()), (3, 1)), "error": flux / 10} | change
+    return Spectra(np.arange(8400.0, 8404.0), medium="air", provenance={"notes": ["one"]}, **parts)
+
+
+def test_spectra_do_not_change_with_the_callers_arrays():
+    wavelength, flux = np.arange(8400.0, 8404.0), np.ones((2, 4), np.float32)
+    labels, notes = np.tile(list(SUN.values()), (2, 1)), ["one"]
+    view = flux[:]
+    view.flags.writeable = False  # though what it looks at is not
+    for one in (flux, view):
+        spectra = Spectra(wavelength, one, labels, medium="air", error=one, provenance={"notes": notes})
+        before = spectra[1]
+        flux[1], labels[1], wavelength[0] = 7, 0, 1
+        notes.append("two")
+        assert spectra[1] == before
+        assert spectra.provenance["notes"] == notes[:1]
+        flux[1], labels[1], wavelength[0] = 1, list(SUN.values()), 8400
+        del notes[1:]
+        for name in ("wavelength", "flux", "labels", "error"):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(spectra, name)[0] = 0
+
+
+def test_large_arrays_of_our_own_are_not_copied():
+    flux = np.ones((2, 4), np.float32)
+    labels = np.tile(list(SUN.values()), (2, 1))
+    kept = Spectra(np.arange(4.0), finished(flux.reshape(2, 4)), labels, medium="air").flux
+    assert np.shares_memory(kept, flux)
+    with pytest.raises(ValueError, match="read-only"):
+        flux[0] = 2
+    assert np.shares_memory(Spectra(np.arange(4.0), kept, labels, medium="air")[:1].flux, flux)
+
+
+def test_equal_are_the_same_numbers_and_the_same_header(spectrum):
+    twin = pickle.loads(pickle.dumps(spectrum))
+    assert spectrum == twin
+    assert hash(spectrum) == hash(twin)
+    flux = spectrum.flux.copy()
+    flux[7] = np.nextafter(flux[7], 2)
+    others = (
+        {"flux": flux},
+        {"medium": "vacuum"},
+        {"error": None},
+        {"mask": np.zeros(4000, bool)},
+        {"labels": {"teff": 5000}},
+        {"provenance": {}},
+        {"frame": "barycentric"},
+    )
+    for change in others:
+        assert dataclasses.replace(spectrum, **change) != spectrum, change
+    assert spectrum != 1
+    assert len({spectrum, twin}) == 1
+    masked = {"flux": np.where(np.arange(4000) == 3, np.nan, spectrum.flux), "mask": np.arange(4000) == 3}
+    assert dataclasses.replace(spectrum, **masked) == dataclasses.replace(spectrum, **masked)
+
+
+def test_equal_spectra_of_many():
+    one, other = batch(), batch()
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one == pickle.loads(pickle.dumps(one))
+    assert one[1] == other[1]
+    assert one[1] != one[2]
+    assert one[1:] == other[1:] != one
+    assert one != batch(error=None)
+    assert one != one[1]
+    assert batch(flux=one.flux.astype(float)) == one  # the same numbers
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("suffix", [".fits", ".hdf5"])
+def test_files_of_many_return_the_same_bits(tmp_path, suffix, kind):
+    if suffix == ".hdf5":
+        pytest.importorskip("h5py")
+    flux = np.random.default_rng([16, 1]).random((3, 4)).astype(kind)
+    made = batch(flux=flux, error=flux / 3)
+    io.write_many(tmp_path / f"many{suffix}", [(np.arange(1, 4), made)])
+    read = io.read_many(tmp_path / f"many{suffix}")[1]
+    assert read == made
+    assert read.flux.dtype == made.flux.dtype
+    for one in read:
+        one.write(tmp_path / "one.ecsv", overwrite=True)
+        assert Spectrum.read(tmp_path / "one.ecsv") == one

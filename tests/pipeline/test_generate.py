@@ -10,6 +10,7 @@ from runpy import run_path
 import numpy as np
 import pytest
 from astropy import units
+from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
 from typer.testing import CliRunner
 
@@ -176,6 +177,75 @@ def test_tables_in_and_spectra_out(run, model, table, tmp_path, name, output):
         labels = [table[name][row - 1] for name in NAMES]
         assert list(spectrum.labels.values()) == labels
         np.testing.assert_allclose(spectrum.flux, expected.flux(labels), atol=3e-6)
+
+
+def with_others(table: Table) -> Table:
+    """The table with identifiers, text, numbers and a missing cell beside the labels."""
+    made = table.copy()
+    made["source_id"] = 2**62 + np.arange(5)
+    made["ID"] = ["HD1", "HD-2", "3", "a_4", "b"]
+    made["parallax"] = MaskedColumn([1.5, 2.25, 3.0, 4.0, 5.0], mask=[0, 1, 0, 0, 0], unit="mas")
+    made["remark"] = ["é, x", "", "007", "b", "c"]
+    made["row"] = [10, 20, 30, 40, 50]
+    return made
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.ecsv", "t.fits", "t.vot"])
+def test_what_is_no_label_comes_along(run, table, tmp_path, name):
+    made, path = with_others(table), tmp_path / name
+    if name in ("t.fits", "t.vot"):
+        made.replace_column("remark", ["e, x", "", "007", "b", "c"])
+    made.write(path, **({"format": "votable"} if name == "t.vot" else {}))
+    first = made["remark"][0]
+    for output in ("out.fits", "out.hdf5"):
+        code, _, err = run("generate", "--from", path, "-o", tmp_path / output)
+        assert code == 1
+        assert err.count("\n") == 1  # of the third row: nothing looks like a label
+        found = io.read_others(tmp_path / output)
+        assert found["source_id"].tolist() == [2**62 + n for n in (0, 1, 3, 4)]
+        assert found["ID"].tolist() == ["HD1", "HD-2", "a_4", "b"]
+        np.testing.assert_array_equal(found["parallax"], [1.5, np.nan, 4.0, 5.0])
+        assert found["remark"].tolist()[1:] == ["", "b", "c"]
+        assert found["remark"][0] in (first, r"\xe9, x")  # FITS knows ASCII alone
+        given = found["row_"] if output == "out.fits" else found["row"]
+        assert given.tolist() == [10, 20, 40, 50]
+        assert io.read_many(tmp_path / output)[0].tolist() == [1, 2, 4, 5]
+    assert run("generate", "--from", path, "-o", tmp_path / "out")[0] == 1
+    names = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert names == ["HD-2.fits", "HD1.fits", "a_4.fits", "b.fits"]
+    told = Spectrum.read(tmp_path / "out" / "HD-2.fits").provenance
+    assert (told["row"], told["columns"]["source_id"]) == (2, 2**62 + 1)
+    assert told["columns"]["parallax"] is None
+    if name != "t.csv":
+        with fits.open(tmp_path / "out.fits") as written:
+            assert written["LABELS"].columns["parallax"].unit == "mas"
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        (["a", "b", "A"], ["000001", "000002", "000003"]),  # the same file where case does not count
+        (["a", "../b", "c"], ["000001", "000002", "000003"]),
+        (["a", "", "c"], ["000001", "000002", "000003"]),
+        ([7, 8, 9], ["7", "8", "9"]),
+        (["007", "8", "9"], ["007", "8", "9"]),
+    ],
+)
+def test_files_are_named_by_identifiers_that_are_unique_and_safe(tmp_path, ids, names):
+    lines = [f"{GOOD},{one}" for one in ids]
+    (tmp_path / "t.csv").write_text("\n".join([f"{HEADER},id", *lines]) + "\n")
+    assert io.read_labels(tmp_path / "t.csv").names == names
+
+
+def test_columns_that_look_like_labels_are_named(run, tmp_path):
+    columns = "alpha,Ca,[Mg/Fe],c_h,vmac,rv,id,Gmag,snr,ra,No,plate"
+    (tmp_path / "t.csv").write_text(f"{HEADER},{columns}\n{GOOD},.4,0,.4,0,3,9,1,2,3,4,5,6\n")
+    code, _, err = run("generate", "--from", tmp_path / "t.csv", "-o", tmp_path / "out.fits")
+    told = "no labels of the model, only carried along: alpha, Ca, [Mg/Fe], c_h, vmac, rv"
+    assert (code, err) == (0, f"starloom: {tmp_path}/t.csv: {told}\n")
+    found = io.read_others(tmp_path / "out.fits")
+    assert (found["alpha"].tolist(), found["_Mg_Fe_"].tolist()) == ([0.4], [0.4])
+    assert io.read_many(tmp_path / "out.fits")[0].tolist() == [1]
 
 
 def test_good_tables_exit_with_0_and_errors_travel(table, tmp_path, model):

@@ -180,6 +180,9 @@ def _generate_table(generator: "Generator", path: Path, given: dict, output: Pat
     from starloom import io
 
     table = io.read_labels(path, given)
+    if table.unknown:
+        names = ", ".join(table.unknown)
+        print(f"starloom: {path}: no labels of the model, only carried along: {names}", file=sys.stderr)
     faults = dict(table.faults)
 
     def portions() -> Iterator[tuple]:
@@ -193,7 +196,7 @@ def _generate_table(generator: "Generator", path: Path, given: dict, output: Pat
 
     write = io.write_many if output.suffix else io.write_each
     with _clipping_noted():
-        count = write(output, portions(), overwrite=True)
+        count = write(output, portions(), overwrite=True, table=table)
     for row, reason in sorted(faults.items()):
         print(f"starloom: row {row}: {reason}", file=sys.stderr)
     print(f"wrote {count} spectra of {len(table.labels)} rows to {output}" if count else "wrote nothing")

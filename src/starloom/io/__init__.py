@@ -9,6 +9,7 @@ from starloom.io.many_spectra import (
     Portions,
     generate_each,
     read_many,
+    read_others,
     write_each,
     write_many,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "read_list",
     "read_many",
     "read_observed",
+    "read_others",
     "write_each",
     "write_many",
 ]

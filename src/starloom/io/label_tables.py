@@ -5,8 +5,9 @@ A row that cannot be used does not stop the others: its number, from 1, and the 
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,41 @@ from starloom.files import parsing
 from starloom.io.tables import read_table
 from starloom.labels import LABELS, NAMES, Label
 
+IDENTIFIERS = ("id", "source_id", "sourceid", "star_id", "name", "star", "object")
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
+REAL = re.compile(r"[+-]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{,79}")  # a name of a file on every system
+STELLAR = {"alpha", "vmac", "filling", "rv", "vrad", "radialvelocity", "velocity", "metallicity", "feh"}
 FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits", ".vot": "votable", ".xml": "votable"}  # by astropy
 
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """Labels float64[row, 6] of a table; ``faults``: why a row, by its number from 1, cannot be used."""
+    """Labels float64[row, 6] of a table; ``faults``: why a row, by its number from 1, cannot be used.
+
+    ``others``: the columns that are none of the labels, by name, an array [row, ...] each; ``units`` of those
+    that have one.
+    """
 
     labels: np.ndarray
     faults: Mapping[int, str]
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """A name for a file of each row: its identifier where all are different and safe, else its number."""
+        wanted = {name.lower(): name for name in reversed(self.others)}
+        for column in (wanted[name] for name in IDENTIFIERS if name in wanted):
+            names = [str(value) for value in self.others[column]]
+            if all(map(SAFE.fullmatch, names)) and len({name.lower() for name in names}) == len(names):
+                return names
+        return [f"{row:06d}" for row in range(1, len(self.labels) + 1)]
+
+    @property
+    def unknown(self) -> list[str]:
+        """Columns that look like labels of a star, but are none of the model's."""
+        return [name for name in self.others if _looks_like_label(name)]
 
     @property
     def rows(self) -> np.ndarray:
@@ -38,8 +65,9 @@ def read_labels(path: str | os.PathLike, given: Mapping[str, float] | None = Non
     """The labels in a table, whose columns have their names or symbols (``teff``, ``Teff``, ``[M/H]`` ...).
 
     ``given`` has the labels that the table lacks, by name, one value for all. Units of columns are heeded.
-    Other columns are left alone. Raises ParseError (path and reason) for a table that cannot be read, has no
-    rows or lacks a label, ConfigError for another format or a label that is given twice.
+    Other columns come along as they are, in ``others``. Raises ParseError (path and reason) for a table that
+    cannot be read, has no rows or lacks a label, ConfigError for another format or a label that is given
+    twice.
     """
     path, given = Path(path), dict(given or {})
     suffix = path.suffix.lower()
@@ -61,7 +89,48 @@ def read_labels(path: str | os.PathLike, given: Mapping[str, float] | None = Non
             labels[:, index] = given[label.name]
         else:
             labels[:, index] = _numbers(path, label, columns[found[label.name]], faults)
-    return LabelTable(labels, faults)
+    others = {name: column for name, column in columns.items() if name not in found.values()}
+    units = {name: str(column.unit) for name, column in others.items() if getattr(column, "unit", None)}
+    return LabelTable(labels, faults, {name: _plain(column) for name, column in others.items()}, units)
+
+
+def _plain(column: Any) -> np.ndarray:
+    """A column that is no label: numbers where all are, else text; NaN or empty where a cell is missing."""
+    if isinstance(column, list):
+        return _from_text(column)
+    values, missing = np.asarray(column), np.ma.getmaskarray(np.ma.asarray(column))
+    if values.dtype.kind == "f":
+        return np.where(missing, np.nan, values)
+    if values.dtype.kind in "iub" and not missing.any():
+        return values
+    texts = ["" if gone.all() else _text(value) for value, gone in zip(values, missing, strict=True)]
+    return np.array(texts, dtype=str)
+
+
+def _from_text(cells: list[str]) -> np.ndarray:
+    """Whole numbers and others only where they are written as such: 007 is a name."""
+    texts = [cell.strip() for cell in cells]
+    if all(WHOLE.fullmatch(text) and abs(int(text)) < 2**63 for text in texts):
+        return np.array([int(text) for text in texts])
+    numbers = np.array([_number(text) if text else np.nan for text in texts])
+    if all(REAL.fullmatch(text) for text in texts if text) and np.isfinite(numbers).any():
+        return numbers
+    return np.array(texts, dtype=str)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _looks_like_label(column: str) -> bool:
+    """Whether a star's label, but none of ours, might be called so: alpha, Ca, [Mg/Fe], vmac, rv."""
+    from starloom.physics.species import SYMBOLS
+
+    letters = _letters(column)
+    element = re.fullmatch(r"\[?([A-Za-z]{1,2})[/_ ]?(H|M|Fe)\]?", column.strip(), re.IGNORECASE)
+    if letters in STELLAR or re.fullmatch("(alpha|a)(h|m|fe)", letters):
+        return True
+    return column.strip() in SYMBOLS or bool(element and element[1].capitalize() in SYMBOLS)
 
 
 def _csv_columns(path: Path) -> tuple[dict[str, list], dict[int, str], int]:

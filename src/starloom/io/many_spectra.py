@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import warnings
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from starloom.files import parsing, replacing
 from starloom.io.label_tables import LabelTable
 from starloom.io.tables import DAMAGE
 from starloom.labels import LABELS, NAMES
+from starloom.spectrum import finished
 from starloom.spectrum.spectra import Spectra
 
 HDF5 = (".hdf5", ".h5")
@@ -56,20 +58,45 @@ def generate_each(
         yield Portion(rows, done, faults)
 
 
-def write_each(folder: str | os.PathLike, portions: Portions, overwrite: bool = False) -> int:
-    """Write ``000001.fits`` ... by row number into a folder, made if needed; how many were written."""
+def write_each(
+    folder: str | os.PathLike, portions: Portions, overwrite: bool = False, table: LabelTable | None = None
+) -> int:
+    """Write ``NAME.fits`` for each row into a folder, made if needed; how many were written.
+
+    The names are those of the ``table``, where it is given, else row numbers: 000001. The provenance of each
+    spectrum has the table's other columns.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    names = table.names if table else None
     count = 0
     for rows, spectra in portions:
         for row, spectrum in zip(rows, spectra, strict=True):
-            spectrum.write(folder / f"{row:06d}.fits", overwrite)
+            if table and table.others:
+                about = {"row": int(row), "columns": _json_row(table, row - 1)}
+                spectrum = replace(spectrum, provenance=dict(spectrum.provenance) | about)
+            spectrum.write(folder / f"{names[row - 1] if names else f'{row:06d}'}.fits", overwrite)
             count += 1
     return count
 
 
-def write_many(path: str | os.PathLike, portions: Portions, overwrite: bool = False) -> int:
+def _json_row(table: LabelTable, index: int) -> dict[str, Any]:
+    """The other columns of a row as JSON holds them, where what is not finite is null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    return {name: plain(column[index].tolist()) for name, column in table.others.items()}
+
+
+def write_many(
+    path: str | os.PathLike, portions: Portions, overwrite: bool = False, table: LabelTable | None = None
+) -> int:
     """Write spectra at common wavelengths into one FITS or HDF5 file; how many were written.
+
+    The other columns of the ``table`` stand beside the labels (FITS), in the group ``columns`` (HDF5).
 
     HDF5 (extra ``starloom[database]``) is written as the spectra come; FITS holds them all in memory first.
     Without any spectrum no file appears. Raises ConfigError for another format, or where ``path`` exists and
@@ -86,7 +113,25 @@ def write_many(path: str | os.PathLike, portions: Portions, overwrite: bool = Fa
         return 0
     write = _write_fits if path.suffix.lower() == ".fits" else _write_hdf5
     with replacing(path) as temporary:
-        return write(temporary, first, portions)
+        return write(temporary, chain([first], portions), table or LabelTable(np.empty((0, len(NAMES))), {}))
+
+
+def read_others(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The columns that were no labels, row by row of ``read_many``, in a file of ``write_many``."""
+    path = Path(path)
+    with parsing(path, *DAMAGE, ConfigError):
+        if path.suffix.lower() in HDF5:
+            with _h5py().File(path) as file:
+                columns = file.get("columns", {})
+                return {
+                    name: array.asstr()[()].astype(str) if array.dtype.kind == "O" else array[()]
+                    for name, array in columns.items()
+                }
+        from astropy.io import fits
+
+        with fits.open(BytesIO(path.read_bytes())) as tables:
+            data = tables["LABELS"].data
+            return {name: np.array(data[name]) for name in data.names if name not in ("row", *NAMES)}
 
 
 def read_many(path: str | os.PathLike) -> tuple[np.ndarray, Spectra]:
@@ -99,12 +144,12 @@ def read_many(path: str | os.PathLike) -> tuple[np.ndarray, Spectra]:
         return read(path)
 
 
-def _write_fits(path: Path, first: tuple[np.ndarray, Spectra], portions: Portions) -> int:
+def _write_fits(path: Path, portions: Portions, table: LabelTable) -> int:
     from astropy.io import fits
 
     from starloom.spectrum.fits import SPECSYS
 
-    parts = [first, *portions]
+    parts = list(portions)
     spectra = [part[1] for part in parts]
     flux = fits.ImageHDU(np.concatenate([part.flux for part in spectra]), name="FLUX")
     flux.header["MEDIUM"] = (spectra[0].medium, "wavelengths are in air or in vacuum")
@@ -120,9 +165,38 @@ def _write_fits(path: Path, first: tuple[np.ndarray, Spectra], portions: Portion
     for label, values in zip(LABELS, labels.T, strict=True):
         unit = None if label.unit in ("", "dex") else label.unit  # the FITS standard has no dex
         columns.append(fits.Column(label.name, "D", unit=unit, array=values))
+    columns += _fits_columns(table, rows)
     tables.append(fits.BinTableHDU.from_columns(columns, name="LABELS"))
     fits.HDUList(tables).writeto(path, overwrite=True, checksum=True)
     return len(rows)
+
+
+def _fits_columns(table: LabelTable, rows: np.ndarray) -> list:
+    """The other columns of a table's rows; FITS knows no case and few letters in names: others become _."""
+    from astropy.io import fits
+    from astropy.table import Column, Table
+
+    made, taken = Table(), {"row", *NAMES}
+    for name, column in table.others.items():
+        safe = re.sub("[^A-Za-z0-9_]", "_", name)
+        while safe.lower() in taken:
+            safe += "_"
+        taken.add(safe.lower())
+        values = column[rows - 1]
+        if values.dtype.kind == "U":
+            values = np.char.encode(values, "ascii", "backslashreplace")
+        made[safe] = Column(values, unit=_fits_unit(table.units.get(name, "")))
+    return list(fits.table_to_hdu(made).columns) if len(made.columns) else []
+
+
+def _fits_unit(text: str) -> str | None:
+    """A unit that the FITS standard has; None for others, such as dex."""
+    from astropy import units
+
+    try:
+        return units.Unit(text).to_string("fits") or None
+    except ValueError:
+        return None
 
 
 def _read_fits(path: Path) -> tuple[np.ndarray, Spectra]:
@@ -137,17 +211,24 @@ def _read_fits(path: Path) -> tuple[np.ndarray, Spectra]:
             flux, labels = tables["FLUX"], tables["LABELS"].data
             spectra = Spectra(
                 tables["WAVELENGTH"].data["wavelength"].astype(np.float64),
-                flux.data.astype(np.float32),
+                _native(flux.data),
                 np.stack([labels[name] for name in NAMES], axis=-1).astype(np.float64),
                 medium=flux.header["MEDIUM"],
-                error=tables["ERROR"].data.astype(np.float32) if "ERROR" in tables else None,
+                error=_native(tables["ERROR"].data) if "ERROR" in tables else None,
                 frame=frames[flux.header["SPECSYS"]],
                 provenance=json.loads(flux.header["PROVENAN"]),
             )
             return labels["row"].astype(int), spectra
 
 
-def _write_hdf5(path: Path, first: tuple[np.ndarray, Spectra], portions: Portions) -> int:
+def _native(array: np.ndarray) -> np.ndarray:
+    """The same numbers in the processor's byte order."""
+    return finished(array.astype(array.dtype.newbyteorder("=")))
+
+
+def _write_hdf5(path: Path, portions: Portions, table: LabelTable) -> int:
+    portions = iter(portions)
+    first = next(portions)
     with _h5py().File(path, "w") as file:
         spectra = first[1]
         file["wavelength"] = spectra.wavelength
@@ -158,6 +239,17 @@ def _write_hdf5(path: Path, first: tuple[np.ndarray, Spectra], portions: Portion
             _append(file, rows, part)
             provenance |= part.provenance
         file.attrs["provenance"] = json.dumps(provenance)
+        for name, column in table.others.items():
+            values = column[file["row"][()] - 1]
+            # a slash in a name would be a group
+            place = file.create_group("columns") if "columns" not in file else file["columns"]
+            text = values.dtype.kind == "U"
+            made = place.create_dataset(
+                name.replace("/", "_"),
+                data=values.astype(object) if text else values,
+                dtype=_h5py().string_dtype() if text else None,
+            )
+            made.attrs["unit"] = table.units.get(name, "")
         return len(file["row"])
 
 
@@ -180,10 +272,10 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, Spectra]:
         about = file["wavelength"].attrs
         spectra = Spectra(
             file["wavelength"][()],
-            file["flux"][()],
+            finished(file["flux"][()]),
             file["labels"][()],
             medium=about["medium"],
-            error=file["error"][()] if "error" in file else None,
+            error=finished(file["error"][()]) if "error" in file else None,
             frame=about["frame"],
             provenance=json.loads(file.attrs["provenance"]),
         )

@@ -21,7 +21,7 @@ from starloom.networks.emulator import Emulator
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.stated_error import StatedError, stated_in
 from starloom.networks.weights import Header, Model
-from starloom.spectrum import MEDIA, Spectrum
+from starloom.spectrum import MEDIA, Spectrum, finished
 from starloom.spectrum.spectra import Spectra
 from starloom.units import plain
 from starloom.wavelength import AIR_RANGE_AA, air_from_vacuum, vacuum_from_air
@@ -145,21 +145,22 @@ class Generator:
         """Spectra of many labels at once, with the 68 % error that the model states."""
         chosen, wanted = self._view(**view), np.asarray(labels, np.float64)
         labels = _inside(wanted, outside)
-        flux = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
+        flux, error = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity), None
         provenance = {"model": self.name, "family": self.header.family, "version": self.header.version}
         if self.header.recipe:
             provenance["recipe"] = self.header.recipe
         if self.stated is not None:
+            error = finished(self.error(labels, **view))
             provenance["error"] = "size that holds 68 % of the errors of held-out spectra near these labels"
         if (labels != wanted).any():
             provenance["clipped"] = "labels outside the domain were moved to its edge"
         return Spectra(
             chosen.wavelength_aa,
-            flux,
+            finished(flux),
             labels,
             medium=chosen.medium,
             frame=chosen.frame,
-            error=self.error(labels, **view),
+            error=error,
             provenance=provenance | _velocity_note(chosen.radial_velocity),
         )
 

@@ -31,8 +31,8 @@ class Spectrum:
     pixel must not be used) have its length; flux and error are finite wherever the mask is not set.
     ``medium`` is one of MEDIA, ``frame`` one of FRAMES. ``flux_unit`` is an astropy unit string, "" for flux
     divided by the continuum. ``labels`` are the star's, all six or those known, by name. ``provenance`` is
-    anything JSON can hold. Astropy quantities are converted. Raises ConfigError where the parts do not fit
-    together.
+    anything JSON can hold. Astropy quantities are converted. All numbers are copied, to float64. Equal are
+    spectra with the same numbers and the same header. Raises ConfigError where the parts do not fit together.
     """
 
     wavelength: np.ndarray
@@ -57,7 +57,7 @@ class Spectrum:
             "error": None if self.error is None else plain("error", self.error, unit),
             "mask": None if self.mask is None else np.array(self.mask, dtype=bool),
             "labels": MappingProxyType(_labels_by_name(self.labels)),
-            "provenance": MappingProxyType(_json_copy(self.provenance)),
+            "provenance": MappingProxyType(json_copy(self.provenance)),
         }
         for name, value in parts.items():
             if isinstance(value, np.ndarray):
@@ -92,6 +92,13 @@ class Spectrum:
     def __repr__(self) -> str:
         ends = f"{number(self.wavelength[0])} to {number(self.wavelength[-1])} A in {self.medium}"
         return f"Spectrum({self.wavelength.size} wavelengths, {ends}, {self.frame} frame)"
+
+    def __eq__(self, other) -> bool:
+        return same(self, other) if isinstance(other, Spectrum) else NotImplemented
+
+    def __hash__(self) -> int:
+        ends = float(self.wavelength[0]), float(self.wavelength[-1])
+        return hash((self.medium, self.frame, self.wavelength.size, *ends, *self.labels.values()))
 
     def __reduce__(self):
         # a read-only mapping cannot be pickled; the constructor makes it again
@@ -270,7 +277,43 @@ def _labels_by_name(labels) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def _json_copy(provenance: Mapping) -> dict:
+def same(one, other) -> bool:
+    """Whether two of a kind have the same numbers, also where they are NaN, and the same header."""
+    for part in fields(one):
+        mine, theirs = getattr(one, part.name), getattr(other, part.name)
+        if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
+            if not np.array_equal(mine, theirs, equal_nan=mine.dtype.kind == "f"):
+                return False
+        elif isinstance(mine, np.ndarray) or isinstance(theirs, np.ndarray) or mine != theirs:
+            return False
+    return True
+
+
+def finished(array: np.ndarray) -> np.ndarray:
+    """An array of our own making that nobody writes to any more: ``Spectra`` need not copy it."""
+    owner = array
+    while isinstance(owner, np.ndarray):
+        owner.flags.writeable = False
+        owner = owner.base
+    return array
+
+
+def read_only(array) -> np.ndarray:
+    """The array itself where nothing can be written to it or to what it is a view of, else a copy."""
+    owner = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            array = np.array(array)
+            break
+        owner = owner.base
+    else:
+        if owner is not None:  # memory of another library
+            array = np.array(array)
+    array.flags.writeable = False
+    return array
+
+
+def json_copy(provenance: Mapping) -> dict:
     """A deep copy as JSON would give it back, so that every file format can hold it."""
     try:
         return json.loads(json.dumps(dict(provenance), allow_nan=False))

@@ -1,7 +1,7 @@
 """Many spectra at the same wavelengths."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from math import prod
 from types import MappingProxyType
 
@@ -9,14 +9,17 @@ import numpy as np
 
 from starloom.errors import ConfigError
 from starloom.labels import NAMES
-from starloom.spectrum import Spectrum
+from starloom.spectrum import Spectrum, json_copy, read_only, same
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectra:
     """Normalised flux [..., wavelength] of many labels [..., 6] at common wavelengths [A]; immutable.
 
-    ``error`` has the flux's shape, or is None; the rest is as in ``Spectrum``. Indexing gives a ``Spectrum``,
+    ``error`` has the flux's shape, or is None; the rest is as in ``Spectrum``. Flux and error keep their
+    precision, float32 from a generator; a ``Spectrum`` has the same numbers in float64. An array that can
+    still be written to is copied; one that is read-only throughout is taken as it is. Equal are ``Spectra``
+    with the same numbers and the same header. Indexing gives a ``Spectrum``,
     or ``Spectra`` where more than one is left; iterating goes along the first axis. Raises ConfigError where
     the parts do not fit together or something is not finite.
     """
@@ -31,7 +34,10 @@ class Spectra:
     provenance: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "provenance", MappingProxyType(json_copy(self.provenance)))
+        for name in ("wavelength", "flux", "labels", "error"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, read_only(getattr(self, name)))
         expected = {"labels": (*self.shape, len(NAMES)), "flux": (*self.shape, self.wavelength.size)}
         if self.error is not None:
             expected["error"] = expected["flux"]
@@ -41,10 +47,17 @@ class Spectra:
                 raise ConfigError(f"{name} has the shape {array.shape}, expected {shape}")
             if not np.isfinite(array).all():
                 raise ConfigError(f"{name} of {prod(self.shape)} spectra is not finite everywhere")
-        for name in ("wavelength", *expected):
-            array = getattr(self, name).view()
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+
+    def __eq__(self, other) -> bool:
+        return same(self, other) if isinstance(other, Spectra) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.medium, self.frame, self.flux.shape))
+
+    def __reduce__(self):
+        # a read-only mapping cannot be pickled; the constructor makes it again
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        return _rebuild, (parts | {"provenance": dict(self.provenance)},)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,3 +81,7 @@ class Spectra:
     def __repr__(self) -> str:
         ends = f"{self.wavelength[0]:g} to {self.wavelength[-1]:g} A in {self.medium}"
         return f"Spectra({self.shape}, {self.wavelength.size} wavelengths, {ends}, {self.frame} frame)"
+
+
+def _rebuild(parts: dict) -> Spectra:
+    return Spectra(**parts)
