@@ -177,7 +177,7 @@ class _Batch:
         """With the errors and pixels of the fit that holds nothing: so chi2 of all fits of a star compare."""
         free = _Batch(self.generator, replace(self.settings, fixed={}), self.observations)
         free._free()
-        for name in ("noise", "floor", "model_error", "good", "usable"):
+        for name in ("noise", "floor", "model_error", "good", "usable", "allowed"):
             setattr(self, name, getattr(free, name))
         at, _, rough = self._best_of(self._starts())
         found, at = self._minimised(np.arange(len(at)), at)
