@@ -195,7 +195,7 @@ class _Batch:
         return every[rows, best], converged[rows, best], iterations[rows, best]
 
     def _look_further(self, every: np.ndarray, chi2: np.ndarray, converged: np.ndarray) -> None:
-        """Further starts of stars that may have another minimum; a lower one replaces the worst."""
+        """Further starts of stars whose minimum may not be the only one; a lower one replaces the worst."""
         at = every[np.arange(len(chi2)), chi2.argmin(axis=1)]
         place = coordinates.from_parameters(at)
         further = [*self._across_rotation(at, place), *self._along_kinks(place)]
