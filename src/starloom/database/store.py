@@ -157,7 +157,9 @@ def repaired(folder: str | Path, recipe: Recipe | None = None) -> Manifest:
         manifest = _manifest_in(path.with_name(NAMES[1]))
     except StarloomError as error:
         if recipe is None:
-            raise StoreError(f"{folder}: manifest and copy are damaged: give the recipe too") from error
+            raise StoreError(
+                f"{folder}: manifest and copy are damaged: give the recipe too (or import it again)"
+            ) from error
         manifest = Manifest(Path(folder), recipe, UNKNOWN_PHYSICS)
         found = {number: _digests_of(manifest, number) for number in manifest.missing}
         if not any(found.values()):
