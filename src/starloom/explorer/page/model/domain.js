@@ -35,9 +35,9 @@ export class Domain {
   /** Places in the domain by name: 0 at each label's lower end, that of log g at these labels, 1 at the upper. */
   places(labels) {
     const places = {};
-    for (const { name, low, high } of this.labels) {
-      const lowest = name === "logg" ? Math.max(low, this.lowestLogg(labels.teff, labels.mh)) : low;
-      places[name] = (labels[name] - lowest) / (high - lowest);
+    for (const label of this.labels) {
+      const lowest = this.lowest(label, labels);
+      places[label.name] = (labels[label.name] - lowest) / (label.high - lowest);
     }
     return places;
   }
