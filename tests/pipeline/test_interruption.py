@@ -19,8 +19,16 @@ if os.name != "posix":
 SLOW = Path(__file__).with_name("slow_commands.py")
 
 
-def begun(*command):
+def begun(*command, sigint=signal.default_int_handler):
     """A process in a group of its own, as the shell starts one; it heeds SIGINT even if we do not."""
+    before = signal.signal(signal.SIGINT, sigint)  # inherited: not by preexec_fn, a fork beside JAX's threads
+    try:
+        return started(command)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def started(command):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen(
         [sys.executable, *map(str, command)],
@@ -28,8 +36,8 @@ def begun(*command):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        stdin=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -139,13 +147,7 @@ def test_an_interruption_that_python_would_ignore(tmp_path):
 def test_where_it_is_ignored_it_stays_so():
     lines = ("with interruption.heeded():", "    print('ready', flush=True)", "    input()")
     code = "\n".join(("from starloom import interruption", *lines))
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    )
+    process = begun("-c", code, sigint=signal.SIG_IGN)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     process.communicate("\n", timeout=60)
