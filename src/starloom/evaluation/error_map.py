@@ -123,6 +123,9 @@ class EndCorrection:
         for measure, ratios in self._ratios.items():
             pooled = ratios.regrouped(1 / factors.ravel(), into)
             size = pooled.percentile(SHARES[measure]) if measure in SHARES else pooled.result().mean
+            size = np.maximum(
+                np.where(np.isnan(size), np.nanmax(size), size), SMALLEST
+            )  # none there: too much
             sizes.append(factors * size[into].reshape(self.shape) / SCALE)
         spectra = self.stated.spectra + int(self._spectra.sum())
         return replace(self.stated, spectra=spectra, ends=replace(self._nodes, factors=np.array(sizes)))
@@ -139,8 +142,9 @@ class EndCorrection:
             raise ConfigError(
                 f"spectra at {there.sum()} of {len(there)} nodes of ends: too few to tell each pair of ends"
             )
-        size = self._ratios["p68"].percentile(SHARES["p68"]).reshape(self.shape)[there] / SCALE
-        fit = np.linalg.lstsq(weight * columns[there], weight * np.log(size), rcond=None)[0]
+        size = self._ratios["p68"].percentile(SHARES["p68"]).reshape(self.shape)[there]
+        logarithm = np.log(np.maximum(size, SMALLEST) / SCALE)
+        fit = np.linalg.lstsq(weight * columns[there], weight * logarithm, rcond=None)[0]
         return columns @ fit
 
 
