@@ -90,6 +90,21 @@ def test_percentiles_of_the_smallest_and_largest_errors():
     assert np.isnan([found.mean[1], found.p99[1], found.largest[1]]).all()
 
 
+def test_regrouped_errors_are_those_of_the_scaled_ones():
+    rng = np.random.default_rng(4)
+    size, group = 10 ** rng.normal(-3, 0.5, 3000), rng.integers(0, 3, 3000)
+    factor, into = np.array([2.0, 0.1, 5.0]), np.array([1, 0, 1])
+    before, after = AbsoluteErrors(3), AbsoluteErrors(2)
+    before.add(group, size)
+    after.add(into[group], size * factor[group])
+    found, expected = before.regrouped(factor, into).result(), after.result()
+    np.testing.assert_array_equal(found.count, expected.count)
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12)
+    np.testing.assert_allclose(found.largest, expected.largest, rtol=1e-12)
+    # the factors' rounding to a bin of a hundred a decade
+    np.testing.assert_allclose(found.p95, expected.p95, rtol=0.03)
+
+
 def test_cells_hold_their_ends():
     cells = Cells.even(teff=2, mh=3)
     corners = np.stack([DOMAIN.low, DOMAIN.high])

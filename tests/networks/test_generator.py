@@ -522,7 +522,7 @@ def test_corrections_that_make_no_sense(stating):
         with pytest.raises(ConfigError, match=message):
             replace(stated, ends=stated_error.Correction(reach, wrong, width))
     correction = error_map.EndCorrection(stated)
-    with pytest.raises(ConfigError, match="0 spectra at 81 nodes: none has the 10 needed"):
+    with pytest.raises(ConfigError, match="spectra at 0 of 81 nodes of ends: too few"):
         correction.result()
 
 

@@ -418,14 +418,17 @@ def test_models_lists_what_is_packaged(run, model, monkeypatch):
     assert run("models", with_model=False)[1] == "no model is packaged\n"
 
 
+def built(content, folder):
+    synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
+    options = {"physics": "stand-in", "engine": workers.processes(1), "progress": False}
+    build.build(content, folder, synthesize, **options)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     pytest.importorskip("scipy.stats")
-    synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
-    folder = tmp_path_factory.mktemp("store") / "store"
-    options = {"physics": "stand-in", "engine": workers.processes(1), "progress": False}
-    build.build(recipe.load("tiny"), folder, synthesize, **options)
-    return folder
+    return built(recipe.load("tiny"), tmp_path_factory.mktemp("store") / "store")
 
 
 def test_evaluate_attaches_what_it_measured(run, model, store, tmp_path):
@@ -461,20 +464,25 @@ def test_too_few_spectra_state_nothing(run, model, store, tmp_path):
 
 
 def test_evaluate_corrects_what_is_stated_at_the_ends(run, model, store, tmp_path):
-    stating, path = tmp_path / "stating.safetensors", tmp_path / "true.safetensors"
+    few = replace(recipe.load("ends"), intrinsic=160, broadenings=1)
+    stating, path, ends = tmp_path / "stating", tmp_path / "true", built(few, tmp_path / "ends")
     run("evaluate", model, store, "--copies", "60", "--attach", stating, with_model=False)
-    code, out, err = run("evaluate", stating, store, "--copies", "60", "--ends", path, with_model=False)
+    code, out, err = run("evaluate", stating, ends, "--ends", path, with_model=False)
     assert (code, err) == (0, "")
     assert re.fullmatch(rf"wrote {path}, which states the errors of \d+ spectra", out.splitlines()[-1])
     corrected, before = (Generator.load(name).stated for name in (path, stating))
     # float32 logarithms of them are what is kept
     np.testing.assert_allclose(corrected.sizes, before.sizes, rtol=1e-6)
     assert corrected.spectra > before.spectra == 300
+    out = run("evaluate", path, ends, with_model=False)[1]
+    assert 64 < float(re.search(r"p68 \(68% is due\): ([0-9.]+)%", out)[1]) < 73
+    assert run("models", with_model=False)[0] == 0
     for arguments, message in (
-        ([model, "--ends", path], f"model {model} states no errors"),
-        ([stating, "--ends", path, "--attach", path], "--attach and --ends exclude each other"),
+        ([model, ends, "--ends", path], f"model {model} states no errors"),
+        ([stating, store, "--ends", path], "spectra at 1 of 81 nodes of ends: too few"),
+        ([stating, ends, "--ends", path, "--attach", path], "--attach and --ends exclude each other"),
     ):
-        code, _, err = run("evaluate", arguments[0], store, *arguments[1:], with_model=False)
+        code, _, err = run("evaluate", *arguments, with_model=False)
         assert code == 2
         assert err.startswith(f"starloom: {message}")
 

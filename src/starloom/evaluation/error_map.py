@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -88,6 +89,8 @@ class EndCorrection:
         self._nodes = Correction(reach, np.ones((len(MEASURES), *self.shape)), self.width)
         self._ratios = {measure: AbsoluteErrors(np.prod(self.shape)) for measure in MEASURES}
         self._spectra = np.zeros(self.shape[0], int)
+        side = np.indices((3,) * len(reach)).reshape(len(reach), -1).T
+        self._ends = np.stack([side == 0, side == 2], axis=-1).astype(float)  # [node, label, lower or upper]
 
     @classmethod
     def of(cls, generator: Generator) -> "EndCorrection":
@@ -106,23 +109,43 @@ class EndCorrection:
         self._spectra += np.bincount(node, minlength=self.shape[0])
 
     def result(self) -> StatedError:
-        """The statement with its correction; ``ConfigError`` where no node has the spectra that it needs.
+        """The statement with its correction; ``ConfigError`` where too few nodes have spectra.
 
-        A node with fewer than 10 takes, in every band, the largest factor of the others.
+        A factor is the product of one for each end and one for each pair of them, fitted to the 68 % sizes of
+        all nodes, so that each is known from many spectra; and one for the place of the first label (tails
+        are heavier in cool stars) and the number of other ends, which makes the sizes hold their shares.
         """
-        credible = self._spectra >= LEAST
-        if not credible.any():
-            raise ConfigError(
-                f"{self._spectra.sum()} spectra at {len(credible)} nodes: none has the {LEAST} needed"
-            )
-        measured = [
-            ratios.percentile(SHARES[name]) if name in SHARES else ratios.result().mean
-            for name, ratios in self._ratios.items()
-        ]
-        factors = np.maximum(np.array(measured).reshape(len(MEASURES), *self.shape), SMALLEST) / SCALE
-        factors[:, ~credible] = factors[:, credible].max(axis=1, keepdims=True)
+        bands = self.shape[1]
+        factors = np.exp(self._fitted())
+        number = self._ends[:, 1:].sum(axis=(1, 2)) + self._ends.shape[1] * self._ends[:, 0] @ [1, 2]
+        into = np.add.outer(bands * number.astype(int), np.arange(bands)).ravel()
+        sizes = []
+        for measure, ratios in self._ratios.items():
+            pooled = ratios.regrouped(1 / factors.ravel(), into)
+            size = pooled.percentile(SHARES[measure]) if measure in SHARES else pooled.result().mean
+            size = np.maximum(
+                np.where(np.isnan(size), np.nanmax(size), size), SMALLEST
+            )  # none there: too much
+            sizes.append(factors * size[into].reshape(self.shape) / SCALE)
         spectra = self.stated.spectra + int(self._spectra.sum())
-        return replace(self.stated, spectra=spectra, ends=replace(self._nodes, factors=factors))
+        return replace(self.stated, spectra=spectra, ends=replace(self._nodes, factors=np.array(sizes)))
+
+    def _fitted(self) -> np.ndarray:
+        """Logarithms of the factors of 68 % sizes [node, band], linear in ends and their pairs."""
+        low_high = self._ends.reshape(len(self._ends), -1)  # [node, end]: 1 where a node lies there
+        pairs = [low_high[:, i] * low_high[:, j] for i, j in combinations(range(low_high.shape[1]), 2)]
+        columns = np.column_stack([np.ones(len(low_high)), low_high, *pairs])
+        columns = columns[:, columns.any(axis=0)]  # no node lies at both ends of a label
+        there = self._spectra > 0
+        weight = np.sqrt(self._spectra[there])[:, None]
+        if not there.any() or np.linalg.matrix_rank(columns[there]) < columns.shape[1]:
+            raise ConfigError(
+                f"spectra at {there.sum()} of {len(there)} nodes of ends: too few to tell each pair of ends"
+            )
+        size = self._ratios["p68"].percentile(SHARES["p68"]).reshape(self.shape)[there]
+        logarithm = np.log(np.maximum(size, SMALLEST) / SCALE)
+        fit = np.linalg.lstsq(weight * columns[there], weight * logarithm, rcond=None)[0]
+        return columns @ fit
 
 
 @dataclass(frozen=True)

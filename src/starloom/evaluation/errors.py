@@ -63,6 +63,16 @@ class AbsoluteErrors:
         middle = SMALLEST * 10 ** ((reached.argmax(axis=1) - 0.5) / PER_DECADE)
         return np.where(count > 0, np.minimum(middle, self.maxima), np.nan)
 
+    def regrouped(self, factor: np.ndarray, into: np.ndarray) -> "AbsoluteErrors":
+        """The errors times ``factor[group]``, to half a bin, added up in the groups ``into[group]``."""
+        found = AbsoluteErrors(int(into.max()) + 1)
+        shift = np.rint(np.log10(factor) * PER_DECADE).astype(int)
+        for counts, by, group in zip(self.counts, shift, into, strict=True):
+            np.add.at(found.counts[group], np.clip(np.arange(BINS) + by, 0, BINS - 1), counts)
+        np.add.at(found.sums, into, self.sums * factor)
+        np.maximum.at(found.maxima, into, self.maxima * factor)
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class Cells:
