@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml src/starloom/__init__.py
+SOURCES := pyproject.toml src/starloom/__init__.py distributions/paper/pyproject.toml
 # the first of these that is new enough; choose another with `make PYTHON=/path/to/python demo`
 CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -42,9 +42,9 @@ $(BIN)/python:
 
 # stamps: installing again only when what is installed has changed
 $(VENV)/demo.stamp: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[plot]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[plot]' --editable distributions/paper
 	@touch $@
 
 $(VENV)/test.stamp: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[development]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[development]' --editable distributions/paper
 	@touch $@ $(VENV)/demo.stamp

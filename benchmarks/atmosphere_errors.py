@@ -119,7 +119,7 @@ def against_marcs() -> Pairs:
     log_tau = tables.load("atmospheres")["log_tau"]
     places, truth = [], []
     for place, rows in marcs_models():
-        if place[0] <= 8000 and labels.DOMAIN.contains(np.array([*place[:2], 0, place[2], 2, 10000])):
+        if place[0] <= 8000 and labels.TABLE_1.contains(np.array([*place[:2], 0, place[2], 2, 10000])):
             places.append(place)
             truth.append(CubicSpline(rows[:, 0], np.log10(rows[:, 1:]))(log_tau))
     places = np.array(places)
@@ -167,7 +167,7 @@ def by_place(pairs: Pairs, axis: int) -> None:
 def scan(axis: int, step: float) -> None:
     """Largest second difference of ln T along one label, and its largest change from one step to the next."""
     random = np.random.default_rng([5, axis])
-    low, high = labels.DOMAIN.low[[0, 1, 3]], labels.DOMAIN.high[[0, 1, 3]]
+    low, high = labels.TABLE_1.low[[0, 1, 3]], labels.TABLE_1.high[[0, 1, 3]]
     points = low + (high - low) * random.random((40, 3))
     log_tau = tables.load("atmospheres")["log_tau"]
     seen = (log_tau >= SEEN[0]) & (log_tau <= SEEN[1])
@@ -175,7 +175,7 @@ def scan(axis: int, step: float) -> None:
     for point in points:
         line = np.tile(point, (int((high[axis] - low[axis]) / step) + 1, 1))
         line[:, axis] = low[axis] + step * np.arange(len(line))
-        line = line[line[:, 1] >= labels.lowest_logg(line[:, 0], line[:, 2])]
+        line = line[line[:, 1] >= labels.RADIATION_LIMIT(line[:, 0], line[:, 2])]
         with jax.enable_x64(True):
             ln_t = np.log(np.asarray(interpolate(*line.T).temperature))[:, seen]
         second = np.diff(ln_t, 2, axis=0)
@@ -201,7 +201,7 @@ def plot(path: str) -> None:
     }
     for panel, (title, places) in zip(panels, cuts.items(), strict=True):
         for teff, logg, mh in places:
-            logg = max(logg, float(labels.lowest_logg(teff, mh)))
+            logg = max(logg, float(labels.RADIATION_LIMIT(teff, mh)))
             atmosphere = interpolate(teff, logg, mh)
             panel.semilogy(atmosphere.log_tau, atmosphere.temperature, label=f"{teff} {logg:.1f} {mh:+.1f}")
         panel.set(title=title, xlabel="log tau (Rosseland)", ylabel="T [K]")

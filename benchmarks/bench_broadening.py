@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from starloom import broadening
+from starloom import bands, broadening
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.wavelength import SYNTHESIS_GRID_AA
 
 SPECTRA = 512
 
@@ -15,7 +14,9 @@ SPECTRA = 512
 def forest(count: int) -> np.ndarray:
     """Spectra with 100 lines each."""
     random = np.random.default_rng(1)
-    velocity = SPEED_OF_LIGHT_KMS * np.log(SYNTHESIS_GRID_AA / SYNTHESIS_GRID_AA[0])
+    velocity = SPEED_OF_LIGHT_KMS * np.log(
+        bands.load("rvs").chunks[0].wavelength_aa / bands.load("rvs").chunks[0].wavelength_aa[0]
+    )
     flux = np.ones((count, velocity.size))
     for row in flux:
         for centre in random.uniform(0, velocity[-1], 100):

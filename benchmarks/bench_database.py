@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
+from starloom import bands
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.database import batches, build, recipe, store, workers
-from starloom.wavelength import SYNTHESIS_GRID_AA
 
 
-def stand_in(teff, logg, mh, vmic):
+def stand_in(band, *, teff, logg, mh, vmic):
     """Three lines that follow the labels."""
-    flux = np.ones((len(teff), SYNTHESIS_GRID_AA.size))
+    flux = np.ones((len(teff), bands.load("rvs").chunks[0].wavelength_aa.size))
     for centre in (8500.4, 8544.4, 8664.5):
-        velocity = SPEED_OF_LIGHT_KMS * np.log(SYNTHESIS_GRID_AA / centre)
+        velocity = SPEED_OF_LIGHT_KMS * np.log(bands.load("rvs").chunks[0].wavelength_aa / centre)
         width = (20 + 5 * (logg + vmic))[:, None]
         flux -= (0.2 * (mh + 2) * 5000 / teff)[:, None] * np.exp(-0.5 * (velocity / width) ** 2)
     return np.clip(flux, 0, 1)
@@ -42,8 +42,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--stand-in", action="store_true")
     options = parser.parse_args()
+    rvs = bands.load("rvs")
     using = (
-        (stand_in, "stand-in") if options.stand_in else (build.radiative_transfer, build.physics_version())
+        (stand_in, "stand-in") if options.stand_in else (build.radiative_transfer, build.physics_version(rvs))
     )
     chosen = replace(recipe.load("paper"), intrinsic=options.spectra)
     with tempfile.TemporaryDirectory() as parent:

@@ -17,9 +17,10 @@ from scipy.optimize import least_squares
 
 from starloom.database.workers import processes
 from starloom.inference import Settings, fit, fit_each
-from starloom.inference.fitting import _Batch
 from starloom.inference.observation import observe
-from starloom.labels import DOMAIN
+from starloom.inference.setup import Setup
+from starloom.inference.solution import Stars, known_at, objective_of, starting, weighed
+from starloom.labels import TABLE_1
 from starloom.networks.generator import Generator
 from starloom.sampling import uniform
 from starloom.spectrum import Spectrum
@@ -30,7 +31,7 @@ SNR = (20, 50, 100, 200)
 
 def stars(count: int) -> list[Spectrum]:
     generator = Generator.load("default")
-    labels = uniform(21, 0, count, DOMAIN.low, DOMAIN.high, DOMAIN.contains)
+    labels = uniform(21, 0, count, TABLE_1.low, TABLE_1.high, TABLE_1.contains)
     labels[:, 5] = 11500.0
     rng = np.random.default_rng(22)
     flux = generator.flux(
@@ -48,21 +49,23 @@ def stars(count: int) -> list[Spectrum]:
 
 def general(spectrum: Spectrum, generator: Generator) -> None:
     """scipy's trust region with differences, from the best start, with the same variable projection."""
-    batch = _Batch(generator, Settings(), [observe(spectrum, Settings())])
-    begin = batch._starts()
-    batch._estimate_errors(begin[:, 0], np.ones(batch.flux.shape))
-    objective = batch._objective(np.zeros(1, int), begin[0, :1])
-    root, row = np.sqrt(batch.weight()[0]), np.zeros(1, int)
+    setup = Setup(generator, Settings())
+    stars = Stars.of(setup, [observe(spectrum, setup)])
+    begin, usable, known = known_at(stars, starting(stars, stars.good, stars.noise))
+    pixels = weighed(stars, usable, known, stars.noise, begin[:, 0], np.ones(stars.flux.shape))
+    objective = objective_of(stars, pixels, np.zeros(1, int), begin[0, :1])
+    root, row = np.sqrt(pixels.weight[0]), np.zeros(1, int)
 
     def residual(at: np.ndarray) -> np.ndarray:
         parameters = objective.parameters(row, at[None])
-        flux = batch.derivatives(parameters[:, :-1], parameters[:, -1], ())[0]
-        columns = (batch.basis * flux).astype(float) * root
-        right = batch.flux[0] * root
+        flux = stars.derivatives(parameters[:, :-1], parameters[:, -1], ())[0]
+        columns = (stars.basis * flux).astype(float) * root
+        right = stars.flux[0] * root
         return right - np.linalg.lstsq(columns.T, right)[0] @ columns
 
-    start = np.clip(objective._fixed_place[0, list(batch.free)], batch.low + 1e-3, batch.high - 1e-3)
-    least_squares(residual, start, bounds=(batch.low, batch.high), diff_step=1e-4)
+    place, (low, high) = setup.coordinates.from_parameters(begin[0, 0])[list(setup.free)], setup.ends
+    start = np.clip(place, low + 1e-3, high - 1e-3)
+    least_squares(residual, start, bounds=(low, high), diff_step=1e-4)
 
 
 def portion(spectra: Sequence[Spectrum]) -> int:

@@ -15,21 +15,22 @@ from collections.abc import Callable
 import numpy as np
 
 from starloom import Generator
-from starloom.labels import DOMAIN
-from starloom.networks.paper import Autoencoder, LabelNetwork, generator
+from starloom.labels import TABLE_1
+from starloom.paper.networks import Autoencoder, LabelNetwork, generator, plain_basis
 
 BATCHES = (1, 32, 512, 8192)
 
 
 def draw(count: int) -> np.ndarray:
-    labels = DOMAIN.unscale(np.random.default_rng(0).uniform(-1, 1, (count, 6)))
+    labels = TABLE_1.from_unit(np.random.default_rng(0).uniform(0, 1, (count, 6)))
     labels[:, 1] = np.maximum(labels[:, 1], 3.5)  # above the corner without atmospheres
     return labels
 
 
 def paper() -> Callable[[np.ndarray], np.ndarray]:
     latents = np.random.default_rng(0).normal(size=(100, 10))
-    return generator(LabelNetwork().initial(latents, 0), Autoencoder().initial(0))
+    decoding = Autoencoder().initial(0, plain_basis(4000))
+    return generator(LabelNetwork().initial(TABLE_1, latents, 0), decoding)
 
 
 def timed(function: Callable[[], object], seconds: float) -> tuple[float, float]:

@@ -23,21 +23,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from starloom import labels, sampling, synthesis, tables
+from starloom import bands, sampling, synthesis, tables
 from starloom.atmosphere import Atmosphere, interpolate
 from starloom.constants import ANGSTROM, BOLTZMANN, KMS
 from starloom.physics.abundances import per_hydrogen
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
 from starloom.physics.equilibrium import equation_of_state
 from starloom.physics.hydrogen import hydrogen_opacity
-from starloom.physics.linelist import packaged_lines
-from starloom.physics.lines import line_opacity, line_positions, line_profiles, windows_of
+from starloom.physics.lines import line_opacity, line_profiles, windows_of
 from starloom.physics.molecules import molecular_opacity
 from starloom.physics.species import SYMBOLS
 from starloom.physics.transfer import emergent_intensities, flux_quadrature, planck, scattered_intensity
-from starloom.synthesis import GRID, STEP, synthesize_each, synthesize_labels, synthesize_together
-from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum
+from starloom.synthesis import photosphere, synthesize_each, synthesize_labels, synthesize_together
+from starloom.synthesis.band import BandArrays, band_arrays
+from starloom.synthesis.gas import Gas, gas
+from starloom.synthesis.photosphere import half_widths_seen, line_places
+from starloom.synthesis.radiation import radiate
+from starloom.wavelength import air_from_vacuum
 
+RVS = bands.load("rvs")
+(GRID,) = RVS.chunks
 TEMPERATURES = (4000.0, 5777.0, 8000.0, 12000.0)
 LOGG, MH, VMIC = 4.0, 0.0, 2.0
 REPEATS = 9
@@ -114,19 +119,21 @@ class Star(NamedTuple):
     atmosphere: Atmosphere
     abundance: jax.Array
     vmic: jax.Array
-    matter: synthesis.Gas
+    matter: Gas
+    windows: tuple
     path: jax.Array
     log_mass: jax.Array
 
 
-def prepared(teff: float, lines) -> Star:
+def prepared(teff: float, band: BandArrays) -> Star:
     """A star up to its gas."""
     known = interpolate(teff, LOGG, MH)
     atmosphere = Atmosphere(known.log_tau, known.column_mass, known.temperature, known.gas_pressure)
     abundance, vmic = per_hydrogen(jnp.asarray(MH, jnp.float64)), jnp.asarray(VMIC * KMS, jnp.float64)
-    matter = synthesis.gas(atmosphere, abundance, vmic, lines)
+    solved = photosphere(known, mh=MH, vmic=VMIC)
+    matter = solved.gas
     path, log_mass = known.column_mass / matter.state.mass_density, jnp.log(known.column_mass)
-    return Star(atmosphere, abundance, vmic, matter, path, log_mass)
+    return Star(atmosphere, abundance, vmic, matter, solved.windows, path, log_mass)
 
 
 def compiled(function: Callable, *arguments) -> Callable:
@@ -138,16 +145,16 @@ def compiled(function: Callable, *arguments) -> Callable:
 def stages(teff: float) -> dict[str, float]:
     """Seconds of each part of the recipe, compiled alone, and of ``gas`` and ``radiate`` as they run."""
     with jax.enable_x64(True):
-        lines = packaged_lines()
-        star = prepared(teff, lines)
+        band = band_arrays(RVS)
+        star = prepared(teff, band)
         calls = {"structure from labels": lambda: interpolate(teff, LOGG, MH)}
-        calls |= gas_stages(star, lines) | light_stages(star, lines)
+        calls |= gas_stages(star, band) | light_stages(star, band)
         return {name: median_seconds(call) for name, call in calls.items()}
 
 
-def gas_stages(star: Star, lines) -> dict[str, Callable]:
-    """The stages of ``synthesis.gas``, in float64 but for the lines, and the choice of windows."""
-    nodes, _ = synthesis._continuum_interpolation()
+def gas_stages(star: Star, band: BandArrays) -> dict[str, Callable]:
+    """The stages of ``gas``, in float64 but for the lines, and the choice of windows."""
+    nodes, lines = band.nodes.ravel(), band.lines
     temperature, state = star.atmosphere.temperature, star.matter.state
 
     def continua(temperature, state):
@@ -162,46 +169,48 @@ def gas_stages(star: Star, lines) -> dict[str, Callable]:
         ),
         "continuum": compiled(continua, temperature, state),
         "line profiles": compiled(line_profiles, lines, temperature, state, star.vmic),
-        "windows": lambda: windows_of(synthesis._half_widths(star.atmosphere, star.matter, lines)),
-        "all of gas": lambda: synthesis.gas(star.atmosphere, star.abundance, star.vmic, lines),
+        "windows": lambda: [
+            windows_of(half_widths_seen(star.atmosphere, star.matter, band), *places)
+            for places in line_places(band)
+        ],
+        "all of gas": lambda: gas(star.atmosphere, star.abundance, star.vmic, lines, band.nodes, False),
     }
 
 
-def light_stages(star: Star, lines) -> dict[str, Callable]:
-    """The stages of ``synthesis.radiate``, float32."""
-    molecules, mu = synthesis.molecular_table(), flux_quadrature()[0]
-    temperature, state = star.atmosphere.temperature, star.matter.state
-    positions = line_positions(lines.wavelength, GRID)
-    windows = windows_of(synthesis._half_widths(star.atmosphere, star.matter, lines))
-    nodes, to_grid = synthesis._continuum_interpolation()
+def light_stages(star: Star, band: BandArrays) -> dict[str, Callable]:
+    """The stages of ``radiate``, float32."""
+    (chunk,), (windows,), (continuum,) = band.chunks, star.windows, star.matter.continua
+    molecules, mu = chunk.molecules, flux_quadrature()[0]
+    temperature, state, points = star.atmosphere.temperature, star.matter.state, GRID.points
     single = partial(jnp.asarray, dtype=jnp.float32)
 
     def atoms(profile, windows):
-        return line_opacity(profile, positions, windows, len(GRID), STEP)
+        return line_opacity(profile, chunk.positions, windows, points, chunk.step)
 
-    def bands(temperature, state, vmic, molecules):
+    def hydrogen(weights, *gas):
+        return hydrogen_opacity(weights, points, *gas)
+
+    def molecular(temperature, state, vmic, molecules):
         amounts = jnp.stack([state.molecule(name) for name in molecules.names])
         return molecular_opacity(amounts, temperature, vmic / KMS, molecules)
 
-    source = single(planck(nodes, temperature)) @ single(to_grid)
-    total = single(star.matter.absorption) @ single(to_grid) + jax.jit(atoms)(star.matter.profile, windows)
+    source = single(planck(chunk.nodes, temperature)) @ chunk.to_grid
+    total = single(continuum.absorption) @ chunk.to_grid + jax.jit(atoms)(star.matter.profile, windows)
     return {
         "line opacity": compiled(atoms, star.matter.profile, windows),
-        "hydrogen": compiled(partial(hydrogen_opacity, GRID), temperature, state, star.vmic),
-        "molecules": compiled(bands, temperature, state, star.vmic, molecules),
+        "hydrogen": compiled(hydrogen, chunk.hydrogen, temperature, state, star.vmic),
+        "molecules": compiled(molecular, temperature, state, star.vmic, molecules),
         "transfer": compiled(
             emergent_intensities, total, source, single(star.path), single(star.log_mass), mu
         ),
-        "all of radiate": lambda: synthesis.radiate(
-            star.atmosphere, star.vmic, star.matter, positions, windows, molecules, mu
-        ),
+        "all of radiate": lambda: radiate(star.atmosphere, star.vmic, star.matter, chunk, windows, mu),
     }
 
 
 def random_stars(seed: int, count: int) -> np.ndarray:
     """Teff, log g, [M/H] and microturbulence of random stars of the domain."""
-    domain = labels.DOMAIN
-    return sampling.uniform(seed, 0, count, domain.low, domain.high, domain.contains)[:, [0, 1, 3, 4]]
+    domain = synthesis.domain()
+    return sampling.uniform(seed, 0, count, domain.low, domain.high, domain.contains)
 
 
 def stars_together(count: int) -> None:
@@ -247,7 +256,7 @@ def write_for_pysme(teff: float, path: str) -> None:
     with jax.enable_x64(True):
         star = interpolate(teff, LOGG, MH)
         state = equation_of_state(star.temperature, star.gas_pressure, per_hydrogen(jnp.asarray(MH)))
-    lines, paschen = packaged_lines(), tables.load("hydrogen_profiles")
+    lines, paschen = band_arrays(RVS).lines, tables.load("hydrogen_profiles")
     chosen = (paschen["upper_all"] >= 9) & (paschen["upper_all"] <= 30)
     count = int(chosen.sum())
     species = [f"{SYMBOLS[z]} {q + 1}" for z, q in zip(lines.element, lines.charge, strict=True)]
@@ -276,7 +285,7 @@ def write_for_pysme(teff: float, path: str) -> None:
         rho=np.asarray(state.mass_density),
         labels=[teff, LOGG, MH, VMIC],
         wave=np.arange(LOWEST_AA, HIGHEST_AA, SAMPLING_AA),
-        ours_aa=air_from_vacuum(SYNTHESIS_GRID_AA),
+        ours_aa=air_from_vacuum(GRID.wavelength_aa),
         ours=np.asarray(spectrum.normalized, float),
     )
 

@@ -7,11 +7,11 @@ import argparse
 
 import numpy as np
 
-from starloom.labels import DOMAIN
+from starloom.labels import TABLE_1
 from starloom.networks.batches import array_batches
 from starloom.networks.emulator import CoefficientNetwork
-from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork
 from starloom.networks.training import Plan, mean_squared_error, reconstruction_error, train
+from starloom.paper.networks import Autoencoder, Estimator, LabelNetwork, plain_basis
 
 BATCH = 512
 EPOCH = 164_000  # 80 % of the paper's 205 000 spectra
@@ -22,28 +22,34 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="training steps that are timed")
     steps = parser.parse_args().steps
     rng = np.random.default_rng(0)
-    labels = DOMAIN.unscale(rng.uniform(-1, 1, (BATCH, 6)))
+    labels = TABLE_1.from_unit(rng.uniform(0, 1, (BATCH, 6)))
     flux = rng.uniform(0.5, 1, (BATCH, 4000)).astype(np.float32)
     few, many = rng.normal(size=(BATCH, 15)), rng.normal(size=(BATCH, 100))
     latents = rng.normal(size=(BATCH, 10))
+    intrinsic = [TABLE_1.index(name) for name in TABLE_1.intrinsic.names]
     cases = {
-        "autoencoder (table 2)": (Autoencoder().initial(0), reconstruction_error, (flux,), "adam"),
+        "autoencoder (table 2)": (
+            Autoencoder().initial(0, plain_basis(4000)),
+            reconstruction_error,
+            (flux,),
+            "adam",
+        ),
         "label network (table 3)": (
-            LabelNetwork().initial(latents, 0),
+            LabelNetwork().initial(TABLE_1, latents, 0),
             mean_squared_error,
             (labels, latents),
             "adamax",
         ),
         "estimator (table 4)": (
-            Estimator().initial("teff", 0),
+            Estimator().initial(TABLE_1, "teff", 0),
             mean_squared_error,
             (few, labels[:, :1]),
             "adamax",
         ),
         "emulator 4 x 512": (
-            CoefficientNetwork((512,) * 4).initial(100, 0),
+            CoefficientNetwork((512,) * 4).initial(TABLE_1.intrinsic, 100, 0),
             mean_squared_error,
-            (labels[:, [0, 1, 3, 4]], many),
+            (labels[:, intrinsic], many),
             "adam",
         ),
     }

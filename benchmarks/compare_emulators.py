@@ -20,16 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from starloom.broadening import finish
+from starloom.broadening import finish_of
 from starloom.database.batches import batches, open_fixed_set
 from starloom.database.store import Store, open_store
 from starloom.evaluation.errors import FluxErrors, compare
-from starloom.labels import NAMES
 from starloom.networks import weights
 from starloom.networks.basis import principal_components
 from starloom.networks.batches import RowBatches
 from starloom.networks.emulator import (
-    INTRINSIC,
     CoefficientNetwork,
     assembled,
     encode,
@@ -37,9 +35,9 @@ from starloom.networks.emulator import (
 )
 from starloom.networks.fitting import fit_coefficients
 from starloom.networks.forward import Dropout, Network, dense_layers, linear
-from starloom.networks.paper import decoder, label_scaling
+from starloom.networks.scaling import label_scaling
 from starloom.networks.training import Plan, mean_squared_error, train
-from starloom.wavelength import PAPER_GRID_AA
+from starloom.paper.networks import decoder
 
 COEFFICIENTS = 128
 HIDDEN = (256, 256, 256)
@@ -77,8 +75,9 @@ def coefficients(data: Data):
     def portions(indices):
         return (store.flux(indices[i : i + 1000]) for i in range(0, len(indices), 1000))
 
-    basis = mode_basis(portions(store.splits["train"]), COEFFICIENTS)
-    return basis, encode(portions(np.arange(len(store.labels))), basis).astype(np.float32)
+    (finish,) = finish_of(store.band).chunks
+    basis = mode_basis(portions(store.splits["train"]), COEFFICIENTS, finish)
+    return basis, encode(portions(np.arange(len(store.labels))), basis, finish).astype(np.float32)
 
 
 def exact_broadening(
@@ -87,10 +86,12 @@ def exact_broadening(
     """A network for the intrinsic spectrum, rotation and instrument exactly: the family of ``default``."""
     basis, values = coefficients(data)
     rows = data.store.splits["train"][:count]
-    labels = data.store.labels[:, INTRINSIC].astype(np.float32)
+    domain = data.store.domain
+    labels = data.store.labels[:, data.store.recipe.synthesised].astype(np.float32)
     validation = data.store.splits["validation"]
-    fitted = fit_coefficients(design, labels, values, basis.deviation, rows, validation, plan)
-    emulator = assembled(fitted.network, basis)
+    known = design, domain.intrinsic
+    fitted = fit_coefficients(*known, labels, values, basis.deviation, rows, validation, plan)
+    emulator = assembled(domain, fitted.network, basis, *finish_of(data.store.band).chunks)
     return Candidate(emulator.flux, emulator.network.size, len(rows))
 
 
@@ -109,7 +110,7 @@ def observed(data: Data):
 def plain_network(data: Data, last: Network, plan: Plan, epochs: int) -> Candidate:
     """All six labels through HIDDEN and then ``last``, trained on flux."""
     spectra = observed(data)
-    entry = label_scaling(NAMES, reciprocal=True)
+    entry = label_scaling(spectra.domain, reciprocal=True)
     layers = dense_layers((entry.outputs, *HIDDEN, last.inputs), "silu")
     network = entry.then(Network.initial(layers, 1, "he_normal")).then(last)
     return on_flux(spectra, network, replace(plan, epochs=epochs, patience=epochs))
@@ -134,7 +135,8 @@ def pixels(data: Data) -> Candidate:
     sample = spectra.flux(spectra.splits["train"][::10])
     spread = float(sample.std(axis=0).mean())
     width = HIDDEN[-1]
-    start = np.random.default_rng(0).normal(size=(width, PAPER_GRID_AA.size)) * spread * np.sqrt(1 / width)
+    size = width, spectra.band.points.count
+    start = np.random.default_rng(0).normal(size=size) * spread * np.sqrt(1 / width)
     last = linear(start, sample.mean(axis=0))
     trained = Network(tuple(replace(layer, trained=True) for layer in last.layers), last.parameters)
     return plain_network(data, trained, MUON, epochs=20)
@@ -158,8 +160,8 @@ def paper(data: Data) -> Candidate:
 
 def paper_end_to_end(data: Data) -> Candidate:
     """The paper's generator without dropout, trained on from there on flux, both networks together."""
-    first = weights.load(data.reproduction / "labels" / "model.safetensors", labels=None).networks["network"]
-    second = weights.load(data.reproduction / "autoencoder" / "model.safetensors", labels=None)
+    first = weights.load(data.reproduction / "labels" / "model.safetensors").networks["network"]
+    second = weights.load(data.reproduction / "autoencoder" / "model.safetensors")
     joined = first.then(decoder(second.networks["autoencoder"]))
     kept = [i for i, layer in enumerate(joined.layers) if not isinstance(layer, Dropout)]
     network = Network(tuple(joined.layers[i] for i in kept), tuple(joined.parameters[i] for i in kept))
@@ -189,11 +191,11 @@ NEED_REPRODUCTION = ("principal", "pixels", "paper", "paper_end_to_end")
 
 def judged(candidate: Candidate, data: Data) -> dict[str, float]:
     """Errors on the benchmark, and the processor time of one spectrum in a batch of 512."""
-    errors = FluxErrors(PAPER_GRID_AA.size, {})
-    options = {"epoch": 0, "copies": 1, "shuffle": False, "size": 250, "finisher": finish}
+    errors = FluxErrors(data.benchmark.band.points.count, {})
+    options = {"epoch": 0, "copies": 1, "shuffle": False, "size": 250}
     compare(candidate.flux, ((b.labels, b.flux) for b in batches(data.benchmark, "test", **options)), errors)
     labels = np.tile(data.benchmark.labels[:512].astype(np.float32), (1, 1))
-    labels[:, NAMES.index("resolution")] = 11500
+    labels[:, data.benchmark.domain.index("resolution")] = 11500
     candidate.flux(labels)
     start = time.process_time()
     candidate.flux(labels)

@@ -19,25 +19,27 @@ from pathlib import Path
 
 import numpy as np
 
+from starloom import bands
 from starloom.broadening import Finish, finish_onto
 from starloom.database.store import Store, open_store
 from starloom.database.workers import processes
-from starloom.evaluation.reproduction.stages import packed_table_4
 from starloom.inference import Failure, Settings, fit, fit_each
-from starloom.inference.derivatives import PARAMETERS
-from starloom.labels import DOMAIN, NAMES
+from starloom.inference.derivatives import parameters
+from starloom.labels import TABLE_1
 from starloom.networks.generator import Generator
-from starloom.networks.paper import estimate
+from starloom.paper.networks import estimate
+from starloom.paper.reproduction import packed_table_4
 from starloom.spectrum import Spectrum
-from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+from starloom.wavelength import vacuum_from_air
 
+PARAMETERS = parameters(TABLE_1)
 SNR = (20, 50, 100, 200)
 RVS_AA = np.linspace(8460.0, 8700.0, 2401)  # vacuum, the points of Gaia's mean spectra
 RESOLUTION = 11500.0
 VELOCITY_KMS = 300.0
 SMALL = 0.1  # of the label's range: bounds below it count as small
 SHOWN = tuple(name for name in PARAMETERS if name != "resolution")
-SPAN = dict(zip(NAMES, DOMAIN.high - DOMAIN.low, strict=True)) | {"velocity": 2 * VELOCITY_KMS}
+SPAN = dict(zip(TABLE_1.names, TABLE_1.high - TABLE_1.low, strict=True)) | {"velocity": 2 * VELOCITY_KMS}
 # a failure is further off than this and than 5 of its stated errors: Teff relative, the others in their units
 FAR = {"teff": 0.1, "logg": 0.5, "vsini": 30.0, "mh": 0.4, "velocity": 30.0}
 ERRORS = 5.0
@@ -67,8 +69,8 @@ def star(store: Store, finish: Finish, index: int, seed: int = 12) -> Star:
     """Star ``index`` has the store's spectrum of that number, and its own stream of random numbers."""
     rng = np.random.default_rng([seed, index])
     truth = np.append(store.labels[index], rng.uniform(-VELOCITY_KMS, VELOCITY_KMS))
-    truth[NAMES.index("vsini")] = rng.uniform(DOMAIN.low[2], DOMAIN.high[2])
-    truth[NAMES.index("resolution")] = RESOLUTION
+    truth[TABLE_1.names.index("vsini")] = rng.uniform(TABLE_1.low[2], TABLE_1.high[2])
+    truth[TABLE_1.names.index("resolution")] = RESOLUTION
     vsini, velocity = truth[[2, 6]].astype(np.float32)
     flux = finish(store.flux(index), vsini, np.float32(RESOLUTION), radial_velocity=velocity)[0].astype(float)
     level = rng.uniform(0.5, 2) * (1 + rng.uniform(-0.2, 0.2) * np.linspace(-1, 1, flux.size))
@@ -198,8 +200,8 @@ def print_networks(path: Path, reproduction: Path, fits: Fits) -> None:
     points.
     """
     model, store = packed_table_4(reproduction), open_store(path)
-    finish = finish_onto(vacuum_from_air(PAPER_GRID_AA))
-    flux = np.empty((len(fits.index), PAPER_GRID_AA.size), np.float32)
+    finish = finish_onto(vacuum_from_air(bands.load("rvs").points.wavelength_aa))
+    flux = np.empty((len(fits.index), bands.load("rvs").points.wavelength_aa.size), np.float32)
     for row, index in enumerate(fits.index):
         vsini, resolution = fits.truth[row, [2, 5]].astype(np.float32)
         rng = np.random.default_rng([13, int(index)])

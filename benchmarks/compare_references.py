@@ -21,23 +21,26 @@ import numpy as np
 import references
 from references import AIR_GRID_AA, Reference, seen, seen_elsewhere
 
-from starloom import figures, synthesis, tables
+from starloom import bands, figures, tables
 from starloom.atmosphere import Atmosphere, interpolate
 from starloom.constants import KMS, SPEED_OF_LIGHT_KMS
-from starloom.labels import DOMAIN
+from starloom.labels import TABLE_1
 from starloom.physics import continuum
 from starloom.physics.abundances import per_hydrogen
 from starloom.physics.continuum import h_minus_bound_free
 from starloom.physics.hydrogen import UPPER
 from starloom.physics.hydrogen import WAVELENGTH as PASCHEN
-from starloom.physics.linelist import LineList, packaged_lines
-from starloom.physics.lines import line_positions
+from starloom.physics.linelist import LineList
 from starloom.physics.molecules import MolecularTable
 from starloom.physics.species import ion_name
 from starloom.physics.transfer import flux_quadrature
-from starloom.synthesis import GRID, line_strengths, synthesize, synthesize_labels
-from starloom.wavelength import PAPER_GRID_AA, air_from_vacuum
+from starloom.synthesis import line_strengths, photosphere, radiation, synthesize, synthesize_labels
+from starloom.synthesis.band import band_lines, band_molecules
+from starloom.synthesis.gas import gas
+from starloom.wavelength import air_from_vacuum
 
+RVS = bands.load("rvs")
+PAPER_GRID_AA = RVS.points.wavelength_aa
 COOL = 7000.0  # K; the targets differ above
 TARGETS = {"cool": (0.0015, 0.010), "hot": (0.003, 0.015)}  # mean and largest difference of normalised flux
 CONTINUUM_TARGET, SLOPE_TARGET = 0.01, 0.005
@@ -75,23 +78,23 @@ def switched(
     if conventions.waals:
         lines = lines._replace(waals_exponent=np.full(len(lines.charge), 0.45))
     known = reference.atmosphere
-    windows = synthesis.line_windows(known, mh=reference.mh, vmic=reference.vmic, lines=lines)
+    solved = photosphere(known, mh=reference.mh, vmic=reference.vmic, lines=lines, molecules=molecules)
+    (chunk,), (windows,) = solved.arrays.chunks, solved.windows
     with jax.enable_x64(True):
         columns = (known.log_tau, known.column_mass, known.temperature, known.gas_pressure)
         star = Atmosphere(*(jnp.asarray(column, jnp.float64) for column in columns))
         vmic = jnp.asarray(reference.vmic * KMS, jnp.float64)
         abundance = per_hydrogen(jnp.asarray(reference.mh, jnp.float64))
-        matter = synthesis.gas(star, abundance, vmic, lines, conventions.tapered)
+        matter = gas(star, abundance, vmic, lines, solved.arrays.nodes, conventions.tapered)
         if conventions.wishart:
-            nodes, _ = synthesis._continuum_interpolation()
-            more = 0.023 * h_minus_bound_free(nodes, star.temperature, matter.state)
-            matter = matter._replace(absorption=matter.absorption + more)
+            more = 0.023 * h_minus_bound_free(chunk.nodes, star.temperature, matter.state)
+            (nodes,) = matter.continua
+            matter = matter._replace(continua=(nodes._replace(absorption=nodes.absorption + more),))
         if conventions.hidden_hydrogen:
             matter = matter._replace(profile=with_hidden_hydrogen(matter, star.temperature, lines))
         angles, weights = flux_quadrature()
-        positions = line_positions(lines.wavelength, GRID)
-        line, continuum = synthesis.radiate(
-            star, vmic, matter, positions, windows, molecules, angles, conventions.linear_stark
+        line, continuum = radiation.radiate(
+            star, vmic, matter, chunk, windows, angles, conventions.linear_stark
         )
         return seen((weights @ np.asarray(line, float)) / (weights @ np.asarray(continuum, float)))
 
@@ -261,7 +264,7 @@ def explain(compared: list[Compared], lines: LineList) -> None:
 
 def explain_lines(compared: list[Compared], lines: LineList) -> None:
     """Print where the packaged lines differ most from the references', and whose oscillator strengths."""
-    own = packaged_lines()
+    own = band_lines(RVS)
     table(
         "What the packaged line list changes (packaged - theirs), the largest of the eight cases",
         *("feature", "difference", "case", "log gf packaged", "log gf theirs"),
@@ -339,7 +342,7 @@ def compare_codes(lines: LineList, output: Path) -> None:
 def _against(found: dict[str, Reference], lines: LineList, inside: np.ndarray, model: str):
     """Print one model's row; our spectrum and theirs at R = 11500."""
     one = next(iter(found.values()))
-    molecules = references.without_molecules(synthesis.molecular_table())
+    molecules = references.without_molecules(band_molecules(RVS))
     ours = synthesize(one.atmosphere, mh=one.mh, vmic=one.vmic, lines=lines, molecules=molecules)
     ours = seen(ours.normalized)
     theirs = {code: reference.seen for code, reference in found.items()}
@@ -367,8 +370,11 @@ def no_hydrogen():
     def nothing(grid, temperature, *_, **__):
         return jnp.zeros((len(temperature), len(grid)), jnp.float32)
 
+    def no_lines(weights, pixels, temperature, *_, **__):
+        return jnp.zeros((len(temperature), pixels), jnp.float32)
+
     with (
-        mock.patch.object(synthesis, "hydrogen_opacity", nothing),
+        mock.patch.object(radiation, "hydrogen_opacity", no_lines),
         mock.patch.object(continuum, "dissolved_paschen", nothing),
     ):
         jax.clear_caches()
@@ -430,7 +436,7 @@ def leave_out_nodes() -> None:
     log_tau = tables.load("atmospheres")["log_tau"].astype(float)
     for axis in range(3):
         pairs = atmosphere_errors.leave_out(axis)
-        inside = np.array([DOMAIN.contains(np.array([*p[:2], 0, p[2], 2, 1e4])) for p in pairs.places])
+        inside = np.array([TABLE_1.contains(np.array([*p[:2], 0, p[2], 2, 1e4])) for p in pairs.places])
         chosen = np.random.default_rng([3, axis]).choice(np.flatnonzero(inside), 20, replace=False)
         errors = []
         for i in chosen:
@@ -464,7 +470,7 @@ def compare_sun(output: Path) -> None:
     met, median = "pass" if rms <= 0.010 else "MISS", float(np.median(np.abs(difference[free])))
     print(f"scale {scale:.4f}; rms outside Ca II +-6 A {rms:.4f} (target 0.010: {met}),")
     print(f"median |difference| {median:.4f}; rms in Ca II +-6 A {in_calcium:.4f}")
-    lines = packaged_lines()
+    lines = band_lines(RVS)
     namer = Namer(lines, line_strengths(atmosphere, vmic=1.0, lines=lines), 5777.0)
     table("Ten worst features (ours less atlas)", "wavelength", "difference", "name", "probable cause")
     for pixel in worst_features(difference, 10, separation=1.5):

@@ -6,17 +6,19 @@ labels at four signal-to-noise ratios for Gaia's RVS mean spectra, and prints it
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from starloom import Generator
+from starloom import Generator, bands
 from starloom.broadening import finish_onto, keep
-from starloom.evaluation.figures import SYMBOLS, UNITS, save
-from starloom.figures import pyplot
-from starloom.inference.forecast import PARAMETERS, Setting, covariances
-from starloom.labels import LABELS, NAMES, lowest_logg
+from starloom.figures import pyplot, save
+from starloom.inference.derivatives import parameters
+from starloom.inference.forecast import Setting, covariances
+from starloom.labels import LABELS, RADIATION_LIMIT, TABLE_1
 
+PARAMETERS = parameters(TABLE_1)
 SNR = (20, 50, 100, 200)
 # edges of the classes of each label, in its unit; the last one ends at the length of the label's range
 CLASSES = {
@@ -47,7 +49,7 @@ STARS = {  # Teff, log g
 
 
 CHECKED = ("K dwarf", "Sun", "A dwarf", "B dwarf", "K giant", "A giant")
-STEPS = (40.0, 0.05, 0.5, 0.05, 0.1, 100.0)
+STEPS = np.array([40.0, 0.05, 0.5, 0.05, 0.1, 100.0, 1.0])  # of labels, and of the velocity
 
 
 def typical(teff, logg) -> np.ndarray:
@@ -89,7 +91,7 @@ def draw(size: np.ndarray):
             axes.set_facecolor("0.85")
         bar = figure.colorbar(image, ax=row, ticks=np.arange(-0.5, 6.5), aspect=12, pad=0.01)
         bar.set_ticklabels([f"{edge:g}" for edge in edges])
-        bar.set_label(f"{SYMBOLS[name]} [{UNITS[name]}]")
+        bar.set_label(f"{LABELS[name].symbol} [{LABELS[name].unit}]")
         row[0].set_ylabel(r"$\log g$")
     for line, text, shift in ((DWARFS, "dwarfs", (-28, 8)), (GIANTS, "giants", (-36, -2))):
         place = line[len(line) // 2]
@@ -116,6 +118,8 @@ def _frame(grid) -> None:
 class Synthesised:
     """Flux and derivatives by synthesis, as far as a forecast asks a generator for them."""
 
+    domain = TABLE_1
+
     def __init__(self):
         self.kept: dict[tuple, np.ndarray] = {}
 
@@ -125,20 +129,32 @@ class Synthesised:
         stars = [(self._intrinsic(tuple(row[[0, 1, 3, 4]])), row[2], row[5]) for row in labels]
         return np.stack([finish(*star, radial_velocity=float(radial_velocity)) for star in stars])
 
-    def jacobian(self, labels, **view) -> np.ndarray:
-        """Central differences [star, wavelength, 6] over STEPS."""
-        columns = [
-            (self.flux(labels + step, **view) - self.flux(labels - step, **view)) / (2 * step.sum())
-            for step in np.diag(STEPS)
-        ]
-        return np.stack(columns, axis=-1)
+    @property
+    def model(self) -> "Synthesised":
+        """Itself: flux and derivatives at any wavelengths."""
+        return self
+
+    def on(self, vacuum_aa: np.ndarray) -> Callable:
+        """Central differences over STEPS: as ``inference.derivatives.Derivatives``."""
+
+        def derivatives(labels, velocity, wanted) -> np.ndarray:
+            every = []
+            for step in np.diag(STEPS)[list(wanted)]:
+                ends = [self._moved(labels, velocity, vacuum_aa, sign * step) for sign in (1, -1)]
+                every.append((ends[0] - ends[1]) / (2 * step.sum()))
+            return np.stack([self._moved(labels, velocity, vacuum_aa, 0 * STEPS), *every], axis=1)
+
+        return derivatives
+
+    def _moved(self, labels, velocity, vacuum_aa, step) -> np.ndarray:
+        return self.flux(labels + step[:6], wavelength_aa=vacuum_aa, radial_velocity=velocity[0] + step[6])
 
     def _intrinsic(self, star: tuple) -> np.ndarray:
         if star not in self.kept:
             from starloom.synthesis import synthesize_each
 
             (made,) = synthesize_each(np.array([star]))
-            self.kept[star] = keep(np.asarray(made.normalized, dtype=np.float64))
+            self.kept[star] = keep(np.asarray(made.normalized, dtype=np.float64), bands.load("rvs"))
         return self.kept[star]
 
 
@@ -189,13 +205,13 @@ def main() -> None:
         return
     report(generator)
     teff, logg = (axis.ravel() for axis in np.meshgrid(TEFF, LOGG, indexing="ij"))
-    inside = logg >= lowest_logg(teff, np.zeros_like(teff))
+    inside = logg >= RADIATION_LIMIT(teff, np.zeros_like(teff))
     size = np.full((teff.size, len(PARAMETERS) - 1), np.nan)
     size[inside] = bounds(generator, typical(teff[inside], logg[inside]), 100)
     figure = draw(size.reshape(TEFF.size, LOGG.size, -1))
     save(figure, options.output, dpi=90)
     lengths = ", ".join(
-        f"{label.name} {label.high - label.low:g}" for label in LABELS if label.name in NAMES[:5]
+        f"{label.name} {high - low:g}" for label, low, high in TABLE_1.ranges if label.name in CLASSES
     )
     print(f"\nwrote {options.output}; lengths of the ranges: {lengths}")
 

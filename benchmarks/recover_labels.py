@@ -15,11 +15,10 @@ import numpy as np
 
 from starloom import Generator
 from starloom.database.batches import open_fixed_set
-from starloom.evaluation.reproduction.stages import packed_table_4
-from starloom.evaluation.reproduction.trainings import portions
-from starloom.labels import NAMES
 from starloom.networks import weights
-from starloom.networks.paper import estimate
+from starloom.paper.networks import estimate
+from starloom.paper.reproduction import packed_table_4
+from starloom.paper.trainings import portions
 
 
 def main() -> None:
@@ -31,14 +30,14 @@ def main() -> None:
     rows = spectra.splits["test"]
     labels = spectra.labels[rows]
     table_4 = packed_table_4(options.folder)
-    columns = [NAMES.index(name) for name in table_4.header.names]
+    columns = [spectra.domain.index(name) for name in table_4.header.names]
 
     def errors(flux: Iterable[np.ndarray]) -> np.ndarray:
         found = np.concatenate([estimate(table_4, part) for part in flux])
         return np.sqrt(np.mean((found - labels[:, columns]) ** 2, axis=0))
 
     path = options.folder / "autoencoder" / "model.safetensors"
-    autoencoder = weights.load(path, labels=None).networks["autoencoder"]
+    autoencoder = weights.load(path).networks["autoencoder"]
     sources = {
         "synthesised": portions(spectra, rows),
         "autoencoder": (autoencoder(flux) for flux in portions(spectra, rows)),

@@ -14,27 +14,24 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from starloom import bands
 from starloom.atmosphere import Atmosphere, read_atlas9
 from starloom.broadening import broaden
 from starloom.constants import ANGSTROM
 from starloom.physics import molecules
 from starloom.physics.linelist import UNSOLD_EXPONENT, LineList
 from starloom.physics.molecules import MolecularTable
-from starloom.wavelength import (
-    PAPER_GRID_AA,
-    SYNTHESIS_GRID_AA,
-    air_from_vacuum,
-    log_grid,
-    vacuum_from_air,
-    velocity_step,
-)
+from starloom.wavelength import LogGrid, air_from_vacuum, vacuum_from_air
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 RESOLUTION = 11500.0
-AIR_GRID_AA = air_from_vacuum(SYNTHESIS_GRID_AA)
+RVS = bands.load("rvs")
+PAPER_GRID_AA = RVS.points.wavelength_aa
+(GRID,) = RVS.chunks
+AIR_GRID_AA = air_from_vacuum(GRID.wavelength_aa)
 # other codes' spectra are put on a grid twice as fine, to lose nothing of their own sampling
-FINE_GRID_AA = log_grid(SYNTHESIS_GRID_AA[0], SYNTHESIS_GRID_AA[-1], 2 * SYNTHESIS_GRID_AA.size - 1)
+FINE_GRID = LogGrid(GRID.first_aa, 2 * GRID.points - 1, GRID.step_kms / 2)
 CROSS_SECTIONS_VMIC = 1.5  # km/s, that of shared's molecular cross-sections
 
 
@@ -66,7 +63,7 @@ def present() -> bool:
 
 def seen(normalized, wavelength_aa=PAPER_GRID_AA, resolution: float = RESOLUTION) -> np.ndarray:
     """A spectrum on the synthesis grid as an instrument shows it, at air wavelengths [Angstrom]."""
-    flux = broaden(np.asarray(normalized, float), velocity_step(SYNTHESIS_GRID_AA), resolution=resolution)
+    flux = broaden(np.asarray(normalized, float), GRID.step_kms, resolution=resolution)
     return np.interp(wavelength_aa, AIR_GRID_AA, flux)
 
 
@@ -74,10 +71,10 @@ def seen_elsewhere(
     wavelength_aa, flux, onto_aa=PAPER_GRID_AA, resolution: float = RESOLUTION, native: float = np.inf
 ) -> np.ndarray:
     """A spectrum at any air wavelengths, of ``native`` resolution, at a lower one."""
-    fine = np.interp(air_from_vacuum(FINE_GRID_AA), wavelength_aa, flux)
-    step = velocity_step(FINE_GRID_AA)
+    fine = np.interp(air_from_vacuum(FINE_GRID.wavelength_aa), wavelength_aa, flux)
+    step = FINE_GRID.step_kms
     fine = broaden(fine, step, resolution=resolution, native_resolution=native)
-    return np.interp(onto_aa, air_from_vacuum(FINE_GRID_AA), fine)
+    return np.interp(onto_aa, air_from_vacuum(FINE_GRID.wavelength_aa), fine)
 
 
 def synspec_references() -> list[Reference]:
@@ -166,13 +163,17 @@ def shared_molecules(vmic: float) -> MolecularTable:
     with np.load(path, allow_pickle=True) as data:
         wavelength_aa, temperature = vacuum_from_air(data["wavelength_air"]), data["T"]
         table = np.array(
-            [[np.interp(SYNTHESIS_GRID_AA, wavelength_aa, row) for row in data[name]] for name in names]
+            [[np.interp(GRID.wavelength_aa, wavelength_aa, row) for row in data[name]] for name in names]
         )
     more = np.sqrt(max(vmic**2 - CROSS_SECTIONS_VMIC**2, 0.0))
     arrays = {
-        "packed_log_cross_section": np.log10(np.maximum(molecules.broaden(table, more), 1e-40)),
+        "packed_log_cross_section": np.log10(
+            np.maximum(molecules.broaden(table, more, GRID.step_kms), 1e-40)
+        ),
         "scale": np.ones(len(names)),
         "offset": np.zeros(len(names)),
+        "first_vacuum_aa": GRID.first_aa,
+        "step_kms": GRID.step_kms,
         "temperature": temperature,
         "name": np.array(names),
     }

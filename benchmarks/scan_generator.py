@@ -13,13 +13,13 @@ import argparse
 
 import numpy as np
 
-from starloom import Generator
-from starloom.broadening import finish, keep
-from starloom.labels import DOMAIN, LABELS, NAMES
+from starloom import Generator, bands
+from starloom.broadening import finish_of, keep
+from starloom.labels import TABLE_1
 from starloom.synthesis import synthesize_each
 
 STEPS = 1000
-INTRINSIC = [NAMES.index(name) for name in ("teff", "logg", "mh", "vmic")]
+INTRINSIC = [TABLE_1.names.index(name) for name in ("teff", "logg", "mh", "vmic")]
 STARS = {
     "cool dwarf": (4000.0, 4.5, 5.0, 0.0, 1.5, 11500.0),
     "solar giant": (5200.0, 3.0, 5.0, 0.0, 2.0, 11500.0),
@@ -30,14 +30,21 @@ STARS = {
 def scan(star: tuple[float, ...], index: int) -> np.ndarray:
     """Labels [1001, 6] along one label through its range, or as far as the domain goes."""
     labels = np.tile(star, (STEPS + 1, 1))
-    labels[:, index] = np.linspace(DOMAIN.low[index], DOMAIN.high[index], STEPS + 1)
-    return labels[DOMAIN.contains(labels)]
+    labels[:, index] = np.linspace(TABLE_1.low[index], TABLE_1.high[index], STEPS + 1)
+    return labels[TABLE_1.contains(labels)]
 
 
 def synthesized(labels: np.ndarray) -> np.ndarray:
     """The same spectra by radiative transfer, [spectrum, 4000]."""
-    kept = np.array([keep(np.asarray(made.normalized)) for made in synthesize_each(labels[:, INTRINSIC])])
-    return finish(kept, labels[:, NAMES.index("vsini")], labels[:, NAMES.index("resolution")])
+    kept = np.array(
+        [
+            keep(np.asarray(made.normalized), bands.load("rvs"))
+            for made in synthesize_each(labels[:, INTRINSIC])
+        ]
+    )
+    return finish_of(bands.load("rvs"))(
+        kept, labels[:, TABLE_1.names.index("vsini")], labels[:, TABLE_1.names.index("resolution")]
+    )
 
 
 def main() -> None:
@@ -48,8 +55,8 @@ def main() -> None:
     generator = Generator.load(options.model)
     print(f"{'':<26}{'largest step':>14}{'over its neighbours':>21}{'over synthesised':>18}{'apart':>9}")
     for name, star in STARS.items():
-        for label in LABELS:
-            labels = scan(star, NAMES.index(label.name))
+        for label in TABLE_1.labels:
+            labels = scan(star, TABLE_1.names.index(label.name))
             steps = np.abs(np.diff(generator.flux(labels).astype(float), axis=0)).max(axis=1)
             around = np.maximum(steps[:-2], steps[2:])
             jump = (steps[1:-1] / np.maximum(around, 1e-5)).max()  # 1e-5: rounding of float32

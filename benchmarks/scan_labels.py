@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from starloom import labels, sampling
+from starloom import bands, sampling, synthesis
 from starloom.broadening import broaden
 from starloom.database.store import decode, read_manifest
 from starloom.synthesis import synthesize_each
-from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum, velocity_step
+from starloom.wavelength import air_from_vacuum
 
-COLUMNS = [labels.NAMES.index(name) for name in ("teff", "logg", "mh", "vmic")]
-NAMES = ("teff", "logg", "mh", "vmic")
+(GRID,) = bands.load("rvs").chunks
+DOMAIN = synthesis.domain()
+NAMES = DOMAIN.names
 STARS = {
     "cool dwarf": (4000.0, 4.5, 0.0, 1.5),
     "solar giant": (5200.0, 3.0, 0.0, 2.0),
@@ -30,15 +31,15 @@ HIGHEST = 1.001
 
 def random_stars(count: int) -> np.ndarray:
     """Labels teff, logg, mh, vmic of random stars of the domain."""
-    domain = labels.DOMAIN
-    return sampling.uniform(7, 0, count, domain.low, domain.high, domain.contains)[:, COLUMNS]
+    return sampling.uniform(7, 0, count, DOMAIN.low, DOMAIN.high, DOMAIN.contains)
 
 
 def stored(folder: Path):
     """Labels and spectra of the finished chunks of a store, one after the other."""
     manifest = read_manifest(folder)
+    columns = [manifest.recipe.domain.index(name) for name in NAMES]
     for number in sorted(manifest.digests):
-        rows = np.load(manifest.path("labels", number))[:, COLUMNS]
+        rows = np.load(manifest.path("labels", number))[:, columns]
         yield from zip(rows, decode(np.load(manifest.path("flux", number))), strict=True)
 
 
@@ -72,9 +73,9 @@ def walk(
     values = np.linspace(low, high, steps + 1)
     stars = np.tile(star, (steps + 1, 1))
     stars[:, axis] = values
-    inside = stars[:, 1] >= labels.lowest_logg(stars[:, 0], stars[:, 2])
+    inside = stars[:, 1] >= labels.RADIATION_LIMIT(stars[:, 0], stars[:, 2])
     full = np.array([flux for _, flux in synthesized(stars[inside])])
-    return values[inside], full, broaden(full, velocity_step(SYNTHESIS_GRID_AA), resolution=11500.0)
+    return values[inside], full, broaden(full, GRID.step_kms, resolution=11500.0)
 
 
 def bend(flux: np.ndarray, stride: int = 1) -> tuple[float, int, int]:
@@ -86,17 +87,17 @@ def bend(flux: np.ndarray, stride: int = 1) -> tuple[float, int, int]:
 
 def scan(name: str, star: tuple, axis: int) -> None:
     """Walk along one label, then again finely where it bends most, and print the second differences."""
-    label = labels.LABELS[COLUMNS[axis]]
-    values, full, seen = walk(star, axis, label.low, label.high, STEPS)
+    lowest, highest = DOMAIN.low[axis], DOMAIN.high[axis]
+    values, full, seen = walk(star, axis, lowest, highest, STEPS)
     coarse, step, pixel = bend(seen)
     fine_step = (values[1] - values[0]) / ZOOM
-    low = max(label.low, values[step] - fine_step * STEPS / 2)
-    high = min(label.high, low + fine_step * STEPS)
+    low = max(lowest, values[step] - fine_step * STEPS / 2)
+    high = min(highest, low + fine_step * STEPS)
     _, fine_full, fine = walk(star, axis, low, high, round((high - low) / fine_step))
     single, double = bend(fine)[0], bend(fine, 2)[0]
     print(
-        f"| {name} | {label.name} | {values[1] - values[0]:.4g} | {bend(full)[0]:.1e} | {coarse:.1e} | "
-        f"{values[step]:.5g} | {air_from_vacuum(SYNTHESIS_GRID_AA[pixel]):.1f} | {fine_step:.3g} | "
+        f"| {name} | {NAMES[axis]} | {values[1] - values[0]:.4g} | {bend(full)[0]:.1e} | {coarse:.1e} | "
+        f"{values[step]:.5g} | {air_from_vacuum(GRID.wavelength_aa[pixel]):.1f} | {fine_step:.3g} | "
         f"{bend(fine_full)[0]:.1e} | {single:.1e} | {double / single:.2f} | {coarse / single:.0f} |",
         flush=True,
     )
@@ -124,7 +125,7 @@ def main() -> None:
     )
     print("\n| " + " | ".join((*columns, "2h' over h'", "h over h'")) + " |\n|" + "---|" * (len(columns) + 2))
     for name in options.stars:
-        for axis in range(len(COLUMNS)):
+        for axis in range(len(NAMES)):
             scan(name, STARS[name], axis)
 
 

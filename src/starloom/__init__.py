@@ -3,20 +3,24 @@
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["DOMAIN", "LABELS", "Generator", "Spectrum", "generate"]
+__all__ = ["LABELS", "TABLE_1", "Domain", "Generator", "Spectrum", "fit", "generate", "read", "synthesize"]
 PLACES = {
-    "DOMAIN": "labels",
+    "Domain": "labels",
+    "TABLE_1": "labels",
     "LABELS": "labels",
     "Spectrum": "spectrum",
     "Generator": "networks.generator",
     "generate": "networks.generator",
+    "fit": "inference",
+    "read": "io:read_observed",
 }
 
 
 def __getattr__(name: str):
     """What ``PLACES`` has is loaded when it is first used, so that a command is awake before NumPy is."""
     if name in PLACES:
-        return getattr(import_module(f"{__name__}.{PLACES[name]}"), name)
+        module, _, attribute = PLACES[name].partition(":")
+        return getattr(import_module(f"{__name__}.{module}"), attribute or name)
     if name in PLACES.values():
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,3 +17,11 @@ THOMSON = 6.6524587321e-25  # cm2
 ANGSTROM = 1.0e-8  # cm
 KMS = 1.0e5  # cm s-1
 LINE_CROSS_SECTION = 2.6540085e-2  # cm2 s-1, pi e^2 / (m_e c): absorption of one classical oscillator
+
+# the elements from hydrogen to uranium, by atomic number
+_SYMBOLS = """
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr
+Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er
+Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U
+"""
+SYMBOLS = tuple(_SYMBOLS.split())

@@ -136,6 +136,8 @@ def parsing(path: str | os.PathLike, *errors: type[Exception]) -> Iterator[None]
     """Turn ``errors`` and OSError of the block into a ParseError that gives the path and the reason."""
     try:
         yield
+    except ParseError:  # which has its path
+        raise
     except (OSError, *errors) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ParseError(f"{path}: {' '.join(reason.split())}") from error

@@ -1,81 +1,120 @@
-"""The six labels of a spectrum and the domain in which they have an answer (Gebran 2024, table 1)."""
+"""The labels of stellar spectra, and the domains of labels in which there is an answer.
 
+``LABELS`` is the vocabulary: what a label means, in which unit. It has no ranges: those belong to a
+``Domain``, which a model, a store and a recipe each carry with them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.units import plain
 
 
 @dataclass(frozen=True)
 class Label:
-    """One label: its name in code, symbol in text, unit (astropy string) and range, ends included."""
+    """One label: its name in code, symbol in text, unit (astropy string) and meaning.
+
+    ``scale`` says in what a spectrum changes evenly: "linear" in the label itself, "logarithmic" in its
+    logarithm, "rotation" in its square where it is small (see ``inference.coordinates``).
+    """
 
     name: str
     symbol: str
     unit: str
-    low: float
-    high: float
     description: str
+    scale: str = "linear"
 
     def plain(self, value) -> np.ndarray:
         """A number, array or astropy quantity as float64 in the label's unit, by ``units.plain``."""
         return plain(self.name, value, "dex(cm / s2)" if self.name == "logg" else self.unit)
 
+    def shown(self, value: float) -> str:
+        """The value behind the symbol, rounded for a figure: ``v sin i 12 km/s``."""
+        text = (
+            f"{value:.0f}" if abs(value) >= 10 else f"{value:+.2f}" if "/" in self.symbol else f"{value:.2f}"
+        )
+        return f"{self.symbol} {text} {self.unit.removesuffix('dex')}".rstrip()
 
-LABELS = (
-    Label("teff", "Teff", "K", 3600.0, 15000.0, "effective temperature"),
-    Label("logg", "log g", "dex", 2.0, 5.0, "decimal logarithm of the surface gravity in cm s-2"),
-    Label("vsini", "v sin i", "km/s", 0.0, 300.0, "projected equatorial rotation velocity"),
-    Label("mh", "[M/H]", "dex", -1.5, 1.5, "abundance of all metals relative to the Sun"),
-    Label("vmic", "vmic", "km/s", 0.0, 4.0, "microturbulent velocity"),
-    Label("resolution", "R", "", 5000.0, 14500.0, "resolving power, wavelength / FWHM of the instrument"),
-)
-NAMES = tuple(label.name for label in LABELS)
-
-# Near the radiation limit no hydrostatic atmosphere exists. The structures of the C3K grid (nodes every 250
-# K, 0.5 dex, 0.25 dex) fail at log g 2.0 from 14750 K up; from 11000 K where [M/H] >= 1; from 5000 K where
-# [M/H] = 1.5; and at log g 2.5 from 12750 K where [M/H] >= 1.25. A label interpolates between nodes, so the
-# limit lies one node further inside, and it is linear between the values below.
-CORNER_TEFF = (4500.0, 4750.0, 9000.0, 9250.0, 10500.0, 10750.0, 11500.0, 11750.0)  # K
-CORNER_MH = (0.0, 0.5, 1.0, 1.25)  # dex
-CORNER_LOGG = (  # a row per Teff, a column per [M/H]
-    (2.0, 2.0, 2.0, 2.0),
-    (2.0, 2.0, 2.0, 2.5),
-    (2.0, 2.0, 2.0, 2.5),
-    (2.0, 2.5, 2.5, 2.5),
-    (2.0, 2.5, 2.5, 2.5),
-    (2.0, 3.0, 3.0, 3.0),
-    (2.0, 3.0, 3.0, 3.0),
-    (2.5, 3.0, 3.0, 3.0),
-)
+    def outside(self, value: float, low: float, high: float) -> str:
+        """The line that says that ``value`` is outside [low, high]."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.name} = {number(value)}{unit} is outside [{number(low)}, {number(high)}]{unit}"
 
 
-def lowest_logg(teff, mh):
-    """Lowest log g [dex] at which an atmosphere exists, for ``teff`` [K] and ``mh`` [dex] of one shape.
+def _vocabulary() -> Iterator[Label]:
+    yield Label("teff", "Teff", "K", "effective temperature", "logarithmic")
+    yield Label("logg", "log g", "dex", "decimal logarithm of the surface gravity in cm s-2")
+    yield Label("vsini", "v sin i", "km/s", "projected equatorial rotation velocity", "rotation")
+    yield Label("mh", "[M/H]", "dex", "abundance of all metals relative to the Sun")
+    yield Label("vmic", "vmic", "km/s", "microturbulent velocity")
+    yield Label("resolution", "R", "", "resolving power, wavelength / FWHM of the instrument")
+    yield Label(
+        "alpha", "[alpha/M]", "dex", "abundance of O, Ne, Mg, Si, S, Ar, Ca and Ti relative to the metals"
+    )
+    yield Label("vmac", "vmac", "km/s", "radial-tangential macroturbulence", "rotation")
+    yield Label(
+        "filling", "filling", "", "emission in the cores of the Ca II triplet, relative to the continuum"
+    )
+    for symbol in SYMBOLS[1:]:  # abundances are counted per hydrogen nucleus
+        yield Label(symbol, f"[{symbol}/M]", "dex", f"abundance of {symbol} relative to the metals")
 
-    Bilinear in the corner's table and constant beyond its edges, so continuous everywhere. Takes numbers,
-    NumPy and JAX arrays (traced ones too).
+
+LABELS: Mapping[str, Label] = {label.name: label for label in _vocabulary()}
+BROADENING = ("vsini", "vmac", "resolution")  # applied to a spectrum exactly, never synthesised
+
+
+def label(name: str) -> Label:
+    """The label of this name; ``ConfigError`` where the vocabulary has none."""
+    if name not in LABELS:
+        known = ", ".join(known for known in LABELS if known not in SYMBOLS)
+        raise ConfigError(f"label {name!r} is none of {known}, nor an element's symbol")
+    return LABELS[name]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Lowest log g [dex] of an atmosphere: bilinear in Teff and [M/H], constant beyond the table.
+
+    ``logg`` has a row for each of ``teff`` [K] and a column for each of ``mh`` [dex], both increasing.
     """
-    teff, mh = (value if hasattr(value, "ndim") else np.asarray(value, np.float64) for value in (teff, mh))
-    by_teff = _piecewise_linear(mh[..., None], CORNER_MH, np.array(CORNER_LOGG))
-    return _piecewise_linear(teff, CORNER_TEFF, by_teff)
 
+    teff: tuple[float, ...]
+    mh: tuple[float, ...]
+    logg: tuple[tuple[float, ...], ...]
 
-def highest_mh(teff, logg) -> np.ndarray:
-    """Highest [M/H] [dex] at which there is an atmosphere of ``teff`` [K] and ``logg`` [dex].
+    def __post_init__(self):
+        shape = np.shape(self.logg)
+        if shape != (len(self.teff), len(self.mh)) or not np.isfinite(self.logg).all():
+            raise ConfigError(f"floor: logg {shape} is no table of {len(self.teff)} teff x {len(self.mh)} mh")
+        for name in ("teff", "mh"):
+            if not (np.diff(getattr(self, name)) > 0).all():
+                raise ConfigError(f"floor: {name} = {getattr(self, name)} does not increase")
 
-    Infinite where there is one of every [M/H], minus infinity where of none.
-    """
-    at_knots = np.stack([lowest_logg(teff, np.full(np.shape(teff), mh)) for mh in CORNER_MH], axis=-1)
-    return _last_at_most(np.asarray(logg), CORNER_MH, at_knots)
+    def __call__(self, teff, mh):
+        """The lowest log g at ``teff`` and ``mh`` of one shape: numbers, NumPy or JAX arrays."""
+        teff, mh = (
+            value if hasattr(value, "ndim") else np.asarray(value, np.float64) for value in (teff, mh)
+        )
+        by_teff = _piecewise_linear(mh[..., None], self.mh, np.array(self.logg))
+        return _piecewise_linear(teff, self.teff, by_teff)
 
+    def highest_mh(self, teff, logg) -> np.ndarray:
+        """Highest [M/H] [dex] at which there is an atmosphere of ``teff`` [K] and ``logg`` [dex].
 
-def highest_teff(logg, mh) -> np.ndarray:
-    """Highest Teff [K] at which there is an atmosphere of ``logg`` and ``mh`` [dex]; as ``highest_mh``."""
-    at_knots = np.stack([lowest_logg(np.full(np.shape(mh), teff), mh) for teff in CORNER_TEFF], axis=-1)
-    return _last_at_most(np.asarray(logg), CORNER_TEFF, at_knots)
+        Infinite where there is one of every [M/H], minus infinity where of none.
+        """
+        at_knots = np.stack([self(teff, np.full(np.shape(teff), mh)) for mh in self.mh], axis=-1)
+        return _last_at_most(np.asarray(logg), self.mh, at_knots)
+
+    def highest_teff(self, logg, mh) -> np.ndarray:
+        """Highest Teff [K] of an atmosphere of ``logg`` and ``mh`` [dex]; as ``highest_mh``."""
+        at_knots = np.stack([self(np.full(np.shape(mh), teff), mh) for teff in self.teff], axis=-1)
+        return _last_at_most(np.asarray(logg), self.teff, at_knots)
 
 
 def _last_at_most(limit, knots, values):
@@ -91,6 +130,8 @@ def _last_at_most(limit, knots, values):
 def _piecewise_linear(x, knots, values):
     """Linear interpolation of ``values[..., knot]`` at ``x``, constant outside the knots."""
     knots = np.asarray(knots)
+    if knots.size == 1:
+        return values[..., 0]
     inside = x[..., None].clip(knots[0], knots[-1])
     fraction = ((inside - knots[:-1]) / np.diff(knots)).clip(0, 1)
     return values[..., 0] + (fraction * (values[..., 1:] - values[..., :-1])).sum(-1)
@@ -98,40 +139,145 @@ def _piecewise_linear(x, knots, values):
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """The labels that have an answer: a box, ends included, without the corner below ``lowest_logg``.
+    """The labels that have an answer: a box, ends included, above the floor of log g where there is one.
 
-    ``low`` and ``high`` are float64[6] in the order and units of LABELS, and the bounds for sampling.
+    ``low`` and ``high`` are float64[label] in the order of ``labels``. A label array has them on its last
+    axis, in this order and in their units. Two domains with the same content are equal.
     """
 
+    labels: tuple[Label, ...]
     low: np.ndarray
     high: np.ndarray
+    floor: Floor | None = None
 
     def __post_init__(self):
+        if len(set(self.names)) != len(self.labels) or not self.labels:
+            raise ConfigError(f"the domain's labels {', '.join(self.names)} are none, or one is there twice")
         for name in ("low", "high"):
             bound = np.array(getattr(self, name), dtype=np.float64)
-            if bound.shape != (len(NAMES),) or not np.isfinite(bound).all():
-                raise ConfigError(f"the domain's {name} = {bound} is not {len(NAMES)} finite numbers")
+            if bound.shape != (len(self.labels),) or not np.isfinite(bound).all():
+                raise ConfigError(f"the domain's {name} = {bound} is not {len(self.labels)} finite numbers")
             bound.flags.writeable = False
             object.__setattr__(self, name, bound)
-        for name, low, high in zip(NAMES, self.low, self.high, strict=True):
-            if low >= high:
-                raise ConfigError(f"the domain of {name} is empty: [{number(low)}, {number(high)}]")
+        for label, low, high in self.ranges:
+            if low > high:
+                raise ConfigError(f"the domain of {label.name} is empty: [{number(low)}, {number(high)}]")
+
+    @classmethod
+    def of(cls, ranges: Mapping[str, Sequence[float]], floor: Floor | None = None) -> "Domain":
+        """The domain of labels by name, each with its (low, high); ``ConfigError`` for an unknown name.
+
+        A floor without Teff, log g and [M/H] among the labels is left out.
+        """
+        low, high = np.array(list(ranges.values()), dtype=np.float64).reshape(-1, 2).T
+        known = set(ranges) >= FLOORED
+        return cls(tuple(label(name) for name in ranges), low, high, floor if known else None)
+
+    @classmethod
+    def from_mapping(cls, content: Mapping) -> "Domain":
+        """The inverse of ``mapping``; ``ConfigError`` where the content makes no sense."""
+        try:
+            floor = content.get("floor")
+            return cls.of(
+                dict(content["ranges"]), floor and Floor(**{k: _tuples(v) for k, v in floor.items()})
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"no domain of labels ({type(error).__name__}: {error})") from error
+
+    @property
+    def mapping(self) -> dict:
+        """The domain as plain data (JSON): a list of [name, [low, high]], since their order counts."""
+        ranges = [[label.name, [low, high]] for label, low, high in self.ranges]
+        floor = self.floor and {"teff": self.floor.teff, "mh": self.floor.mh, "logg": self.floor.logg}
+        return {"ranges": ranges, "floor": floor}
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Domain) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    @cached_property
+    def _content(self) -> tuple:
+        return self.names, tuple(self.low.tolist()), tuple(self.high.tolist()), self.floor
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the labels, in order."""
+        return tuple(label.name for label in self.labels)
+
+    @property
+    def ranges(self) -> Iterator[tuple[Label, float, float]]:
+        """Each label with its low and high end."""
+        return zip(self.labels, self.low.tolist(), self.high.tolist(), strict=True)
+
+    def index(self, name: str) -> int:
+        """Place of a label; ``ConfigError`` where the domain does not have it."""
+        if name not in self.names:
+            raise ConfigError(f"label {name!r} is none of {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def only(self, *names: str) -> "Domain":
+        """The domain of these labels alone, in this order; a floor stays where all that it needs does."""
+        return Domain.of(
+            {name: (self.low[i], self.high[i]) for name in names for i in [self.index(name)]}, self.floor
+        )
+
+    def around(self, others: "Sequence[Domain]") -> "Domain":
+        """The smallest domain that holds these others of the same labels; its floor is this domain's own."""
+        low = np.min([other.low for other in others], axis=0)
+        return Domain(self.labels, low, np.max([other.high for other in others], axis=0), self.floor)
+
+    @property
+    def intrinsic(self) -> "Domain":
+        """The domain of the labels that are synthesised: all but rotation, macroturbulence and resolution."""
+        return self.only(*(name for name in self.names if name not in BROADENING))
+
+    def array(self, **values) -> np.ndarray:
+        """Labels as float64[..., label], broadcast against each other; not checked.
+
+        Each is a number, an array or an astropy quantity (``logg`` also as a gravity or as dex(cm / s2)).
+        Raises ConfigError for a label that is missing or none of the domain's, for what is no number, a wrong
+        unit or shapes that do not match.
+        """
+        unknown, missing = set(values) - set(self.names), [n for n in self.names if n not in values]
+        if unknown or missing:
+            faults = [f"unknown label {name}" for name in sorted(unknown)] + [
+                f"no label {name}" for name in missing
+            ]
+            raise ConfigError(f"{', '.join(faults)}: the labels are {', '.join(self.names)}")
+        columns = [label.plain(values[label.name]) for label in self.labels]
+        try:
+            return np.stack(np.broadcast_arrays(*columns), axis=-1)
+        except ValueError as error:
+            shapes = ", ".join(
+                f"{name} {column.shape}" for name, column in zip(self.names, columns, strict=True)
+            )
+            raise ConfigError(f"the labels' shapes do not match: {shapes}") from error
+
+    def lowest_logg(self, labels):
+        """The lowest log g [dex] of the domain at each row of ``labels[..., label]``, whatever its own."""
+        low = self.low[self.index("logg")]
+        if self.floor is None:
+            return np.full(labels.shape[:-1], low)
+        return self.floor(*(labels[..., self.index(name)] for name in ("teff", "mh"))).clip(low)
 
     def contains(self, labels):
-        """Whether each row of ``labels`` [..., 6] is inside: bool[...]; NaN never is."""
+        """Whether each row of ``labels[..., label]`` is inside: bool[...]; NaN never is."""
         inside = ((labels >= self.low) & (labels <= self.high)).all(-1)
-        return inside & (labels[..., 1] >= lowest_logg(labels[..., 0], labels[..., 3]))
+        if self.floor is None:
+            return inside
+        return inside & (labels[..., self.index("logg")] >= self.lowest_logg(labels))
 
     def check(self, labels) -> None:
-        """Raise OutOfRangeError unless every row of ``labels`` [..., 6] is inside.
+        """Raise OutOfRangeError unless every row of ``labels[..., label]`` is inside.
 
         The message names every wrong label of the first wrong row with its value, unit and range.
         """
         labels = plain("labels", labels, "")
-        if labels.ndim == 0 or labels.shape[-1] != len(NAMES):
-            raise ConfigError(
-                f"labels have the shape {labels.shape}, expected (..., {len(NAMES)}): {', '.join(NAMES)}"
-            )
+        if labels.ndim == 0 or labels.shape[-1] != len(self.labels):
+            expected = f"(..., {len(self.labels)}): {', '.join(self.names)}"
+            raise ConfigError(f"labels have the shape {labels.shape}, expected {expected}")
         outside = ~self.contains(labels)
         if not outside.any():
             return
@@ -144,42 +290,45 @@ class Domain:
 
     def _faults(self, row: np.ndarray) -> list[str]:
         """What is wrong with one row of labels that is outside."""
-        faults = []
-        for label, value, low, high in zip(LABELS, row, self.low, self.high, strict=True):
-            if not low <= value <= high:
-                faults.append(_outside(label, value, low, high))
-        if not faults:  # the box is kept, so the row lies in the corner
-            lowest = float(lowest_logg(row[0], row[3]))
-            place = f"at teff = {number(row[0])} K, mh = {number(row[3])} dex (near the radiation limit)"
-            faults.append(f"{_outside(LABELS[1], row[1], lowest, self.high[1])} {place}")
-        return faults
+        values = zip(row, self.ranges, strict=True)
+        faults = [label.outside(x, low, high) for x, (label, low, high) in values if not low <= x <= high]
+        if faults:
+            return faults
+        # the box is kept, so the row lies below the floor
+        logg, teff, mh = (self.index(name) for name in ("logg", "teff", "mh"))
+        fault = self.labels[logg].outside(row[logg], float(self.lowest_logg(row)), self.high[logg])
+        return [
+            f"{fault} at teff = {number(row[teff])} K, mh = {number(row[mh])} dex (near the radiation limit)"
+        ]
 
-    def scale(self, labels):
-        """Labels [..., 6] mapped linearly so that the box becomes [-1, 1] on every axis; not checked."""
-        return 2 * (labels - self.low) / (self.high - self.low) - 1
+    def text(self, row: np.ndarray) -> str:
+        """One row of labels in words: ``teff = 5777 K, logg = 4.44 dex``."""
+        pairs = zip(self.labels, row, strict=True)
+        return ", ".join(f"{label.name} = {value:.6g} {label.unit}".rstrip() for label, value in pairs)
 
-    def unscale(self, scaled):
-        """Inverse of ``scale``."""
-        return self.low + (scaled + 1) * (self.high - self.low) / 2
+    def symbols(self, row: np.ndarray) -> str:
+        """One row of labels for a figure: ``Teff 5777 K, log g 4.44, [M/H] +0.00``."""
+        return ", ".join(label.shown(value) for label, value in zip(self.labels, row, strict=True))
 
+    def clip(self, labels) -> np.ndarray:
+        """The nearest labels inside, label by label, log g last; NaN stays NaN."""
+        clipped = np.clip(np.asarray(labels, np.float64), self.low, self.high)
+        if self.floor is not None:
+            logg = self.index("logg")
+            clipped[..., logg] = np.maximum(clipped[..., logg], self.lowest_logg(clipped))
+        return clipped
 
-DOMAIN = Domain(np.array([label.low for label in LABELS]), np.array([label.high for label in LABELS]))
+    def to_unit(self, labels):
+        """Labels mapped linearly so that the box becomes [0, 1] on every axis (0 for a width of 0)."""
+        return (labels - self.low) / self._width
 
+    def from_unit(self, unit):
+        """Inverse of ``to_unit``."""
+        return self.low + unit * (self.high - self.low)
 
-def as_array(*, teff, logg, vsini, mh, vmic, resolution) -> np.ndarray:
-    """Labels as float64[..., 6] in the order of NAMES, broadcast against each other; not checked.
-
-    Each is a number, an array or an astropy quantity: teff in K, logg and mh in dex (``logg`` also as a
-    gravity or as dex(cm / s2)), vsini and vmic in km/s. Raises ConfigError for what is no number, a wrong
-    unit or shapes that do not match.
-    """
-    values = (teff, logg, vsini, mh, vmic, resolution)
-    columns = [label.plain(value) for label, value in zip(LABELS, values, strict=True)]
-    try:
-        return np.stack(np.broadcast_arrays(*columns), axis=-1)
-    except ValueError as error:
-        shapes = ", ".join(f"{name} {column.shape}" for name, column in zip(NAMES, columns, strict=True))
-        raise ConfigError(f"the labels' shapes do not match: {shapes}") from error
+    @cached_property
+    def _width(self) -> np.ndarray:
+        return np.where(self.high > self.low, self.high - self.low, 1.0)
 
 
 def number(value: float) -> str:
@@ -187,6 +336,38 @@ def number(value: float) -> str:
     return repr(float(value)).removesuffix(".0")
 
 
-def _outside(label: Label, value: float, low: float, high: float) -> str:
-    unit = f" {label.unit}" if label.unit else ""
-    return f"{label.name} = {number(value)}{unit} is outside [{number(low)}, {number(high)}]{unit}"
+def _tuples(values):
+    return tuple(_tuples(value) for value in values) if isinstance(values, list | tuple) else float(values)
+
+
+FLOORED = {"teff", "logg", "mh"}  # the labels that a floor needs
+
+# Near the radiation limit no hydrostatic atmosphere exists. The structures of the C3K grid (nodes every 250
+# K, 0.5 dex, 0.25 dex) fail at log g 2.0 from 14750 K up; from 11000 K where [M/H] >= 1; from 5000 K where
+# [M/H] = 1.5; and at log g 2.5 from 12750 K where [M/H] >= 1.25. A label interpolates between nodes, so the
+# limit lies one node further inside, and it is linear between the values below.
+RADIATION_LIMIT = Floor(
+    teff=(4500.0, 4750.0, 9000.0, 9250.0, 10500.0, 10750.0, 11500.0, 11750.0),
+    mh=(0.0, 0.5, 1.0, 1.25),
+    logg=(
+        (2.0, 2.0, 2.0, 2.0),
+        (2.0, 2.0, 2.0, 2.5),
+        (2.0, 2.0, 2.0, 2.5),
+        (2.0, 2.5, 2.5, 2.5),
+        (2.0, 2.5, 2.5, 2.5),
+        (2.0, 3.0, 3.0, 3.0),
+        (2.0, 3.0, 3.0, 3.0),
+        (2.5, 3.0, 3.0, 3.0),
+    ),
+)
+TABLE_1 = Domain.of(  # Gebran (2024), table 1
+    {
+        "teff": (3600.0, 15000.0),
+        "logg": (2.0, 5.0),
+        "vsini": (0.0, 300.0),
+        "mh": (-1.5, 1.5),
+        "vmic": (0.0, 4.0),
+        "resolution": (5000.0, 14500.0),
+    },
+    RADIATION_LIMIT,
+)

@@ -1,10 +1,16 @@
 """Wavelength grids, and the refractive index of air between air and vacuum wavelengths."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.errors import ConfigError
 
 AIR_RANGE_AA = (2300.0, 16900.0)  # where Ciddor (1996) gives the refractive index of air
+MEDIA = ("air", "vacuum")
+SPACINGS = ("linear", "logarithmic")
 
 
 def refractive_index(vacuum_aa):
@@ -37,22 +43,89 @@ def vacuum_from_air(air_aa):
     return vacuum_aa
 
 
-def log_grid(low_aa: float, high_aa: float, points: int) -> np.ndarray:
-    """Wavelengths [Angstrom] uniform in their logarithm, so in velocity, both ends included."""
-    return np.geomspace(low_aa, high_aa, points)
-
-
-def velocity_step(grid_aa) -> float:
-    """Mean step [km/s] of a log-uniform grid [Angstrom]: c times its step in ln(wavelength)."""
-    return SPEED_OF_LIGHT_KMS * float(np.log(grid_aa[-1] / grid_aa[0])) / (len(grid_aa) - 1)
-
-
 def _fixed(grid: np.ndarray) -> np.ndarray:
     grid.flags.writeable = False
     return grid
 
 
-PAPER_GRID_AA = _fixed(8400.0 + 0.1 * np.arange(4000))  # air; Gebran (2024), section 2.1
-SYNTHESIS_GRID_AA = _fixed(
-    log_grid(vacuum_from_air(8388.0), vacuum_from_air(8812.0), 21870)
-)  # vacuum, 0.676 km/s
+@dataclass(frozen=True)
+class LogGrid:
+    """Vacuum wavelengths uniform in their logarithm, so in velocity: ``points`` from ``first_aa`` [A] on.
+
+    .. math:: \\lambda_i = \\lambda_0 \\exp(i \\Delta / c), \\qquad \\Delta = \\mathrm{step\\_kms}
+    """
+
+    first_aa: float
+    points: int
+    step_kms: float
+
+    def __post_init__(self):
+        if not (self.first_aa > 0 and self.points >= 2 and self.step_kms > 0):
+            raise ConfigError(f"{self}: no grid of at least two rising wavelengths")
+
+    @cached_property
+    def wavelength_aa(self) -> np.ndarray:
+        """The wavelengths [A] in vacuum: float64[points], read-only."""
+        return _fixed(self.first_aa * np.exp(np.arange(self.points) * (self.step_kms / SPEED_OF_LIGHT_KMS)))
+
+    @property
+    def last_aa(self) -> float:
+        """The last wavelength [A]."""
+        return float(self.first_aa * np.exp((self.points - 1) * (self.step_kms / SPEED_OF_LIGHT_KMS)))
+
+    def every(self, stride: int, start: int) -> "LogGrid":
+        """The grid of every ``stride``-th point from the one of index ``start`` on."""
+        first = float(self.first_aa * np.exp(start * (self.step_kms / SPEED_OF_LIGHT_KMS)))
+        return LogGrid(first, len(range(start, self.points, stride)), self.step_kms * stride)
+
+    def part(self, first: int, points: int) -> "LogGrid":
+        """The grid of ``points`` of its points from the one of index ``first`` on."""
+        return LogGrid(float(self.wavelength_aa[first]), points, self.step_kms)
+
+
+@dataclass(frozen=True)
+class Points:
+    """The points of a spectrum: ``count`` of them from ``first_aa`` to ``last_aa``, ends included.
+
+    ``medium`` is one of MEDIA; ``spacing`` one of SPACINGS, uniform in wavelength or in its logarithm.
+    """
+
+    medium: str
+    spacing: str
+    first_aa: float
+    last_aa: float
+    count: int
+
+    def __post_init__(self):
+        if self.medium not in MEDIA or self.spacing not in SPACINGS:
+            raise ConfigError(
+                f"points in {self.medium!r}, {self.spacing!r}: {' or '.join(MEDIA)}, {' or '.join(SPACINGS)}"
+            )
+        if not (0 < self.first_aa < self.last_aa and self.count >= 2):
+            raise ConfigError(
+                f"points from {self.first_aa} to {self.last_aa} A: {self.count} of them make no grid"
+            )
+
+    @classmethod
+    def of(cls, wavelength_aa: np.ndarray, medium: str) -> "Points":
+        """The description of a grid that is uniform in wavelength or in its logarithm to 1e-6 of a step."""
+        for spacing, function in zip(SPACINGS, (np.asarray, np.log), strict=True):
+            steps = np.diff(function(wavelength_aa))
+            if np.ptp(steps) < 1e-6 * np.abs(steps).mean():
+                ends = float(wavelength_aa[0]), float(wavelength_aa[-1])
+                return cls(medium, spacing, *ends, len(wavelength_aa))
+        raise ConfigError("wavelengths are uniform neither in wavelength nor in its logarithm")
+
+    @cached_property
+    def wavelength_aa(self) -> np.ndarray:
+        """The wavelengths [Angstrom] in ``medium``, read-only."""
+        if self.spacing == "logarithmic":
+            return _fixed(np.geomspace(self.first_aa, self.last_aa, self.count))
+        # to 12 digits, so that a step of 0.1 is one whatever the rounding of the ends' difference
+        step = float(f"{(self.last_aa - self.first_aa) / (self.count - 1):.12g}")
+        return _fixed(self.first_aa + step * np.arange(self.count))
+
+    @cached_property
+    def vacuum_aa(self) -> np.ndarray:
+        """The wavelengths [Angstrom] in vacuum, read-only."""
+        return _fixed(vacuum_from_air(self.wavelength_aa)) if self.medium == "air" else self.wavelength_aa

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 from astropy import units as u
 
+from starloom import bands
 from starloom.errors import ConfigError
 from starloom.spectrum import Spectrum
-from starloom.wavelength import SYNTHESIS_GRID_AA, refractive_index
+from starloom.wavelength import refractive_index
 
 specutils = pytest.importorskip("specutils")
 
 
 def example(**change) -> Spectrum:
     parts = {
-        "wavelength": SYNTHESIS_GRID_AA[:100],
+        "wavelength": bands.load("rvs").chunks[0].wavelength_aa[:100],
         "flux": np.linspace(0.5, 1, 100),
         "medium": "vacuum",
         "error": np.full(100, 0.01),
@@ -62,7 +63,10 @@ def test_refractive_index_agrees(method, tolerance):
     """The same formula to rounding; others within Ciddor's error of 2e-8 (6 m/s)."""
     from specutils.utils.wcs_utils import refraction_index
 
-    theirs = refraction_index(SYNTHESIS_GRID_AA * u.AA, method=method)
+    theirs = refraction_index(bands.load("rvs").chunks[0].wavelength_aa * u.AA, method=method)
     np.testing.assert_allclose(
-        refractive_index(SYNTHESIS_GRID_AA), np.asarray(theirs), atol=tolerance, rtol=0
+        refractive_index(bands.load("rvs").chunks[0].wavelength_aa),
+        np.asarray(theirs),
+        atol=tolerance,
+        rtol=0,
     )

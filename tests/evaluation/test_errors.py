@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from starloom.errors import ConfigError, OutOfRangeError
+from starloom.evaluation.error_map import EndCorrection, default_cells
 from starloom.evaluation.errors import (
     AbsoluteErrors,
     Cells,
@@ -10,10 +11,12 @@ from starloom.evaluation.errors import (
     compare,
     label_cells,
 )
-from starloom.labels import DOMAIN
+from starloom.labels import TABLE_1, Domain
+from starloom.networks.stated_error import StatedError, places
+from starloom.wavelength import Points
 
 RNG = np.random.default_rng(6)
-LABELS = DOMAIN.unscale(RNG.uniform(-1, 1, (400, 6)))
+LABELS = TABLE_1.from_unit(RNG.uniform(0, 1, (400, 6)))
 FLUX = RNG.uniform(0.5, 1, (400, 50)).astype(np.float32)
 # errors that grow with Teff and with wavelength
 SCALE = 1e-4 * (LABELS[:, :1] / 3600) ** 2 * np.linspace(1, 3, 50)
@@ -31,7 +34,7 @@ def batches(size=64):
 
 @pytest.fixture(scope="module")
 def errors():
-    found = FluxErrors(50, label_cells())
+    found = FluxErrors(50, label_cells(TABLE_1))
     compare(generate, batches(), found)
     return found
 
@@ -68,7 +71,7 @@ def test_worst_spectrum(errors):
 
 
 def test_error_map():
-    cells = Cells.even(teff=3, vsini=2)
+    cells = Cells.even(TABLE_1, teff=3, vsini=2)
     found = ErrorMap(50, cells, width=20)
     compare(generate, batches(), found)
     mean, p99 = found.result()
@@ -106,21 +109,21 @@ def test_regrouped_errors_are_those_of_the_scaled_ones():
 
 
 def test_cells_hold_their_ends():
-    cells = Cells.even(teff=2, mh=3)
-    corners = np.stack([DOMAIN.low, DOMAIN.high])
+    cells = Cells.even(TABLE_1, teff=2, mh=3)
+    corners = np.stack([TABLE_1.low, TABLE_1.high])
     assert cells.of(corners).tolist() == [0, 5]
     assert (cells.shape, cells.count) == ((2, 3), 6)
 
 
 def test_bad_input_is_refused():
     with pytest.raises(ConfigError, match="cells of colour: no such label"):
-        Cells.even(colour=2)
+        Cells.even(TABLE_1, colour=2)
     with pytest.raises(ConfigError, match="cells of teff: needs"):
-        Cells({"teff": np.array([5000.0, 4000.0])})
+        Cells(TABLE_1, {"teff": np.array([5000.0, 4000.0])})
     outside = LABELS[:1].copy()
     outside[0, 0] = 20000
     with pytest.raises(OutOfRangeError, match=r"teff = 20000 is outside \[3600, 15000\]"):
-        Cells.even(teff=2).of(outside)
+        Cells.even(TABLE_1, teff=2).of(outside)
     errors = FluxErrors(50, {})
     with pytest.raises(ConfigError, match=r"expected \(400, 50\) for both"):
         errors.add(LABELS, FLUX[:, 1:], FLUX[:, 1:])
@@ -128,3 +131,30 @@ def test_bad_input_is_refused():
     spoiled[7, 7] = np.nan
     with pytest.raises(OutOfRangeError, match="flux is not finite for the labels"):
         errors.add(LABELS, spoiled, FLUX)
+
+
+def test_a_label_that_is_the_same_for_all_stars_divides_nothing():
+    domain = Domain.of({"teff": (4000.0, 4000.0), "mh": (-1.0, 1.0), "vmic": (1.0, 1.0)})
+    labels = np.array([[4000.0, -0.9, 1.0], [4000.0, 0.9, 1.0]])
+    assert list(label_cells(domain)) == ["mh"]
+    assert default_cells(domain).of(labels).tolist() == [0, 3]
+    assert default_cells(domain.only("vmic")).of(labels[:, 2:]).tolist() == [0, 0]
+
+
+def test_a_label_of_one_value_divides_nothing():
+    """A store of giants at one vmic: no cells along it, and it lies at neither end."""
+    bounds = dict(TABLE_1.mapping["ranges"]) | {"vmic": (2.0, 2.0), "vsini": (5.0, 5.0)}
+    domain = Domain.of(bounds, TABLE_1.floor)
+    assert set(label_cells(domain)) == set(TABLE_1.names) - {"vmic", "vsini"}
+    assert set(default_cells(domain).edges) == {"teff", "mh"}
+    labels = domain.from_unit(np.full((3, 6), 0.5))
+    assert places(domain, labels)[0, [2, 4]].tolist() == [0.5, 0.5]
+    points, edges = Points("air", "linear", 8400.0, 8409.9, 100), {"teff": np.array([3600.0, 15000.0])}
+    stated = StatedError(domain, edges, np.full((3, 1, 5), 1e-4), points, 20, 10)
+    assert EndCorrection(stated).shape[0] == 3**3  # ends of teff, logg and mh
+
+
+def test_without_divided_labels_there_is_one_cell():
+    domain = Domain.of({"logg": (1.0, 3.0), "alpha": (0.0, 0.4)})
+    cells = default_cells(domain)
+    assert (cells.count, cells.of(domain.from_unit(np.full((3, 2), 0.5))).tolist()) == (1, [0, 0, 0])

@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from starloom import Generator, Spectrum, io
-from starloom.labels import NAMES
+from starloom.labels import TABLE_1
 from starloom.wavelength import air_from_vacuum
 
 STAR = {"teff": 6300.0, "logg": 4.1, "vsini": 12.0, "mh": -0.3, "vmic": 1.4, "resolution": 11500.0}
@@ -302,4 +302,4 @@ def test_first_estimate_of_a_real_star(page, shared, tmp_path):
     assert found["labels"]["logg"] == pytest.approx(4.5, abs=0.4)
     assert found["labels"]["mh"] == pytest.approx(0.08, abs=0.3)
     assert found["velocity"] == pytest.approx(0, abs=3)
-    assert list(found["labels"]) == list(NAMES)
+    assert list(found["labels"]) == list(TABLE_1.names)

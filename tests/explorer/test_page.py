@@ -3,24 +3,26 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import starloom
-from starloom import Generator, Spectrum
-from starloom.broadening import paper_finish
+from starloom import Generator, Spectrum, bands
 from starloom.explorer.facts import PRESETS, VELOCITY_KMS
 from starloom.explorer.site import site
-from starloom.labels import CORNER_LOGG, DOMAIN, LABELS, NAMES, lowest_logg
+from starloom.labels import RADIATION_LIMIT, TABLE_1
 from starloom.networks import emulator, weights
 from starloom.networks.forward import Dense, Dropout, Network, linear
-from starloom.networks.paper import label_scaling
-from starloom.wavelength import PAPER_GRID_AA, air_from_vacuum, vacuum_from_air
+from starloom.networks.scaling import label_scaling
+from starloom.wavelength import air_from_vacuum, vacuum_from_air
 
+RANGES = {label.name: (low, high) for label, low, high in TABLE_1.ranges} | {"rv": VELOCITY_KMS}
 GIANT = "4290,2,2,-0.5,1.7,11500,0"
-SUN = dict(zip(NAMES, PRESETS["Sun"], strict=True))
+SUN = PRESETS["Sun"]
+PAPER = bands.load("rvs").points
 
 # flux or error by the page for rows of labels and velocity, as the bytes of float64[row, wavelength]
 ROWS = """([rows, what]) => {
@@ -51,8 +53,8 @@ CALL = "async ([path, name, values]) => (await import(path))[name](...values)"
 def draw(count: int) -> np.ndarray:
     """Rows of labels of the whole domain and a radial velocity, which is 0 for every second."""
     rng = np.random.default_rng([8, 200])
-    labels = DOMAIN.unscale(rng.uniform(-1, 1, (2 * count, 6)))
-    labels = labels[DOMAIN.contains(labels)][:count]
+    labels = TABLE_1.from_unit(rng.uniform(0, 1, (2 * count, 6)))
+    labels = labels[TABLE_1.contains(labels)][:count]
     velocity = np.where(np.arange(count) % 2, rng.uniform(*VELOCITY_KMS, count), 0)
     return np.column_stack([labels, velocity])
 
@@ -97,7 +99,7 @@ def test_flux_is_that_of_python(page, generator):
     rows = draw(200)
     labels, velocity = rows[:, :6], rows[:, 6]
     found = rows_of(page, rows)
-    vacuum = vacuum_from_air(PAPER_GRID_AA)
+    vacuum = PAPER.vacuum_aa
     low, high = generator.model.known(labels, velocity)
     known = (vacuum > low[:, None]) & (vacuum < high[:, None])
     np.testing.assert_array_equal(np.isfinite(found), known)
@@ -114,8 +116,8 @@ def test_stated_errors_are_those_of_python(page, generator):
     """In the domain and at its ends, which a correction follows."""
     rows = draw(40)
     ends = np.random.default_rng(8).integers(-1, 2, (20, 6))
-    rows[20:, :6] = np.choose(ends + 1, [DOMAIN.low, rows[20:, :6], DOMAIN.high])
-    rows[20:, 1] = np.maximum(rows[20:, 1], lowest_logg(rows[20:, 0], rows[20:, 3]))
+    rows[20:, :6] = np.choose(ends + 1, [TABLE_1.low, rows[20:, :6], TABLE_1.high])
+    rows[20:, 1] = np.maximum(rows[20:, 1], RADIATION_LIMIT(rows[20:, 0], rows[20:, 3]))
     assert generator.stated.ends is not None
     for what in ("p68", "p99"):
         expected = [generator.error(row[:6], what, radial_velocity=row[6]) for row in rows]
@@ -125,16 +127,16 @@ def test_stated_errors_are_those_of_python(page, generator):
 def test_any_network_of_the_family_runs(visit, serve, generator, tmp_path):
     """Other layers, activations and precision, read from the file's header alone; no stated errors."""
     rng = np.random.default_rng(8)
-    modes = 2 * paper_finish().frequency.size
-    entry = label_scaling(emulator.INTRINSIC_NAMES, reciprocal=True)
+    modes = 2 * generator.model.finish.frequency.size
+    entry = label_scaling(TABLE_1.intrinsic, reciprocal=True)
     sizes = [(5, 24, "gelu"), (24, 24, "tanh"), (24, 24, "sigmoid"), (24, 24, "relu"), (24, 12, "silu")]
     layers = [Dense(n, m, activation, residual=n == m) for n, m, activation in sizes]
     layers.insert(2, Dropout(24, 0.1))
     network = entry.then(Network.initial(layers, seed=1))
     decoder = linear(1e-2 * rng.normal(size=(12, modes)) / (1 + np.arange(modes) % 1287), np.eye(modes)[0])
     path = tmp_path / "other.safetensors"
-    made = emulator.Emulator(network.then(decoder), generator.model.finish)
-    weights.save(path, emulator.packed(made), "float16")
+    made = replace(generator.model, network=network.then(decoder))
+    weights.save(path, emulator.packed([made], generator.header.band), "float16")
     rows = draw(10)
     rows[:, 6] = 0
     with serve(site(path)) as address:
@@ -195,7 +197,7 @@ def test_altered_weights_are_refused(visit, serve, content):
     assert "do not have the hash" in page.inner_text("#notice")
 
 
-@pytest.mark.parametrize("name", [*NAMES, "rv"])
+@pytest.mark.parametrize("name", RANGES)
 def test_each_slider_and_box_moves_the_spectrum(page, name):
     before, start = shown(page), number(page, name)
     page.focus(f"#{name}-slider")
@@ -204,9 +206,7 @@ def test_each_slider_and_box_moves_the_spectrum(page, name):
     slid = shown(page)
     assert number(page, name) > start
     assert np.nanmax(np.abs(slid - before)) > 1e-5
-    low, high = (
-        VELOCITY_KMS if name == "rv" else (DOMAIN.low[NAMES.index(name)], DOMAIN.high[NAMES.index(name)])
-    )
+    low, high = RANGES[name]
     typed = round(0.6 * low + 0.4 * high, 1)
     page.fill(f"#{name}", str(typed))
     found = state(page)
@@ -218,17 +218,17 @@ def test_each_slider_and_box_moves_the_spectrum(page, name):
 
 
 def test_labels_show_unit_and_range(page):
-    for label in LABELS:
+    for label, low, high in TABLE_1.ranges:
         text = page.locator(f".label:has(#{label.name})").inner_text().replace("−", "-")
         assert label.unit in text
-        assert f"{label.low:g} to {label.high:g}" in text
+        assert f"{low:g} to {high:g}" in text
 
 
 def test_corner_without_atmospheres_cannot_be_reached(page):
     page.fill("#logg", "2")
     page.fill("#mh", "1")
     page.fill("#teff", "12000")
-    assert number(page, "logg") == pytest.approx(float(lowest_logg(12000.0, 1.0))) == CORNER_LOGG[-1][-1]
+    assert number(page, "logg") == pytest.approx(float(RADIATION_LIMIT(12000.0, 1.0))) == 3
     assert "no atmosphere exists below" in page.inner_text("#notice")
     page.focus("#logg-slider")
     page.keyboard.press("Home")
@@ -244,14 +244,14 @@ def test_corner_without_atmospheres_cannot_be_reached(page):
         for mh in (-1, 0.3, 0.7, 1.1, 1.5)
     ]
     found = page.evaluate("rows => rows.map((row) => explorer.domain.lowestLogg(row[0], row[3]))", rows)
-    np.testing.assert_allclose(found, [lowest_logg(row[0], row[3]) for row in rows], rtol=1e-14)
+    np.testing.assert_allclose(found, [RADIATION_LIMIT(row[0], row[3]) for row in rows], rtol=1e-14)
 
 
 def test_air_and_vacuum(page):
     page.locator("#medium label", has_text="vacuum").click()
     assert state(page)["medium"] == "vacuum"
     x = page.evaluate("Array.from(explorer.scene.x)")
-    np.testing.assert_allclose(x, vacuum_from_air(PAPER_GRID_AA), rtol=1e-14)
+    np.testing.assert_allclose(x, PAPER.vacuum_aa, rtol=1e-14)
     assert "medium=vacuum" in settled(page)
 
 
@@ -259,7 +259,7 @@ def test_air_and_vacuum(page):
 def test_presets(page, name):
     button = page.locator("#presets button", has_text=name)
     button.click()
-    assert state(page)["labels"] == dict(zip(NAMES, PRESETS[name], strict=True))
+    assert state(page)["labels"] == PRESETS[name]
     assert button.get_attribute("aria-pressed") == "true"
 
 
@@ -340,7 +340,7 @@ def test_pins_and_their_differences(page):
     page.click("#pin")
     assert "Four spectra are pinned" in page.inner_text("#notice")
     page.get_by_label("Show pinned spectrum B with the sliders").click()
-    assert state(page)["labels"]["teff"] == PRESETS["B8 dwarf"][0]
+    assert state(page)["labels"]["teff"] == PRESETS["B8 dwarf"]["teff"]
     page.get_by_label("Remove pinned spectrum A").click()
     assert state(page)["pins"] == 3
     assert [text.strip()[0] for text in page.locator(".chip.pin").all_inner_texts()] == ["B", "C", "D"]
@@ -440,7 +440,7 @@ def test_csv_with_pins_has_a_column_for_each(page):
     rows = [line for line in lines if not line.startswith("#")]
     assert rows[0] == "wavelength,flux,error,error_p99,flux_A"
     table = np.array([row.split(",") for row in rows[1:]], float)
-    np.testing.assert_allclose(table[:, 0], PAPER_GRID_AA, rtol=1e-8)
+    np.testing.assert_allclose(table[:, 0], PAPER.wavelength_aa, rtol=1e-8)
     np.testing.assert_allclose(table[:, 4], flux, atol=1e-8)
 
 

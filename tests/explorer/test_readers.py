@@ -13,9 +13,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from starloom.database.layouts import layout
-from starloom.io import read_observed
-from starloom.labels import NAMES
+from starloom.io import File, find_format, read_observed
+from starloom.labels import TABLE_1
 from starloom.spectrum import Spectrum
 from starloom.wavelength import vacuum_from_air
 
@@ -24,10 +23,11 @@ READ = """
 import { readFileSync } from "node:fs";
 import { readSpectrum } from "./page/observed/spectrum.js";
 const found = {};
-for (const path of process.argv.slice(2)) {
+const range = JSON.parse(process.argv[2]);
+for (const path of process.argv.slice(3)) {
   const file = { name: path, arrayBuffer: async () => new Uint8Array(readFileSync(path)).buffer };
   try {
-    const { given, flux, error, medium } = await readSpectrum(file, [8392, 8812]);
+    const { given, flux, error, medium } = await readSpectrum(file, range);
     const plain = (values) => values && Array.from(values, (v) => (Number.isNaN(v) ? null : v));
     found[path] = { wavelength: plain(given), flux: plain(flux), error: plain(error), medium };
   } catch (fault) {
@@ -49,8 +49,8 @@ def read(tmp_path_factory):
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "read.js").write_text(READ)
 
-    def found(*paths: Path) -> dict:
-        words = [node, str(folder / "read.js"), *map(str, paths)]
+    def found(*paths: Path, range_aa: tuple[float, float] = (8392, 8812)) -> dict:
+        words = [node, str(folder / "read.js"), json.dumps(range_aa), *map(str, paths)]
         return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
     return found
@@ -98,7 +98,7 @@ def images(folder: Path) -> dict[Path, np.ndarray]:
 def test_axes_by_the_standard_in_python(tmp_path):
     """Of imports and of observed spectra; rounding leaves 1e-13."""
     for path, wavelength in images(tmp_path).items():
-        imported = layout("fits-image").read(path, ()).wavelength_aa
+        imported = find_format("fits-image").read(File(path)).wavelength
         np.testing.assert_allclose(imported, wavelength, rtol=1e-12, err_msg=str(fits.getheader(path)))
         seen = read_observed(path, medium="air", frame="rest").wavelength
         np.testing.assert_allclose(seen, wavelength, rtol=1e-12)
@@ -120,7 +120,7 @@ def test_other_axes_are_refused(read, tmp_path, kind):
     fits.PrimaryHDU(np.ones(PIXELS), header).writeto(path)
     assert f"CTYPE1 = {kind} is no axis of wavelengths" in read(path)[str(path)]["fault"]
     with pytest.raises(Exception, match=f"CTYPE1 = '{kind}' is no axis of wavelengths"):
-        layout("fits-image").read(path, ())
+        find_format("fits-image").read(File(path))
 
 
 def ivar_table() -> Table:
@@ -177,9 +177,27 @@ def test_an_error_goes_before_an_inverse_variance(read, tmp_path):
 def test_the_same_media_and_numbers_as_our_own_files(read, tmp_path):
     wavelength = FIRST_AA + STEP_AA * np.arange(PIXELS)
     made = Spectrum(
-        wavelength, np.ones(PIXELS), medium="air", labels=dict(zip(NAMES[:1], [5000.0], strict=True))
+        wavelength, np.ones(PIXELS), medium="air", labels=dict(zip(TABLE_1.names[:1], [5000.0], strict=True))
     )
     made.write(tmp_path / "own.fits")
     found = read(tmp_path / "own.fits").popitem()[1]
     assert found["medium"] == "air"
     np.testing.assert_array_equal(vacuum_from_air(np.array(found["wavelength"])), made.to_vacuum().wavelength)
+
+
+@pytest.mark.parametrize(
+    "range_aa", [(1900.0, 2100.0), (3800.0, 5200.0), (8392.0, 8812.0), (22000.0, 25000.0)]
+)
+@pytest.mark.parametrize("ends", [(0.999, 1.001), (0.3, 2.5)])
+def test_a_unit_that_is_not_said_is_the_one_of_the_models_range(read, tmp_path, range_aa, ends):
+    """Of a spectrum that covers the range just so, or much more of the spectrum than it."""
+    wavelength = np.linspace(range_aa[0] * ends[0], range_aa[1] * ends[1], 2000)
+    # without the ends, which lie elsewhere in air
+    inside = wavelength[(wavelength > 1.0004 * range_aa[0]) & (wavelength < 0.9996 * range_aa[1])]
+    for unit in (1.0, 10.0, 1e4):
+        path = tmp_path / f"{unit:g}.csv"
+        Table({"wavelength": wavelength / unit, "flux": np.ones(2000)}).write(path)
+        found = read(path, range_aa=range_aa)[str(path)]
+        assert found.get("fault") is None
+        own = np.array(found["wavelength"])
+        np.testing.assert_allclose(own[(own >= inside[0] - 0.01) & (own <= inside[-1] + 0.01)], inside)

@@ -16,10 +16,10 @@ from starloom.errors import ConfigError
 from starloom.explorer import facts
 from starloom.explorer.server import Server
 from starloom.explorer.site import MEDIA_TYPES, export, site
-from starloom.labels import DOMAIN, LABELS, NAMES
+from starloom.labels import TABLE_1
 from starloom.networks import weights
 from starloom.networks.forward import linear
-from starloom.networks.weights import Header, Model, label_ranges
+from starloom.networks.weights import Header, Model
 
 
 def test_weights_are_the_models_own_file_and_their_hash_is_given(content):
@@ -63,14 +63,14 @@ def test_vendored_library_comes_with_its_licence(content):
 
 
 def test_presets_lie_in_the_domain():
-    for row in facts.PRESETS.values():
-        DOMAIN.check(list(row))
+    for star in facts.PRESETS.values():
+        TABLE_1.check(TABLE_1.array(**star))
 
 
 def test_facts_give_the_labels_and_their_lines(content):
     told = json.loads(content["facts.json"])
-    assert [label["name"] for label in told["labels"]] == list(NAMES)
-    assert [label["high"] for label in told["labels"]] == [label.high for label in LABELS]
+    assert [label["name"] for label in told["labels"]] == list(TABLE_1.names)
+    assert [label["high"] for label in told["labels"]] == TABLE_1.high.tolist()
     strongest = max(told["lines"]["atoms"], key=lambda line: line["log_strength"][2])
     assert strongest["species"] == "Ca II"
     assert abs(strongest["air_aa"] - 8542.09) < 0.05
@@ -100,7 +100,7 @@ def test_models_of_other_families_are_refused(tmp_path):
     network = linear([[0.0] * 4000] * 6, [1.0] * 4000)
     points = weights.load(weights.find("default")).header.points
     path = tmp_path / "pixels.safetensors"
-    weights.save(path, Model(Header("generator", label_ranges(), points), {"generator": network}))
+    weights.save(path, Model(Header("generator", TABLE_1, points), {"generator": network}))
     with pytest.raises(ConfigError, match="family 'generator'"):
         site(path)
 

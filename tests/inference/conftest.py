@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
+from starloom.bands import Band
+from starloom.broadening import finish_onto, instrument_variance
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.labels import Domain
+from starloom.networks import emulator
+from starloom.networks.forward import Dense, Network, linear
 from starloom.networks.generator import Generator
+from starloom.networks.scaling import label_scaling
 from starloom.spectrum import Spectrum
 
 RVS_AA = 8460 + 0.1 * np.arange(2401)
@@ -31,3 +38,62 @@ def observed(model):
         return Spectrum(wavelength, level * (flux + noise), error=error, provenance=provenance, **about)
 
     return make
+
+
+GIANTS = {
+    "teff": (3800.0, 5500.0),
+    "logg": (0.5, 3.0),
+    "mh": (-1.5, 0.5),
+    "alpha": (-0.2, 0.6),
+    "Ca": (-0.4, 0.4),
+    "vsini": (0.0, 60.0),
+    "resolution": (6000.0, 14500.0),
+}
+TOY_BAND = Band.over("toy", 8450.0, 8750.0, 2)
+GROUPS, FINEST = 12, 14500.0
+
+
+def _patterns(grid, width_kms):
+    """Groups of lines [group, point], each line one deep; those at the ends of the grid are left out."""
+    centres = np.random.default_rng([8, 0]).uniform(8440, 8760, (GROUPS, 6))
+    away = SPEED_OF_LIGHT_KMS * np.log(grid.wavelength_aa / centres[..., None])
+    inside = (away.min(axis=-1) < -100) & (away.max(axis=-1) > 100)
+    return (inside[..., None] * np.exp(-0.5 * (away / width_kms) ** 2)).sum(axis=1)
+
+
+def _chunk(domain, grid, vacuum_aa):
+    """An emulator whose groups of lines are as deep as a small random network says, in all chunks."""
+    finish = finish_onto(grid, vacuum_aa, FINEST, 40000.0)
+    patterns = _patterns(grid, (instrument_variance(FINEST) + 5.0**2) ** 0.5)
+    modes = finish.modes(np.concatenate([1 - 0.3 * patterns.sum(axis=0, keepdims=True), -0.1 * patterns]))
+    halves = np.concatenate([modes.real, modes.imag], axis=-1)
+    entry = label_scaling(domain.intrinsic)
+    layers = Dense(entry.outputs, 24, "tanh"), Dense(24, GROUPS)
+    network = entry.then(Network.initial(layers, seed=11)).then(linear(halves[1:], halves[0]))
+    return emulator.Emulator(domain, network, finish, 0.6, FINEST)
+
+
+@pytest.fixture(scope="session")
+def toy_of():
+    """Makes models of any labels in a band of two chunks; and what they are in a weights file."""
+    pytest.importorskip("scipy")
+
+    def make(ranges):
+        domain, vacuum_aa = Domain.of(ranges), TOY_BAND.points.vacuum_aa
+        parts = np.split(vacuum_aa, np.searchsorted(vacuum_aa, TOY_BAND.edges_aa[1:-1]))
+        chunks = [_chunk(domain, *pair) for pair in zip(TOY_BAND.kept, parts, strict=True)]
+        return emulator.packed(chunks, TOY_BAND)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def giants():
+    """Ranges of the toy's labels: giants with [alpha/M] and [Ca/M], without microturbulence."""
+    return GIANTS
+
+
+@pytest.fixture(scope="session")
+def toy(toy_of):
+    """A generator of giants."""
+    return Generator.of(toy_of(GIANTS), "toy")

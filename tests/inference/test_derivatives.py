@@ -4,18 +4,26 @@ import numpy as np
 import pytest
 
 from starloom.errors import ConfigError
-from starloom.inference.derivatives import PARAMETERS, SLOWEST, Derivatives, at_most, network_derivatives
-from starloom.labels import DOMAIN
-from starloom.networks.forward import ACTIVATIONS, Dense, Dropout, Network, Reciprocal
-from starloom.networks.paper import label_scaling
+from starloom.inference.derivatives import (
+    SLOWEST,
+    Derivatives,
+    derivatives_of,
+    network_derivatives,
+    parameters,
+)
+from starloom.labels import TABLE_1, Domain
+from starloom.networks.forward import ACTIVATIONS, Dense, Dropout, Network, Reciprocal, linear
+from starloom.networks.generator import Generator
 from starloom.networks.pixels import PixelNetwork
+from starloom.networks.scaling import label_scaling
+from starloom.wavelength import Points
 
 WAVELENGTH_AA = np.linspace(8470, 8690, 601)
 LABELS = np.array(
     [[5777, 4.4, 20, 0, 1, 11500], [9000, 3.5, 120, -1, 2, 7000], [4000, 4.5, 3, 0.5, 0.5, 14000.0]]
 )
 VELOCITY = np.array([20.0, -100.0, 250.0])
-ALL = tuple(range(len(PARAMETERS)))
+ALL = tuple(range(len(parameters(TABLE_1))))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -39,7 +47,7 @@ def test_network(activation):
 
 def test_network_with_label_scaling():
     """The entry of emulators: labels and one over Teff, scaled."""
-    network = label_scaling(("teff", "logg", "mh", "vmic"), reciprocal=True)
+    network = label_scaling(TABLE_1.intrinsic, reciprocal=True)
     inputs = np.array([[5000.0, 4.0, 0.1, 1.0]])
     found = network_derivatives(network, inputs)
     scale = network.parameters[1]["scale"]
@@ -104,16 +112,65 @@ def test_fewer_modes_at_lower_resolution(model, resolution):
     """The modes left out pass less than 1e-5, and the flux has less than a tenth of that."""
     labels = LABELS.copy()
     labels[:, 5] = resolution
-    fewer = at_most(model.model, WAVELENGTH_AA, resolution)
+    fewer = model.model.seen(WAVELENGTH_AA, resolution)
     assert fewer.finish.frequency.size <= model.model.finish.frequency.size * resolution / 14500 + 2
     found, whole = fewer.spectrum(labels), model.model.on(WAVELENGTH_AA).spectrum(labels)
     assert np.abs(found - whole).max() < 3e-6
 
 
-def test_other_families_are_refused():
-    network = Network.initial((Dense(6, 10),), seed=0)
-    from starloom.networks.weights import Points
+def test_a_rotation_as_small_as_it_is(model):
+    """Without SLOWEST: proportional to v sin i, and 0 where it is."""
+    labels = np.repeat(LABELS[:1], 3, axis=0)
+    labels[:, 2] = 0.0, 0.25, 0.5
+    found = Derivatives(model.model.on(WAVELENGTH_AA), slowest=0.0)(labels, np.zeros(3), (2,))[:, 1]
+    assert not found[0].any()
+    assert np.abs(2 * found[1] - found[2]).max() < 0.02 * np.abs(found[2]).max()
 
-    pixels = PixelNetwork(network, Points("air", "linear", 8400.0, 8800.0, 10))
-    with pytest.raises(ConfigError, match="family 'emulator'"):
-        at_most(pixels, WAVELENGTH_AA, DOMAIN.high[5])
+
+def test_networks_of_pixels():
+    """In another medium and spacing than the points': against differences of the flux."""
+    domain = Domain.of({"mh": (-1, 1), "teff": (4000, 6000)})
+    points = Points("air", "linear", 8500.0, 8520.0, 201)
+    lines = np.exp(-(((points.wavelength_aa - np.linspace(8502, 8519, 9)[:, None]) / 0.5) ** 2))
+    network = label_scaling(domain).then(Network.initial((Dense(2, 9, "tanh"),), seed=5))
+    network = network.then(linear(-0.3 * lines, np.ones(201)))
+    pixels = PixelNetwork(domain, network.with_precision(np.float64), points)
+    pixels = pixels.on(np.linspace(8504, 8518, 101))
+    labels, velocity = np.array([[0.3, 5100.0], [-0.2, 4500.0]]), np.array([20.0, -35.0])
+    found = derivatives_of(pixels)(labels, velocity, (2, 1, 0))
+    assert np.allclose(found[:, 0], pixels.spectrum(labels, velocity))
+    steps = {1: ([0.0, 0, 1e-2], 1e-2), 2: ([0, 1.0, 0], 1.0), 3: ([1e-4, 0, 0], 1e-4)}
+    for place, (step, size) in steps.items():
+        ends = [
+            pixels.spectrum(labels + sign * np.array(step[:2]), velocity + sign * step[2]) for sign in (1, -1)
+        ]
+        slope = (ends[0] - ends[1]) / (2 * size)
+        assert np.abs(found[:, place] - slope).max() < 1e-4 * np.abs(slope).max()
+
+
+def test_macroturbulence(toy_of, giants):
+    """A model with vmac among its labels, over two chunks: derivatives against differences of the flux."""
+    toy = Generator.of(toy_of(giants | {"vmac": (0.0, 20.0)}), "toy")
+    names = toy.domain.names
+    labels = toy.domain.array(
+        teff=[4500.0, 5000.0],
+        logg=1.5,
+        mh=-0.5,
+        alpha=0.1,
+        Ca=0.0,
+        vsini=9.0,
+        vmac=[4.0, 15.0],
+        resolution=9e3,
+    )
+    model = toy.model.on(np.linspace(8490.0, 8710.0, 900))
+    velocity, steps = np.array([30.0, -80.0]), dict.fromkeys(names, 0.02) | {"teff": 10.0, "resolution": 50.0}
+    found = derivatives_of(model)(labels, velocity, tuple(range(len(names) + 1)))
+    assert np.abs(found[:, 0] - model.spectrum(labels, velocity)).max() < 2e-6
+    for index, name in enumerate(names):
+        step = steps[name] * (np.arange(len(names)) == index)
+        ahead, behind = (model.spectrum(labels + sign * step, velocity).astype(float) for sign in (1, -1))
+        slope = (ahead - behind) / (2 * steps[name])
+        # float32: 1e-7 of the flux over a step that changes it by 1e-3 and more
+        assert np.abs(found[:, 1 + index] - slope).max() < 0.02 * np.abs(slope).max(), name
+    ahead, behind = (model.spectrum(labels, velocity + sign * 0.5).astype(float) for sign in (1, -1))
+    assert np.abs(found[:, -1] - (ahead - behind)).max() < 0.01 * np.abs(found[:, -1]).max()

@@ -1,7 +1,6 @@
 """Fits of stars whose labels are known, and of what cannot be fitted."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.inference import FLAGS, Failure, Settings, fit, fit_each, fitting
-from starloom.inference.derivatives import PARAMETERS
-from starloom.labels import DOMAIN, NAMES
+from starloom.inference import FLAGS, Failure, fit, fit_each
+from starloom.inference.coordinates import Coordinates
+from starloom.inference.solution import promising
+from starloom.labels import TABLE_1
+from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
 
+PARAMETERS = (*TABLE_1.names, "velocity")
 LTE = {"core_kms": 0.0}
 SAME = 0.1  # deviations: each minimum is found to 0.03 of them, and not along the same way
 STARS = {
@@ -186,7 +188,7 @@ def test_what_is_fixed_does_not_move(observed, model, fixed):
     found = result.labels | {"velocity": result.velocity}
     assert {name: found[name] for name in fixed} == fixed
     assert all(result.errors[name] == 0 for name in fixed)
-    assert DOMAIN.contains(result.values[:6])
+    assert TABLE_1.contains(result.values[:6])
     assert dict(result.best.labels)["logg"] == fixed["logg"]
     assert result.chi2 > fit(spectrum, model, **LTE).chi2 - 0.1
 
@@ -210,7 +212,7 @@ def test_a_star_at_the_edge_of_its_fixed_gravity(observed, model, labels):
 def test_nothing_free(observed, model):
     """All labels and the velocity held: chi2 and continuum, alone and in a list."""
     labels, velocity = STARS["A star"]
-    fixed = dict(zip(NAMES[:5], labels, strict=False)) | {"velocity": velocity}
+    fixed = dict(zip(TABLE_1.names[:5], labels, strict=False)) | {"velocity": velocity}
     result = fit(observed(labels, velocity), model, fixed=fixed, **LTE)
     assert result.free == ()
     assert result.values.tolist() == [*labels, velocity]
@@ -326,11 +328,11 @@ def test_ends_of_the_domain(observed, model):
     labels = (6500.0, 4.0, 0.0, -1.5, 1.5, 11500.0)
     result = fit(observed(labels, 5.0, seed=8), model, **LTE)
     assert result.labels["vsini"] < 12
-    assert result.intervals[NAMES.index("vsini"), 0] == 0
+    assert result.intervals[TABLE_1.names.index("vsini"), 0] == 0
     assert 0 < result.errors["vsini"] < 15
     assert np.linalg.eigvalsh(result.covariance).min() > -1e-9
     assert "outside_domain" not in result.flags
-    assert DOMAIN.contains(result.values[:6])
+    assert TABLE_1.contains(result.values[:6])
 
 
 def test_beyond_the_domain_is_flagged(observed, model):
@@ -341,17 +343,17 @@ def test_beyond_the_domain_is_flagged(observed, model):
     result = fit(weaker, model, **LTE)
     assert {"at_bound", "outside_domain"} <= set(result.flags)
     assert "mh" in result.at_bound
-    assert DOMAIN.contains(result.values[:6])
+    assert TABLE_1.contains(result.values[:6])
 
 
 def test_the_corner_is_a_bound(observed, model):
     """In the corner the fit stays in the domain and finds a star on its edge."""
     labels = (11600.0, 2.5, 30.0, -0.2, 1.5, 11500.0)
-    assert DOMAIN.contains(np.array(labels))
+    assert TABLE_1.contains(np.array(labels))
     result = fit(observed(labels, 5.0, seed=9), model, **LTE)
     found = result.values[:6].copy()
     found[1] += 1e-9  # rounding
-    assert DOMAIN.contains(found)
+    assert TABLE_1.contains(found)
     assert deviations(result, labels, 5.0).max() < 5
 
 
@@ -453,9 +455,15 @@ def test_the_others_are_done(observed, model):
         ({"floor": -1.0}, "floor = -1.0 is not a number from 0"),
     ],
 )
-def test_settings_are_checked(options, message):
+def test_settings_are_checked(observed, model, options, message):
     with pytest.raises((ConfigError, OutOfRangeError), match=message):
-        Settings(**options)
+        fit(observed(), model, **options)
+
+
+def test_other_families_are_refused(observed):
+    pytest.importorskip("starloom_paper")
+    with pytest.raises(ConfigError, match="family 'emulator'"):
+        fit(observed(), Generator.load("paper"))
 
 
 def test_round_trip_of_the_best_model(observed, model, tmp_path):
@@ -475,7 +483,6 @@ def test_starts_that_are_close_to_the_best_go_on():
     teff = [4000.0, 5000.0, 6000.0, 7000.0, 8000.0]
     parameters = np.array([[t, 4.0, 50.0, 0.0, 1.0, 11500.0, 0.0] for t in teff])
     chi2 = np.array([[2000.0, 2059.0, 2040.0, 2061.0, 9000.0], [500.0, 900.0, 90.0, 800.0, np.inf]])
-    every = SimpleNamespace(free=range(7))
-    kept = fitting._Batch._promising(every, chi2, np.stack([parameters] * 2))
+    kept = promising(chi2, Coordinates(TABLE_1).from_parameters(np.stack([parameters] * 2)))
     # within 60 of the best; and two at least
     assert kept.tolist() == [[True, True, True, False, False], [True, False, True, False, False]]

@@ -9,11 +9,10 @@ import pytest
 from starloom.broadening import known_range
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference import Settings, fit
-from starloom.inference.derivatives import at_most
 from starloom.inference.figure import text
-from starloom.inference.fitting import TABLE_RESOLUTIONS
 from starloom.inference.observation import FURTHEST, OUTSIDE, observe
-from starloom.labels import NAMES
+from starloom.inference.setup import Setup
+from starloom.labels import TABLE_1
 from starloom.spectrum import Spectrum
 from starloom.wavelength import vacuum_from_air
 
@@ -51,7 +50,7 @@ def test_spectra_wider_than_the_model(model, low, high, step, medium, resolution
     assert result.used.sum() + sum(result.left_out.values()) == spectrum.flux.size
     assert set(result.left_out) == {OUTSIDE}
     # all that entered is known to the model at the star's own velocity
-    ends = model.model.known(result.values[: len(NAMES)], result.velocity)
+    ends = model.model.known(result.values[: len(TABLE_1.names)], result.velocity)
     seen = spectrum.wavelength[result.pixels][result.used]
     seen = vacuum_from_air(seen) if medium == "air" else seen
     assert ends[0] <= seen[0]
@@ -61,14 +60,15 @@ def test_spectra_wider_than_the_model(model, low, high, step, medium, resolution
 @pytest.mark.parametrize("resolution", [5000.0, 5001.0, 8123.0, 11500.0, 14500.0])
 def test_the_ends_of_what_is_known_are_reached_and_not_passed(model, resolution):
     """With the coarsest modes that a fit may take for a star of this resolution."""
-    finest = min(step for step in TABLE_RESOLUTIONS if step >= resolution)
-    low, high = known_range(resolution)
-    at_most(model.model, np.array([low, 8600.0, high]), finest)
-    beyond = known_range(finest)
+    finest = min(step for step in Setup(model, Settings()).resolutions if step >= resolution)
+    kept = model.model.finish.grid, model.model.finish.kept_resolution
+    low, high = known_range(kept[0], resolution, kept[1])
+    model.model.seen(np.array([low, 8600.0, high]), finest)
+    beyond = known_range(kept[0], finest, kept[1])
     # three of the coarsest points further: none is given away
     for ends in ([beyond[0] - 0.9, 8600.0], [8600.0, beyond[1] + 0.9]):
         with pytest.raises(OutOfRangeError):
-            at_most(model.model, np.array(ends), finest)
+            model.model.seen(np.array(ends), finest)
 
 
 @pytest.mark.parametrize("medium", ["air", "vacuum"])
@@ -109,12 +109,12 @@ def test_numbers_that_no_instrument_measures(observed, model, part, value):
         ({"error": None, "snr": 1e300}, r"snr is 1e\+300 at 8460 A"),
     ],
 )
-def test_too_many_of_them_are_one_line(observed, change, message):
+def test_too_many_of_them_are_one_line(observed, model, change, message):
     snr = change.pop("snr", None)
     spectrum = dataclasses.replace(observed(), error=np.full(2401, 3.2e-15))
     change = {name: value and np.full(2401, value) for name, value in change.items()}
     with pytest.raises(ConfigError, match=message) as caught:
-        observe(dataclasses.replace(spectrum, **change), Settings(snr=snr))
+        observe(dataclasses.replace(spectrum, **change), Setup(model, Settings(snr=snr)))
     assert "\n" not in str(caught.value)
 
 

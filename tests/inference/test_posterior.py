@@ -5,11 +5,11 @@ import pytest
 
 from starloom.errors import ConfigError
 from starloom.inference import fit, posterior
-from starloom.inference.coordinates import from_parameters
-from starloom.inference.fitting import _Batch
 from starloom.inference.observation import observe
 from starloom.inference.settings import Settings
-from starloom.labels import DOMAIN, lowest_logg
+from starloom.inference.setup import Setup
+from starloom.inference.solution import Pixels, Stars, objective_of
+from starloom.labels import RADIATION_LIMIT, TABLE_1
 
 LABELS = (5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0)
 
@@ -25,20 +25,17 @@ def test_density_is_the_fits_chi2(star, model):
     """Differences of the log density are minus half those of chi2: to 0.02 in float32."""
     jax = pytest.importorskip("jax")
     util = pytest.importorskip("numpyro.infer.util")
-    batch = _Batch(
-        model,
-        Settings(core_kms=0.0, **{"fixed": star.settings["fixed"]}),
-        [observe(star.spectrum, Settings(**{"fixed": star.settings["fixed"]}))],
-    )
-    batch.noise, batch.floor = batch.noise, np.zeros_like(batch.noise)
-    batch.model_error = np.sqrt(
-        np.maximum(0, (star.error / batch.observations[0].scale) ** 2 - batch.noise**2)
-    )
+    setup = Setup(model, Settings(core_kms=0.0, fixed=star.settings["fixed"]))
+    stars = Stars.of(setup, [observe(star.spectrum, setup)])
+    stated = np.sqrt(np.maximum(0, (star.error / stars.observations[0].scale) ** 2 - stars.noise**2))
+    usable = stars.good.sum(axis=1)
+    pixels = Pixels(usable, stars.good, stars.good, stars.noise, np.zeros_like(stars.noise), stated)
     at = np.repeat(star.values[None], 3, axis=0)
     at[1, 0] += 20.0
     at[2, 6] -= 1.0
-    objective = batch._objective(np.zeros(3, int), at)
-    chi2 = objective(np.arange(3), from_parameters(at)[:, list(batch.free)])[0]
+    objective = objective_of(stars, pixels, np.zeros(3, int), at)
+    place = setup.coordinates.from_parameters(at)[:, list(setup.free)]
+    chi2 = objective(np.arange(3), place)[0]
     with jax.enable_x64(True):
         density = [
             float(
@@ -83,5 +80,5 @@ def test_the_sampler_starts_inside(observed, model):
     result = fit(observed((12000.0, 3.0, 0.0, 1.0, 0.0, 11500.0), seed=1, snr=20), model)
     inner = posterior._inner(result)
     assert 0 < inner["logg_part"] < 1
-    assert 0 < inner["vsini"] < DOMAIN.high[2]
-    assert lowest_logg(inner["teff"], inner["mh"]) < 5
+    assert 0 < inner["vsini"] < TABLE_1.high[2]
+    assert RADIATION_LIMIT(inner["teff"], inner["mh"]) < 5

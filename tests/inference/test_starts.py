@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from starloom.inference import starts
-from starloom.inference.objective import Prior, chebyshev
-from starloom.labels import DOMAIN
+from starloom.inference.objective import chebyshev
+from starloom.inference.setup import Prior
+from starloom.labels import TABLE_1
 
 NOTHING = Prior(np.zeros(7), np.full(7, np.inf))
 WAVELENGTH_AA = 8460 + 0.1 * np.arange(2401)
@@ -23,7 +24,7 @@ def found(table, flux, count=3, weight=None, velocities=(-500.0, 500.0), prior=N
 
 
 def test_templates_are_in_the_domain(table):
-    assert DOMAIN.contains(table.parameters[:, :6]).all()
+    assert TABLE_1.contains(table.parameters[:, :6]).all()
     assert (table.parameters[:, 5] == 11500).all()
     assert 0.4 < (table.parameters[:, 2] < 80).mean() < 0.8
 
@@ -78,21 +79,21 @@ def test_priors_choose(table, model):
 
 
 def test_fixed_labels(model):
-    table = starts.templates(model.model, 9500.0, ((0, 6000.0), (3, -0.3)))
+    table = starts.templates(model.model, 9500.0, (("teff", 6000.0), ("mh", -0.3)))
     assert (table.parameters[:, 0] == 6000).all()
     assert (table.parameters[:, 3] == -0.3).all()
-    assert DOMAIN.contains(table.parameters[:, :6]).all()
+    assert TABLE_1.contains(table.parameters[:, :6]).all()
 
 
 @pytest.mark.parametrize("logg", [2.0, 2.25, 2.5])
-@pytest.mark.parametrize("others", [(), ((0, 9100.0),), ((3, 0.6),)])
+@pytest.mark.parametrize("others", [(), (("teff", 9100.0),), (("mh", 0.6),)])
 def test_a_fixed_gravity_in_the_corner(model, logg, others):
     """It stays, and Teff and [M/H] go where it has an atmosphere, up to the bound of either."""
-    fixed = ((1, logg), *others)
+    fixed = (("logg", logg), *others)
     table = starts.templates(model.model, 9500.0, fixed)
-    for index, value in fixed:
-        assert (table.parameters[:, index] == value).all()
-    assert DOMAIN.contains(table.parameters[:, :6]).all()
+    for name, value in fixed:
+        assert (table.parameters[:, TABLE_1.index(name)] == value).all()
+    assert TABLE_1.contains(table.parameters[:, :6]).all()
 
 
 def test_few_pixels_at_the_end_of_the_range(model):
@@ -101,9 +102,10 @@ def test_few_pixels_at_the_end_of_the_range(model):
     labels = np.array([5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0])
     flux = model.flux(labels, wavelength_aa=wavelength, medium="vacuum")[None].astype(float)
     limits = (-500.0, 500.0)
-    part = starts.needed_cells(wavelength, limits)
+    cells = starts.Cells.of(model.model)
+    part = cells.needed(wavelength, limits)
     table = starts.templates(model.model, 11500.0, (), part)
-    assert table.cells == part[1] - part[0] < starts.CELLS / 2
+    assert table.cells == part[1] - part[0] < cells.count / 2
     basis = chebyshev(wavelength, 1)
     points = starts.starting_points(
         table, wavelength, basis, flux, np.full(flux.shape, 1e4), NOTHING, limits, 3
@@ -112,5 +114,6 @@ def test_few_pixels_at_the_end_of_the_range(model):
     assert abs(points[0, 0, 0] - 5777) < 800
 
 
-def test_long_ranges_need_all_cells():
-    assert starts.needed_cells(WAVELENGTH_AA, (-500.0, 500.0)) == (0, starts.CELLS)
+def test_long_ranges_need_all_cells(model):
+    cells = starts.Cells.of(model.model)
+    assert cells.needed(WAVELENGTH_AA, (-500.0, 500.0)) == (0, cells.count)

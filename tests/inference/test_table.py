@@ -257,7 +257,7 @@ def test_command_errors_are_one_line(words, message, capsys, tmp_path, monkeypat
     ("name", "words", "message"),
     [
         ("precious.txt", [], "precious.txt: the name must end with one of .ecsv, .csv, .fits"),
-        ("table.ecsv", ["--model", "nope"], "model 'nope' is not packaged"),
+        ("table.ecsv", ["--model", "nope"], "model 'nope' is not installed"),
         ("table.ecsv", ["--workers", "0"], "workers = 0 is below 1"),
         ("table.ecsv", ["--fix", "logg=9"], "logg = 9 dex is outside [2, 5] dex"),
         ("none/table.ecsv", [], "table.ecsv: folder"),

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from starloom import tables
+from starloom import bands, tables
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
 from starloom.inference import Settings, fit
 from starloom.inference.observation import observe
+from starloom.inference.setup import Setup
 from starloom.inference.tellurics import EARTH_KMS, telluric
 from starloom.spectrum import Spectrum
 
@@ -20,7 +21,7 @@ SEEN_AA = (8462.18, 8481.78, 8488.88, 8513.83, 8521.58, 8542.73)
 
 
 def lines():
-    table = tables.load("tellurics")
+    table = tables.load("tellurics", bands.load("rvs").tables)
     return table["vacuum_wavelength_aa"], table["equivalent_width_aa"]
 
 
@@ -57,18 +58,19 @@ def test_lines_seen_in_a_fast_rotator_are_strong_ones_of_the_table():
 
 @pytest.mark.parametrize(("frame", "reach"), [("topocentric", 0), ("barycentric", 1), ("heliocentric", 1)])
 def test_pixels_within_the_width_of_a_line(frame, reach):
-    out = telluric(flat(frame), WAVELENGTH, RESOLUTION)
+    out = telluric(flat(frame), WAVELENGTH, RESOLUTION, bands.load("rvs"))
     apart = np.abs(np.log(WAVELENGTH[:, None] / lines()[0])).min(axis=1)
     limit = 1 / RESOLUTION + reach * EARTH_KMS / SPEED_OF_LIGHT_KMS
     assert np.array_equal(out, apart <= limit)
     assert 0.2 < out.mean() < 0.5
 
 
-def test_medium_does_not_matter_and_the_mask_stays():
+def test_medium_does_not_matter_and_the_mask_stays(model):
     """But for the rounding of wavelengths at a window's end."""
     mask = WAVELENGTH > 8690
     spectrum, settings = flat(mask=mask), Settings(telluric=True)
-    vacuum, air = observe(spectrum, settings), observe(spectrum.to_air(), settings)
+    setup = Setup(model, settings)
+    vacuum, air = observe(spectrum, setup), observe(spectrum.to_air(), setup)
     assert (vacuum.good != air.good).sum() <= 1
     assert not vacuum.good[mask[vacuum.pixels]].any()
 
@@ -92,7 +94,7 @@ def test_vapour_does_not_matter(observed, model, frame, velocity):
         ({"provenance": {"product": "Gaia RVS mean spectrum", "resolution": RESOLUTION}}, "comes from space"),
     ],
 )
-def test_spectra_without_a_place_for_them_are_refused(about, reason):
+def test_spectra_without_a_place_for_them_are_refused(model, about, reason):
     with pytest.raises(ConfigError, match=reason):
-        observe(flat(**about), Settings(telluric=True))
-    observe(flat(**about), Settings())
+        observe(flat(**about), Setup(model, Settings(telluric=True)))
+    observe(flat(**about), Setup(model, Settings()))

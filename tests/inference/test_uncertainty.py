@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from starloom.inference import coordinates, uncertainty
-from starloom.inference.derivatives import PARAMETERS
+from starloom.inference import uncertainty
+from starloom.inference.coordinates import Coordinates
 from starloom.inference.uncertainty import BAND_KMS, HEAVY_TAILS, band_edges
+from starloom.labels import TABLE_1
 
+COORDINATES = Coordinates(TABLE_1)
 VACUUM_AA = np.linspace(8460, 8700, 800)
 
 
@@ -89,18 +91,11 @@ def test_shortest_intervals():
             assert cut.ppf(lower + 0.6827) - cut.ppf(lower) > (end - start) * (1 - 1e-6)
 
 
-def neighbourhood(parameters, deviation):
-    place = coordinates.from_parameters(parameters)
-    slopes = coordinates.slopes(parameters)
-    covariance = np.diag(np.array(deviation) ** 2)
-    return place, slopes, covariance
-
-
 def test_intervals_are_symmetric_inside():
     parameters = np.array([6000, 4.0, 90.0, 0.0, 1.5, 9000.0, 12.0])
-    place, slopes, covariance = neighbourhood(parameters, [1e-3] * 7)
-    ends = uncertainty.intervals(place, parameters, slopes, covariance, np.zeros(7))
-    half = slopes * np.sqrt(np.diag(covariance))
+    covariance = np.diag([1e-6] * 7)
+    ends = uncertainty.intervals(COORDINATES, parameters, covariance, np.zeros(7))
+    half = COORDINATES.slopes(parameters) * np.sqrt(np.diag(covariance))
     assert np.allclose(ends.mean(axis=1), parameters, rtol=1e-3)
     assert np.allclose(np.diff(ends, axis=1)[:, 0] / 2, half, rtol=1e-3)
 
@@ -108,14 +103,14 @@ def test_intervals_are_symmetric_inside():
 def test_intervals_at_the_ends():
     """At v sin i = 0 and the lowest [M/H]: from the end upwards, shorter where the fit would go beyond it."""
     parameters = np.array([6000, 4.0, 0.0, -1.5, 1.5, 9000.0, 12.0])
-    place, slopes, covariance = neighbourhood(parameters, [1e-3, 1e-3, 2e-3, 1e-2, 1e-3, 0, 1e-3])
+    covariance = np.diag(np.square([1e-3, 1e-3, 2e-3, 1e-2, 1e-3, 0, 1e-3]))
     shift = np.zeros(7)
-    ends = uncertainty.intervals(place, parameters, slopes, covariance, shift)
+    ends = uncertainty.intervals(COORDINATES, parameters, covariance, shift)
     assert ends[2, 0] == 0
     assert 2 < ends[2, 1] < 5
     assert ends[3] == pytest.approx([-1.5, -1.47], abs=0.002)
     shift[3] = -0.03  # three deviations beyond
-    beyond = uncertainty.intervals(place, parameters, slopes, covariance, shift)
+    beyond = uncertainty.intervals(COORDINATES, parameters, covariance, shift)
     assert beyond[3, 0] == -1.5
     assert beyond[3, 1] < -1.488
     assert ends[5] == pytest.approx([9000, 9000])  # held
@@ -123,12 +118,12 @@ def test_intervals_at_the_ends():
 
 def test_ends_are_knowledge():
     """A label that the spectrum does not tell has the deviation of a uniform distribution, 1 / sqrt(12)."""
-    free = (0, 1)
-    known = uncertainty.domain_information(free)
+    known = uncertainty.domain_information(COORDINATES)
+    assert known.tolist() == [12.0] * 6 + [0.0]
     matrix = np.zeros((7, 7))
-    matrix[:2, :2] = np.linalg.inv(np.diag([1e4, 1e-6]) + np.diag(known))
+    matrix[:2, :2] = np.linalg.inv(np.diag([1e4, 1e-6]) + np.diag(known[:2]))
     assert np.sqrt(np.diag(matrix)[:2]) == pytest.approx([0.01, 12**-0.5], rel=1e-3)
-    without = np.sqrt(np.diag(uncertainty.without_ends(matrix, free, 1.0)))
+    without = np.sqrt(np.diag(uncertainty.without_ends(matrix, known, 1.0)))
     assert without[0] == pytest.approx(0.01, rel=1e-6)
     assert without[1] > 10
 
@@ -136,22 +131,23 @@ def test_ends_are_knowledge():
 def test_beyond_bounds():
     free, low, high = (0, 1, 3), np.zeros(3), np.ones(3)
     normal = np.diag([1e4, 1e4, 1e4])
+    place = np.array([0.0, 1.0, 0.4])
     found = uncertainty.beyond_bounds(
-        np.array([0.0, 1.0, 0.4]), np.array([-500.0, 50.0, 0]), normal, free, low, high
+        COORDINATES.names, free, place, np.array([-500.0, 50.0, 0]), normal, low, high
     )
     assert found.names == ("teff", "logg")
     assert found.outside  # teff by five standard deviations
     assert found.shift == pytest.approx([-0.05, 0.005, 0, 0, 0, 0, 0])
     found = uncertainty.beyond_bounds(
-        np.array([0.0, 1.0, 0.4]), np.array([-50.0, 50.0, 0]), normal, free, low, high
+        COORDINATES.names, free, place, np.array([-50.0, 50.0, 0]), normal, low, high
     )
     assert not found.outside
 
 
 def test_no_rotation_is_not_outside():
-    index = PARAMETERS.index("vsini")
+    free, normal = (COORDINATES.index("vsini"),), np.array([[1e4]])
     found = uncertainty.beyond_bounds(
-        np.zeros(1), np.array([-1e4]), np.array([[1e4]]), (index,), np.zeros(1), np.ones(1)
+        COORDINATES.names, free, np.zeros(1), np.array([-1e4]), normal, np.zeros(1), np.ones(1)
     )
     assert found.names == ("vsini",)
     assert not found.outside

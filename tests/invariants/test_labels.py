@@ -1,5 +1,7 @@
 """The labels: any finite labels are inside the domain, or an error names what is wrong; scaling; units."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,88 +11,81 @@ from astropy.table import MaskedColumn, QTable
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.labels import (
-    CORNER_LOGG,
-    CORNER_MH,
-    CORNER_TEFF,
-    DOMAIN,
-    LABELS,
-    NAMES,
-    Domain,
-    as_array,
-    lowest_logg,
-    number,
-)
+from starloom.labels import LABELS, RADIATION_LIMIT, TABLE_1, Domain, Floor, label, number
+from starloom.tables import load
 
 SUN = {"teff": 5772.0, "logg": 4.438, "vsini": 1.6, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
 finite = st.floats(allow_nan=False, allow_infinity=False)
 # numbers near the range of each label, so that each one is often inside
-near = [st.floats(label.low - (label.high - label.low) / 4, label.high * 1.25) | finite for label in LABELS]
+near = [st.floats(low - (high - low) / 4, high * 1.25) | finite for _, low, high in TABLE_1.ranges]
 
 
 def test_ranges_are_those_of_table_1():
     expected = [(3600, 15000), (2, 5), (0, 300), (-1.5, 1.5), (0, 4), (5000, 14500)]  # Gebran (2024), table 1
-    assert [(label.low, label.high) for label in LABELS] == expected
-    assert NAMES == ("teff", "logg", "vsini", "mh", "vmic", "resolution")
+    assert [(low, high) for _, low, high in TABLE_1.ranges] == expected
+    assert TABLE_1.names == ("teff", "logg", "vsini", "mh", "vmic", "resolution")
 
 
 @given(st.tuples(*near))
 @example((15000.0, 2.0, 0.0, 0.0, 0.0, 5000.0))
 def test_labels_are_inside_or_named(row):
     row = np.array(row)
-    outside = [k for k, label in enumerate(LABELS) if not label.low <= row[k] <= label.high]
-    corner = not outside and row[1] < lowest_logg(row[0], row[3])
-    assert DOMAIN.contains(row) == (not outside and not corner)
-    if DOMAIN.contains(row):
-        DOMAIN.check(row)
+    ranges = list(TABLE_1.ranges)
+    outside = [k for k, (_, low, high) in enumerate(ranges) if not low <= row[k] <= high]
+    corner = not outside and row[1] < RADIATION_LIMIT(row[0], row[3])
+    assert TABLE_1.contains(row) == (not outside and not corner)
+    if TABLE_1.contains(row):
+        TABLE_1.check(row)
         return
     with pytest.raises(OutOfRangeError) as caught:
-        DOMAIN.check(row)
+        TABLE_1.check(row)
     message = str(caught.value)
     assert "\n" not in message
     for k in outside or [1]:
-        label, low = LABELS[k], LABELS[k].low if outside else lowest_logg(row[0], row[3])
+        label, low, high = ranges[k]
+        low = low if outside else RADIATION_LIMIT(row[0], row[3])
         unit = f" {label.unit}" if label.unit else ""
-        expected = (
-            f"{label.name} = {number(row[k])}{unit} is outside [{number(low)}, {number(label.high)}]{unit}"
+        assert (
+            f"{label.name} = {number(row[k])}{unit} is outside [{number(low)}, {number(high)}]{unit}"
+            in message
         )
-        assert expected in message
     assert message.count("is outside") == len(outside or [1])
 
 
 def test_message_is_one_line_as_documented():
     with pytest.raises(OutOfRangeError, match=r"^teff = 25000 K is outside \[3600, 15000\] K$"):
-        DOMAIN.check(as_array(**SUN | {"teff": 25000}))
+        TABLE_1.check(TABLE_1.array(**SUN | {"teff": 25000}))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TABLE_1.names)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity_are_outside(name, value):
-    labels = as_array(**SUN | {name: value})
-    assert not DOMAIN.contains(labels)
+    labels = TABLE_1.array(**SUN | {name: value})
+    assert not TABLE_1.contains(labels)
     with pytest.raises(OutOfRangeError, match=f"^{name} = {value}"):
-        DOMAIN.check(labels)
+        TABLE_1.check(labels)
 
 
 def test_arrays_name_the_first_wrong_row_and_how_many():
-    labels = as_array(
+    labels = TABLE_1.array(
         **SUN | {"teff": np.array([5000.0, 5000.0, 20000.0, 5000.0, 20000.0]), "mh": [0, 0, 2, 0, 0]}
     )
-    assert DOMAIN.contains(labels).tolist() == [True, True, False, True, False]
+    assert TABLE_1.contains(labels).tolist() == [True, True, False, True, False]
     with pytest.raises(
         OutOfRangeError, match=r"^row 2 \(the first of 2 outside, of 5\): teff = .*; mh = 2 dex"
     ):
-        DOMAIN.check(labels)
+        TABLE_1.check(labels)
     with pytest.raises(OutOfRangeError, match=r"^row \(1, 0\) \(the first of 1 outside, of 4\)"):
-        DOMAIN.check(labels[[0, 1, 2, 3]].reshape(2, 2, 6))
-    DOMAIN.check(np.empty((0, 6)))
+        TABLE_1.check(labels[[0, 1, 2, 3]].reshape(2, 2, 6))
+    TABLE_1.check(np.empty((0, 6)))
 
 
 def test_labels_of_another_length_are_refused():
     for labels in (np.zeros(5), 3.0, np.zeros((6, 2))):
         with pytest.raises(ConfigError, match=r"expected \(\.\.\., 6\)"):
-            DOMAIN.check(labels)
+            TABLE_1.check(labels)
 
 
 # Nodes of the C3K grid that are not physical: log g, lowest Teff, lowest [M/H]
@@ -103,7 +98,7 @@ UNPHYSICAL = [(2.0, 14750, -1.5), (2.0, 11000, 1.0), (2.5, 12750, 1.25), (2.0, 5
 @example(4750.0, 2.5, 1.25)
 def test_no_label_inside_needs_an_unphysical_structure(teff, logg, mh):
     """The eight nodes around every label inside the domain exist (those of no weight do not count)."""
-    if not DOMAIN.contains(as_array(**SUN | {"teff": teff, "logg": logg, "mh": mh})):
+    if not TABLE_1.contains(TABLE_1.array(**SUN | {"teff": teff, "logg": logg, "mh": mh})):
         return
     hottest, richest, lowest = np.ceil(teff / 250) * 250, np.ceil(mh * 4) / 4, np.floor(logg * 2) / 2
     for logg_node, teff_node, mh_node in UNPHYSICAL:
@@ -111,56 +106,130 @@ def test_no_label_inside_needs_an_unphysical_structure(teff, logg, mh):
 
 
 def test_the_corner_takes_little_of_the_box():
-    labels = DOMAIN.unscale(np.random.default_rng([1, 0]).uniform(-1, 1, (20000, 6)))
-    assert DOMAIN.contains(labels).mean() > 0.88  # as measured: 0.89
+    labels = TABLE_1.from_unit(np.random.default_rng([1, 0]).random((20000, 6)))
+    assert TABLE_1.contains(labels).mean() > 0.88  # as measured: 0.89
 
 
 @given(st.floats(3000, 16000), st.floats(-2, 2), st.floats(0, 1e-3), st.floats(0, 1e-6))
 def test_lowest_logg_is_continuous(teff, mh, teff_step, mh_step):
-    change = lowest_logg(teff + teff_step, mh + mh_step) - lowest_logg(teff, mh)
+    change = RADIATION_LIMIT(teff + teff_step, mh + mh_step) - RADIATION_LIMIT(teff, mh)
     assert abs(change) <= 0.5 / 250 * 4 * teff_step + 0.5 / 0.25 * 4 * mh_step + 1e-12
 
 
 def test_lowest_logg_passes_through_its_table():
-    teff, mh = np.meshgrid(CORNER_TEFF, CORNER_MH, indexing="ij")
-    np.testing.assert_allclose(lowest_logg(teff, mh), CORNER_LOGG, rtol=1e-15)
+    floor = RADIATION_LIMIT
+    teff, mh = np.meshgrid(floor.teff, floor.mh, indexing="ij")
+    np.testing.assert_allclose(floor(teff, mh), floor.logg, rtol=1e-15)
 
 
 def test_lowest_logg_runs_traced():
     teff, mh = jnp.array([5000.0, 14800.0, 12600.0]), jnp.array([1.5, 0.0, 0.8])
     np.testing.assert_allclose(
-        jax.jit(lowest_logg)(teff, mh), lowest_logg(np.array(teff), np.array(mh)), rtol=1e-6
+        jax.jit(RADIATION_LIMIT)(teff, mh), RADIATION_LIMIT(np.array(teff), np.array(mh)), rtol=1e-6
     )
-    labels = jnp.array([[SUN[name] for name in NAMES], [0.0] * 6])
-    assert jax.jit(DOMAIN.contains)(labels).tolist() == [True, False]
+    labels = jnp.array([[SUN[name] for name in TABLE_1.names], [0.0] * 6])
+    assert jax.jit(TABLE_1.contains)(labels).tolist() == [True, False]
 
 
-@given(st.tuples(*(st.floats(label.low, label.high) for label in LABELS)))
+@given(st.tuples(*(st.floats(low, high) for _, low, high in TABLE_1.ranges)))
 def test_scaling_maps_the_box_and_back(row):
-    scaled = DOMAIN.scale(np.array(row))
-    assert (np.abs(scaled) <= 1 + 1e-15).all()
-    np.testing.assert_allclose(DOMAIN.unscale(scaled), row, atol=1e-11)  # rounding of 15000
+    unit = TABLE_1.to_unit(np.array(row))
+    assert (np.abs(unit - 0.5) <= 0.5 + 1e-15).all()
+    np.testing.assert_allclose(TABLE_1.from_unit(unit), row, atol=1e-11)  # rounding of 15000
 
 
 def test_scaling_of_the_ends():
-    np.testing.assert_array_equal(DOMAIN.scale(DOMAIN.low), -1)
-    np.testing.assert_array_equal(DOMAIN.scale(DOMAIN.high), 1)
+    np.testing.assert_array_equal(TABLE_1.to_unit(TABLE_1.low), 0)
+    np.testing.assert_array_equal(TABLE_1.to_unit(TABLE_1.high), 1)
+    one_value = Domain.of({"teff": (5000, 5000), "mh": (0, 1)})
+    np.testing.assert_array_equal(one_value.to_unit(np.array([5000.0, 0.5])), [0, 0.5])
+
+
+@given(st.tuples(*near))
+def test_clipping_gives_the_nearest_labels_inside(row):
+    clipped = TABLE_1.clip(row)
+    TABLE_1.check(clipped)
+    moved = clipped != np.array(row)
+    assert not moved.any() or not TABLE_1.contains(np.array(row))
+    # all but log g go to the ends of their ranges, log g not below the floor
+    np.testing.assert_array_equal(
+        np.delete(clipped, 1), np.delete(np.clip(row, TABLE_1.low, TABLE_1.high), 1)
+    )
+
+
+def test_the_vocabulary_has_labels_without_ranges():
+    assert set(LABELS) >= {*TABLE_1.names, "alpha", "vmac", "filling", "Ca", "U", "He"}
+    assert "H" not in LABELS
+    assert not {"low", "high"} & set(vars(LABELS["teff"]))
+    assert LABELS["Ca"].symbol == "[Ca/M]"
+    assert tuple(load("abundances")["symbol"]) == SYMBOLS
+    with pytest.raises(ConfigError, match=r"label 'colour' is none of teff, .*, nor an element's symbol"):
+        label("colour")
+
+
+def test_a_domain_has_the_labels_it_is_given():
+    domain = Domain.of({"mh": (-3, 0.5), "Ca": (-0.5, 0.5), "teff": (4000, 6000), "logg": (0.5, 3)})
+    assert domain.names == ("mh", "Ca", "teff", "logg")
+    row = domain.array(teff=5000, logg=1.0, mh=-2.0, Ca=0.3)
+    assert row.tolist() == [-2.0, 0.3, 5000.0, 1.0]
+    domain.check(row)
+    with pytest.raises(OutOfRangeError, match=r"^Ca = 0.7 dex is outside \[-0.5, 0.5\] dex$"):
+        domain.check(domain.array(teff=5000, logg=1.0, mh=-2.0, Ca=0.7))
+    with pytest.raises(ConfigError, match=r"unknown label alpha, no label Ca: the labels are mh, Ca"):
+        domain.array(teff=5000, logg=1.0, mh=-2.0, alpha=0.1)
+    assert domain.only("teff", "Ca").names == ("teff", "Ca")
+    assert TABLE_1.intrinsic.names == ("teff", "logg", "mh", "vmic")
+
+
+def test_a_floor_stays_with_the_labels_that_it_needs():
+    assert TABLE_1.only("mh", "logg", "teff").floor == RADIATION_LIMIT
+    assert TABLE_1.only("logg", "teff").floor is None
+    low = TABLE_1.only("mh", "logg", "teff").lowest_logg(np.array([1.5, 2.0, 14000.0]))
+    assert low == RADIATION_LIMIT(14000.0, 1.5) == 3.0
+    with pytest.raises(ConfigError, match=r"floor: logg \(1, 2\) is no table of 2 teff x 2 mh"):
+        Floor((4000.0, 5000.0), (0.0, 1.0), ((2.0, 2.0),))
+    with pytest.raises(ConfigError, match=r"floor: teff = .* does not increase"):
+        Floor((5000.0, 4000.0), (0.0,), ((2.0,), (2.0,)))
+
+
+@given(st.floats(3600, 15000), st.floats(2, 5), st.floats(-1.5, 1.5))
+def test_the_ends_beside_the_floor_are_its_inverse(teff, logg, mh):
+    """Below the highest Teff and [M/H] there is an atmosphere, above them there is none."""
+    highest = RADIATION_LIMIT.highest_teff(np.array(logg), np.array(mh))
+    assert (RADIATION_LIMIT(teff, mh) <= logg) == (teff <= highest) or abs(teff - highest) < 1e-6
+    highest = RADIATION_LIMIT.highest_mh(np.array(teff), np.array(logg))
+    assert (RADIATION_LIMIT(teff, mh) <= logg) == (mh <= highest) or abs(mh - highest) < 1e-9
+
+
+def test_a_domain_survives_json():
+    for domain in (TABLE_1, TABLE_1.only("resolution", "teff"), Domain.of({"Ca": (-1, 1), "alpha": (0, 1)})):
+        found = Domain.from_mapping(json.loads(json.dumps(domain.mapping)))
+        assert found == domain
+        assert hash(found) == hash(domain)
+    with pytest.raises(ConfigError, match="no domain of labels"):
+        Domain.from_mapping({"ranges": [["teff"]]})
+    with pytest.raises(ConfigError, match="no domain of labels"):
+        Domain.from_mapping([])
 
 
 def test_domain_is_frozen_and_refuses_an_empty_box():
     with pytest.raises(ValueError, match="read-only"):
-        DOMAIN.low[0] = 0
+        TABLE_1.low[0] = 0
     with pytest.raises(ConfigError, match="the domain of teff is empty"):
-        Domain(DOMAIN.high, DOMAIN.low)
+        Domain(TABLE_1.labels, TABLE_1.high, TABLE_1.low)
     with pytest.raises(ConfigError, match="6 finite numbers"):
-        Domain(DOMAIN.low, [1, 2])
+        Domain(TABLE_1.labels, TABLE_1.low, [1, 2])
+    with pytest.raises(ConfigError, match="twice"):
+        Domain((LABELS["mh"], LABELS["mh"]), [0, 0], [1, 1])
+    with pytest.raises(ConfigError, match="label 'Xx' is none of"):
+        Domain.of({"Xx": (0, 1)})
 
 
 def test_numbers_arrays_and_quantities_agree():
-    plain = as_array(**SUN)
+    plain = TABLE_1.array(**SUN)
     assert plain.shape == (6,)
     assert plain.dtype == np.float64
-    quantities = as_array(
+    quantities = TABLE_1.array(
         teff=5.772 * u.kK,
         logg=4.438 * u.dex(u.cm / u.s**2),
         vsini=1600 * u.m / u.s,
@@ -169,18 +238,18 @@ def test_numbers_arrays_and_quantities_agree():
         resolution=11500 * u.one,
     )
     np.testing.assert_allclose(quantities, plain, rtol=1e-15)
-    gravity = as_array(**SUN | {"logg": 10**2.438 * u.m / u.s**2})
+    gravity = TABLE_1.array(**SUN | {"logg": 10**2.438 * u.m / u.s**2})
     assert gravity[1] == pytest.approx(4.438, abs=1e-12)
-    assert as_array(**SUN | {"logg": 4.438 * u.dex})[1] == 4.438
+    assert TABLE_1.array(**SUN | {"logg": 4.438 * u.dex})[1] == 4.438
 
 
 def test_columns_of_a_table_and_broadcasting():
     table = QTable({"teff": [5000.0, 6000.0] * u.K, "mh": MaskedColumn([0.0, 9.0], mask=[False, True])})
-    labels = as_array(**SUN | {"teff": table["teff"], "mh": table["mh"]})
+    labels = TABLE_1.array(**SUN | {"teff": table["teff"], "mh": table["mh"]})
     assert labels.shape == (2, 6)
     assert labels[:, 0].tolist() == [5000, 6000]
     assert np.isnan(labels[1, 3])  # a masked value is no number, so check refuses it
-    assert as_array(**SUN | {"teff": [[5000.0], [6000.0]], "logg": [3.0, 4.0, 5.0]}).shape == (2, 3, 6)
+    assert TABLE_1.array(**SUN | {"teff": [[5000.0], [6000.0]], "logg": [3.0, 4.0, 5.0]}).shape == (2, 3, 6)
 
 
 @pytest.mark.parametrize(
@@ -199,4 +268,4 @@ def test_columns_of_a_table_and_broadcasting():
 )
 def test_wrong_input_is_named(name, value, message):
     with pytest.raises(ConfigError, match=message):
-        as_array(**SUN | {"logg": [4.0, 4.0]} | {name: value})
+        TABLE_1.array(**SUN | {"logg": [4.0, 4.0]} | {name: value})

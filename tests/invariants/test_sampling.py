@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from starloom import sampling
 from starloom.errors import ConfigError
-from starloom.labels import DOMAIN
+from starloom.labels import TABLE_1
 
 pytest.importorskip("scipy.stats")
 LOW, HIGH = np.array([3600.0, 2.0, -1.5, 0.0]), np.array([15000.0, 5.0, 1.5, 4.0])
@@ -18,7 +18,7 @@ def in_domain(points):
     """teff, logg, mh, vmic without rotation, at a middling resolution."""
     teff, logg, mh, vmic = points.T
     nothing = np.zeros_like(teff)
-    return DOMAIN.contains(np.stack([teff, logg, nothing, mh, vmic, nothing + 1e4], axis=-1))
+    return TABLE_1.contains(np.stack([teff, logg, nothing, mh, vmic, nothing + 1e4], axis=-1))
 
 
 @BOTH

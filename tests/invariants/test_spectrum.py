@@ -7,24 +7,33 @@ import pickle
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starloom import io
+from starloom import bands, io
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.labels import NAMES
+from starloom.labels import TABLE_1
 from starloom.spectrum import Spectrum, finished
 from starloom.spectrum.spectra import Spectra
-from starloom.wavelength import PAPER_GRID_AA, air_from_vacuum
+from starloom.wavelength import air_from_vacuum
 
+PAPER_GRID_AA = bands.load("rvs").points.wavelength_aa
 SUN = {"teff": 5772.0, "logg": 4.438, "vsini": 1.6, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
 
 
 @pytest.fixture
 def spectrum() -> Spectrum:
-    flux = 1 - 0.5 * np.exp(-(((PAPER_GRID_AA - 8542.09) / 2) ** 2))
-    return Spectrum(PAPER_GRID_AA, flux, medium="air", error=0.01 * flux, labels=SUN, provenance={"seed": 1})
+    flux = 1 - 0.5 * np.exp(-(((bands.load("rvs").points.wavelength_aa - 8542.09) / 2) ** 2))
+    return Spectrum(
+        bands.load("rvs").points.wavelength_aa,
+        flux,
+        medium="air",
+        error=0.01 * flux,
+        labels=SUN,
+        provenance={"seed": 1},
+    )
 
 
 def test_repr_says_what_it_is(spectrum):
@@ -80,7 +89,7 @@ GOOD = {"wavelength": [8400.0, 8500.0, 8600.0], "flux": [1.0, 0.5, 1.0], "medium
         ({"error": [0.1, -0.1, 0.1]}, r"error is negative or not finite at 8500 A \(1 unmasked"),
         ({"flux": [1, 2, 3] * u.Jy}, "flux has the unit Jy, expected none"),
         ({"flux_unit": "parrots"}, "flux_unit = 'parrots' is no unit"),
-        ({"labels": {"colour": 1.0}}, "label 'colour' is not one of teff, logg"),
+        ({"labels": {"colour": 1.0}}, r"label 'colour' is none of teff, logg, .* nor an element's symbol"),
         ({"labels": {"teff": np.nan}}, "label teff = nan is not one finite number"),
         ({"labels": {"teff": 3 * u.km}}, "teff has the unit km, expected K"),
         ({"labels": [1.0, 2.0]}, r"labels have the shape \(2,\), expected \(6,\)"),
@@ -107,10 +116,19 @@ def test_medium_must_be_said():
 def test_labels_from_an_array_or_from_quantities():
     from_array = Spectrum(**GOOD, labels=list(SUN.values()))
     assert dict(from_array.labels) == SUN
-    assert tuple(from_array.labels) == NAMES
+    assert tuple(from_array.labels) == TABLE_1.names
     partial = Spectrum(**GOOD, labels={"vsini": 1600 * u.m / u.s, "teff": 5772 * u.K})
     assert dict(partial.labels) == {"teff": 5772.0, "vsini": 1.6}
     assert partial.title == "Teff = 5772 K, v sin i = 1.6 km/s"
+
+
+def test_labels_of_any_vocabulary_have_one_order():
+    one = Spectrum(**GOOD, labels={"Ca": 0.1, "alpha": 0.2, "teff": 5e3, "C": -0.1})
+    other = Spectrum(**GOOD, labels={"teff": 5e3, "alpha": 0.2, "C": -0.1, "Ca": 0.1})
+    assert list(one.labels) == ["teff", "alpha", "C", "Ca"]
+    assert (one, hash(one)) == (other, hash(other))
+    assert one.title == "Teff = 5000 K, [alpha/M] = 0.2 dex, [C/M] = -0.1 dex, [Ca/M] = 0.1 dex"
+    assert dict(Spectrum(**GOOD, labels={"vmac": 4000 * u.m / u.s}).labels) == {"vmac": 4.0}
 
 
 def test_quantities_in_and_out():
@@ -144,7 +162,7 @@ def test_no_conversion_where_air_is_not_known():
 
 @given(st.floats(-1000, 1000), st.sampled_from(["air", "vacuum"]))
 def test_shift_there_and_back(velocity, medium):
-    spectrum = Spectrum(PAPER_GRID_AA, np.ones(4000), medium=medium)
+    spectrum = Spectrum(bands.load("rvs").points.wavelength_aa, np.ones(4000), medium=medium)
     there = spectrum.shift(velocity)
     assert (there.frame, there.medium) == ("barycentric", medium)
     back = there.shift(-velocity, frame="rest")
@@ -169,7 +187,14 @@ def test_no_shift_beyond_light(spectrum, velocity):
 def test_plot_shows_flux_error_mask_and_names_its_axes(spectrum):
     mask = np.zeros(4000, bool)
     mask[10:20] = True
-    masked = Spectrum(PAPER_GRID_AA, spectrum.flux, medium="air", error=spectrum.error, mask=mask, labels=SUN)
+    masked = Spectrum(
+        bands.load("rvs").points.wavelength_aa,
+        spectrum.flux,
+        medium="air",
+        error=spectrum.error,
+        mask=mask,
+        labels=SUN,
+    )
     axes = masked.plot(color="black")
     drawn = axes.lines[0].get_ydata()
     np.testing.assert_array_equal(np.isnan(drawn), mask)
@@ -272,3 +297,64 @@ def test_files_of_many_return_the_same_bits(tmp_path, suffix, kind):
     for one in read:
         one.write(tmp_path / "one.ecsv", overwrite=True)
         assert Spectrum.read(tmp_path / "one.ecsv") == one
+
+
+GIANT = {"teff": 4500.0, "Co": 0.1, "alpha": 0.3, "Ca": -0.2, "C": 0.4, "resolution": 11500.0}
+
+
+def giants() -> Spectra:
+    return batch(labels=np.tile(list(GIANT.values()), (3, 1)), names=tuple(GIANT))
+
+
+def test_spectra_of_other_labels():
+    made = giants()
+    assert dict(made[1].labels) == GIANT
+    assert made[1:].names == tuple(GIANT)
+    assert made == pickle.loads(pickle.dumps(made)) != batch(names=tuple(SUN))
+    for change, message in (
+        ({"names": ("teff", "teff", "C", "Ca", "Co", "mh")}, "a label is there twice: teff, teff, C"),
+        ({"names": ("teff", "colour")}, "label 'colour' is none of teff"),
+        ({"names": ("teff", "logg")}, r"labels has the shape \(3, 6\), expected \(3, 2\)"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            batch(**change)
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".hdf5"])
+def test_files_of_many_have_the_labels_there_are(tmp_path, suffix):
+    """Beside them columns that are called as other labels, or as these but for the case."""
+    if suffix == ".hdf5":
+        pytest.importorskip("h5py")
+    made, path = giants(), tmp_path / f"many{suffix}"
+    others = {"ca": np.array([1, 2, 3]), "vmic": np.array([4.0, 5.0, 6.0]), "Row": np.array([7, 8, 9])}
+    table = io.LabelTable(made.labels, {}, others)
+    io.write_many(path, [(np.arange(1, 4), made)], table=table)
+    rows, read = io.read_many(path)
+    assert (rows.tolist(), read) == ([1, 2, 3], made)
+    assert read[0].labels == made[0].labels
+    found = io.read_others(path)
+    names = ["ca_", "vmic", "Row_"] if suffix == ".fits" else sorted(others)
+    assert list(found) == names
+    assert found["vmic"].tolist() == [4.0, 5.0, 6.0]
+    if suffix == ".fits":
+        with fits.open(path) as tables:
+            assert tables["LABELS"].columns["teff"].unit == "K"
+            assert tables["LABELS"].data["Ca"].tolist() == [-0.2] * 3
+
+
+def test_spectra_of_different_labels_make_no_file(tmp_path):
+    parts = [(np.arange(1, 4), batch()), (np.arange(4, 7), giants())]
+    with pytest.raises(ConfigError, match=r"spectra of the labels teff, logg, .* and teff, Co, alpha"):
+        io.write_many(tmp_path / "many.fits", parts)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_many_of_the_first_version(tmp_path):
+    """They have six labels, and do not say how many; what comes behind them is carried along."""
+    made, path = batch(), tmp_path / "many.fits"
+    table = io.LabelTable(made.labels, {}, {"alpha": np.array([1.0, 2.0, 3.0])})
+    io.write_many(path, [(np.arange(1, 4), made)], table=table)
+    with fits.open(path, mode="update", checksum=True) as tables:
+        del tables["LABELS"].header["NLABELS"]
+    assert io.read_many(path)[1] == made
+    assert io.read_others(path)["alpha"].tolist() == [1.0, 2.0, 3.0]

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from starloom import bands
 from starloom.synthesis import synthesize
-from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum
+from starloom.wavelength import air_from_vacuum
 
-AIR = air_from_vacuum(SYNTHESIS_GRID_AA)
+AIR = air_from_vacuum(bands.load("rvs").chunks[0].wavelength_aa)
 PASCHEN = 8750.47  # 3-12, air
 
 

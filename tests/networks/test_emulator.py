@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from starloom import broadening
+from starloom import bands, broadening
 from starloom.errors import ConfigError, OutOfRangeError, StoreError
-from starloom.labels import DOMAIN, NAMES
+from starloom.labels import TABLE_1
 from starloom.networks import emulator as emulation
 from starloom.networks import weights
 from starloom.networks.batches import split
@@ -16,9 +16,12 @@ from starloom.networks.emulator import CoefficientNetwork, Emulator, RotationTab
 from starloom.networks.fitting import fit_coefficients
 from starloom.networks.forward import Network, dense_layers
 from starloom.networks.training import Plan
-from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
 
 COEFFICIENTS = 24
+RVS = bands.load("rvs")
+KEPT_AA, OWN_AA = RVS.kept[0].wavelength_aa, RVS.points.vacuum_aa
+FINISH = broadening.finish_of(RVS).chunks[0]
+INTRINSIC = [TABLE_1.index(name) for name in TABLE_1.intrinsic.names]
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +36,13 @@ def kept(stand_in, labels):
 
 @pytest.fixture(scope="module")
 def basis(kept):
-    return emulation.mode_basis([kept[:150], kept[150:]], COEFFICIENTS)
+    return emulation.mode_basis([kept[:150], kept[150:]], COEFFICIENTS, FINISH)
 
 
 @pytest.fixture(scope="module")
 def untrained(basis):
-    network = CoefficientNetwork((32, 32), residual=True).initial(COEFFICIENTS, seed=2)
-    return emulation.assembled(network, basis)
+    network = CoefficientNetwork((32, 32), residual=True).initial(TABLE_1.intrinsic, COEFFICIENTS, seed=2)
+    return emulation.assembled(TABLE_1, network, basis, FINISH)
 
 
 def test_rotation_table_equals_the_closed_form():
@@ -64,7 +67,10 @@ class KnownModes:
     """A network that knows the modes: what is left is the broadening alone."""
 
     def __init__(self, kept, finish):
-        self.modes = emulation.scaled_modes(kept, finish) / emulation._parseval(finish)
+        modes = emulation.scaled_modes(kept, finish)
+        # all but the constant mode are scaled by sqrt(2)
+        scale = np.where(np.arange(modes.shape[-1]) % (modes.shape[-1] // 2) == 0, 1, np.sqrt(2))
+        self.modes = modes / scale
         self.inputs, self.outputs = 4, self.modes.shape[-1]
 
     def __call__(self, labels):
@@ -72,25 +78,24 @@ class KnownModes:
 
 
 def test_flux_with_known_modes_equals_the_exact_broadening(labels, kept):
-    finish = broadening.paper_finish()
     rows = slice(0, emulation.PORTION)
-    flux = Emulator(KnownModes(kept[rows], finish), finish).flux(labels[rows])
-    grid_aa, target_aa = broadening.KEPT_GRID_AA, vacuum_from_air(PAPER_GRID_AA)
+    known = KnownModes(kept[rows], FINISH)
+    flux = Emulator(TABLE_1, known, FINISH, broadening.LIMB_DARKENING, 14500.0).flux(labels[rows])
     exact = broadening.broaden(
         kept[rows].astype(float),
-        broadening.uniform_step(grid_aa),
+        RVS.kept[0].step_kms,
         vsini=labels[rows, 2],
         resolution=labels[rows, 5],
-        native_resolution=broadening.KEPT_RESOLUTION,
+        native_resolution=RVS.kept_resolution,
     )
-    exact = broadening.point_sampler(grid_aa, target_aa)(exact)
+    exact = broadening.point_sampler(KEPT_AA, OWN_AA)(exact)
     # modes left out: 2e-6; float32 of 4000 points: a few 1e-7
     np.testing.assert_allclose(flux, exact, atol=4e-6)
 
 
 def test_distance_of_scaled_modes_is_the_flux_difference(kept):
-    modes = emulation.scaled_modes(kept[:2])
-    step = broadening.uniform_step(broadening.KEPT_GRID_AA)
+    modes = emulation.scaled_modes(kept[:2], FINISH)
+    step = RVS.kept[0].step_kms
     left = 1 / np.sqrt(1 / 14500**2 - 1 / 40000**2)
     seen = broadening.broaden(kept[:2].astype(float), step, resolution=left)
     # the stand-in is flat at both ends, so padding or period make no difference
@@ -99,30 +104,31 @@ def test_distance_of_scaled_modes_is_the_flux_difference(kept):
 
 
 def test_basis_reconstructs_what_it_was_made_from(kept, basis, labels):
-    coefficients = emulation.encode([kept[:100], kept[100:]], basis)
+    coefficients = emulation.encode([kept[:100], kept[100:]], basis, FINISH)
     np.testing.assert_allclose(coefficients.std(axis=0), 1, rtol=1e-3)
-    modes = emulation.scaled_modes(kept)
+    modes = emulation.scaled_modes(kept, FINISH)
     residual = np.sum((basis.decoder()(coefficients) - modes) ** 2, axis=1).mean()
     assert residual == pytest.approx(basis.total_variance * basis.unexplained[-1], rel=0.02, abs=1e-12)
     assert basis.unexplained[-1] < 1e-3
 
 
 def test_emulator_learns_and_stays_within_its_basis(stand_in, draw_labels, basis, labels, kept, tmp_path):
-    coefficients = emulation.encode([kept], basis)
+    coefficients = emulation.encode([kept], basis, FINISH)
     training, validation = split(len(labels), 0.2, seed=0)
     plan = Plan(epochs=150, patience=50, learning_rate=1e-2, schedule="cosine")
-    intrinsic = labels[:, emulation.INTRINSIC]
-    design = CoefficientNetwork((48, 48))
-    fit = fit_coefficients(design, intrinsic, coefficients, basis.deviation, training, validation, plan, 60)
-    emulator = emulation.assembled(fit.network, basis)
-    exact = broadening.finish(kept[validation], *labels[validation][:, [2, 5]].T)
+    design, inputs = CoefficientNetwork((48, 48)), labels[:, INTRINSIC]
+    rows = training, validation
+    fit = fit_coefficients(design, TABLE_1.intrinsic, inputs, coefficients, basis.deviation, *rows, plan, 60)
+    emulator = emulation.assembled(TABLE_1, fit.network, basis, FINISH)
+    exact = FINISH(kept[validation], *labels[validation][:, [2, 5]].T)
     error = np.abs(emulator.flux(labels[validation]) - exact).mean()
     assert error < 5e-3  # 240 spectra and seconds of training; a constant spectrum has 4e-2
 
-    weights.save(tmp_path / "e", emulation.packed(emulator, recipe="abc", card="card"))
+    weights.save(tmp_path / "e", emulation.packed([emulator], RVS, recipe="abc", card="card"))
     model = weights.load(tmp_path / "e", family=emulation.FAMILY)
     assert (model.header.recipe, model.header.card) == ("abc", "card")
-    np.testing.assert_array_equal(emulation.unpacked(model).flux(labels), emulator.flux(labels))
+    (unpacked,) = emulation.unpacked(model)
+    np.testing.assert_array_equal(unpacked.flux(labels), emulator.flux(labels))
 
 
 def test_shapes_portions_and_threads(untrained, labels):
@@ -146,7 +152,7 @@ def test_radial_velocity_shifts_the_spectrum(untrained, labels):
     velocity = 40.0
     shifted = untrained.flux(labels[:3], radial_velocity=velocity)
     factor = np.sqrt((1 + velocity / 299792.458) / (1 - velocity / 299792.458))
-    inside = vacuum_from_air(PAPER_GRID_AA)[20:-20]
+    inside = OWN_AA[20:-20]
     there = untrained.on(inside).flux(labels[:3], radial_velocity=np.full(3, velocity))
     at_rest = untrained.on(inside / factor).flux(labels[:3])
     np.testing.assert_allclose(there, at_rest, atol=2e-6)  # float32
@@ -159,8 +165,8 @@ def test_jax_gives_the_same_flux_and_true_derivatives(untrained, labels):
     np.testing.assert_allclose(jax.jit(untrained.spectrum)(rows), untrained.flux(labels[:2]), atol=5e-6)
     jacobian = jax.jit(jax.jacfwd(untrained.spectrum))(rows[0])
     assert jacobian.shape == (4000, 6)
-    step = (DOMAIN.high - DOMAIN.low) * 2e-3
-    for index, name in enumerate(NAMES):
+    step = (TABLE_1.high - TABLE_1.low) * 2e-3
+    for index, name in enumerate(TABLE_1.names):
         ahead, behind = labels[0].copy(), labels[0].copy()
         ahead[index] += step[index]
         behind[index] -= step[index]
@@ -178,17 +184,24 @@ def test_smooth_in_every_label(untrained, labels):
     """No step between the table's intervals: second differences fall with the square of the step."""
     for index in range(6):
         scan = np.tile(labels[0], (1001, 1))
-        scan[:, index] = np.linspace(DOMAIN.low[index], DOMAIN.high[index], 1001)
+        scan[:, index] = np.linspace(TABLE_1.low[index], TABLE_1.high[index], 1001)
         scan[:, 1] = np.maximum(scan[:, 1], 3.5)
         curvature = np.abs(np.diff(untrained.flux(scan), 2, axis=0)).max()
-        assert curvature < 1e-4, NAMES[index]
+        assert curvature < 1e-4, TABLE_1.names[index]
 
 
 def test_what_is_no_emulator_is_refused(untrained):
     wrong = Network.initial(dense_layers((4, 10), "linear"), seed=0)
     with pytest.raises(ConfigError, match="a network of 4 inputs and 10 outputs is no emulator"):
         replace(untrained, network=wrong)
-    model = emulation.packed(untrained)
+    model = emulation.packed([untrained], RVS)
     for broken in (replace(model, networks={}), replace(model, header=replace(model.header, settings={}))):
         with pytest.raises(StoreError, match="is no emulator"):
             emulation.unpacked(broken)
+
+
+def test_a_network_without_teff_has_no_reciprocal_of_it():
+    domain = TABLE_1.only("logg", "mh")
+    network = CoefficientNetwork((8,)).initial(domain, 3, seed=1)
+    assert (network.inputs, network.outputs) == (2, 3)
+    assert np.isfinite(network(domain.from_unit(np.full((4, 2), 0.5)))).all()

@@ -7,44 +7,48 @@ import numpy as np
 import pytest
 
 import starloom
-from starloom import broadening, sampling
+from starloom import bands, broadening, sampling
 from starloom.errors import ConfigError, OutOfRangeError, ParseError, StoreError
 from starloom.evaluation import error_map
 from starloom.evaluation.errors import Cells, compare
-from starloom.labels import DOMAIN, NAMES, lowest_logg
+from starloom.labels import RADIATION_LIMIT, TABLE_1
 from starloom.networks import emulator as emulation
-from starloom.networks import paper, stated_error, weights
+from starloom.networks import stated_error, weights
 from starloom.networks.emulator import CoefficientNetwork
 from starloom.networks.forward import Network, dense_layers, linear
 from starloom.networks.generator import Generator, OutsideDomainWarning
 from starloom.networks.pixels import PixelNetwork
-from starloom.networks.weights import Points
-from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+from starloom.networks.scaling import label_scaling
+from starloom.networks.weights import Header, Model
+from starloom.wavelength import Points, vacuum_from_air
 
 STAR = np.array([9950, 3.5, 2, 0.5, 1.3, 11500])
+RVS = bands.load("rvs")
+OWN_AA = RVS.points.wavelength_aa  # in air
+FINISH = broadening.finish_of(RVS).chunks[0]
 INSIDE_AA = np.arange(8420.0, 8780.0, 0.37)
 
 
 @pytest.fixture(scope="module")
 def emulator_model(stand_in, draw_labels):
     """Untrained: a sum of a few spectra that changes smoothly with the labels."""
-    finish = broadening.paper_finish()
-    modes = finish.modes(stand_in(draw_labels(12, seed=3)))
+    modes = FINISH.modes(stand_in(draw_labels(12, seed=3)))
     modes = np.concatenate([modes.real, modes.imag], axis=-1) / 6
-    mixing = CoefficientNetwork((24,), "sigmoid").initial(12, seed=5)
+    mixing = CoefficientNetwork((24,), "sigmoid").initial(TABLE_1.intrinsic, 12, seed=5)
     network = mixing.then(linear(modes, modes.sum(axis=0)))
-    emulator = emulation.Emulator(network, finish)
-    return emulation.packed(emulator, card="# A stand-in\n\nUntrained.")
+    emulator = emulation.Emulator(TABLE_1, network, FINISH, broadening.LIMB_DARKENING, 14500.0)
+    return emulation.packed([emulator], RVS, card="# A stand-in\n\nUntrained.")
 
 
 @pytest.fixture(scope="module")
 def paper_model(stand_in, draw_labels):
     """Untrained, but band-limited as the paper's training spectra are: a sum of a few of those."""
     labels = draw_labels(12, seed=4)
-    spectra = broadening.finish(stand_in(labels), labels[:, 2], labels[:, 5])
+    spectra = FINISH(stand_in(labels), labels[:, 2], labels[:, 5])
     mixing = Network.initial(dense_layers((6, 12), "tanh", "sigmoid"), seed=0)
-    network = paper.label_scaling(NAMES).then(mixing).then(linear(spectra / 6, np.zeros(4000)))
-    return paper.packed_generator(network, card="# Pixels")
+    network = label_scaling(TABLE_1).then(mixing).then(linear(spectra / 6, np.zeros(4000)))
+    header = Header("generator", TABLE_1, RVS.points, card="# Pixels")
+    return Model(header, {"generator": network})
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ def test_loads_what_was_saved(emulator_model, generator, labels, tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ParseError, match=r"mine\.safetensors"):
         Generator.load(path)
-    with pytest.raises(ConfigError, match="model 'nothing' is not packaged"):
+    with pytest.raises(ConfigError, match="model 'nothing' is not installed"):
         Generator.load("nothing")
 
 
@@ -81,7 +85,10 @@ def test_what_generates_nothing_is_refused(emulator_model):
         Generator.of(other, "other")
     wrong = Network.initial(dense_layers((6, 10), "linear"), seed=0)
     with pytest.raises(ConfigError, match="no generator of 4000 points from 6 labels"):
-        PixelNetwork(wrong, paper.PAPER_POINTS)
+        PixelNetwork(TABLE_1, wrong, RVS.points)
+    few = Network.initial(dense_layers((6, 7), "linear"), seed=0)
+    with pytest.raises(ConfigError, match="a generator of 7 points: at least 8 are needed"):
+        PixelNetwork(TABLE_1, few, replace(RVS.points, count=7))
 
 
 def test_flux_at_the_paper_points(either, labels):
@@ -98,7 +105,7 @@ def test_air_and_vacuum_are_two_names_of_one_wavelength(either, labels):
     vacuum = either.flux(labels, wavelength_aa=vacuum_from_air(INSIDE_AA), medium="vacuum")
     np.testing.assert_allclose(air, vacuum, atol=1e-6)
     spectrum = either.spectrum(STAR, medium="vacuum")
-    np.testing.assert_allclose(spectrum.to_air().wavelength, PAPER_GRID_AA, atol=1e-6)
+    np.testing.assert_allclose(spectrum.to_air().wavelength, OWN_AA, atol=1e-6)
     np.testing.assert_array_equal(spectrum.flux, either.spectrum(STAR).flux)
 
 
@@ -106,7 +113,7 @@ def test_other_wavelengths_agree_with_the_models_own(either, labels):
     """The twin: ``point_sampler``, from a grid that is uniform in the logarithm."""
     grid_aa = np.geomspace(vacuum_from_air(8400.5), vacuum_from_air(8799.0), 5000)
     fine = either.flux(labels, wavelength_aa=grid_aa, medium="vacuum").astype(float)
-    there = broadening.point_sampler(grid_aa, vacuum_from_air(PAPER_GRID_AA[100:-100]))(fine)
+    there = broadening.point_sampler(grid_aa, vacuum_from_air(OWN_AA[100:-100]))(fine)
     # float32, and 1e-6 of a line's depth
     np.testing.assert_allclose(there, either.flux(labels)[:, 100:-100], atol=5e-6)
 
@@ -146,16 +153,17 @@ def test_a_fast_rotator_is_known_in_a_smaller_range(generator):
 
 def test_what_is_known_does_not_depend_on_what_lies_beyond(stand_in, labels):
     """Spectra that differ only beyond the kept range's ends by a jump give the same flux inside ``known``."""
-    finish = broadening.finish_onto(vacuum_from_air(np.arange(8390.0, 8810.0, 0.05)))
+    vacuum_aa = vacuum_from_air(np.arange(8390.0, 8810.0, 0.05))
+    finish = broadening.finish_onto(RVS.kept[0], vacuum_aa, 14500.0, 40000.0)
     labels = labels[:12].copy()
     labels[:6, 2] = [0, 5, 50, 100, 200, 300]
-    flat = np.ones((12, broadening.KEPT_GRID_AA.size), np.float32)
+    flat = np.ones((12, RVS.kept[0].points), np.float32)
     step = flat.copy()
     step[:, : round(flat.shape[1] * 1e-3)] = 0.8  # 0.4 A at the blue end
     seen = [finish(kept, labels[:, 2], labels[:, 5]) for kept in (flat, step)]
-    emulator = emulation.Emulator(_constant_network(finish), finish)
+    network = _constant_network(finish)
+    emulator = emulation.Emulator(TABLE_1, network, finish, broadening.LIMB_DARKENING, 14500.0)
     first, last = emulator.known(labels)
-    vacuum_aa = vacuum_from_air(np.arange(8390.0, 8810.0, 0.05))
     inside = (vacuum_aa > first[:, None] + 0.5) & (vacuum_aa < last[:, None])
     # a step of 0.2 over 0.4 A, beyond 4 sigma, and modes cut off at 1e-5 of it
     assert np.abs(seen[0] - seen[1])[inside].max() < 1e-5
@@ -187,7 +195,7 @@ def test_clipping_respects_the_corner(generator):
         generator.flux(corner)
     with pytest.warns(OutsideDomainWarning):
         spectrum = generator.spectrum(corner, outside="clip")
-    assert spectrum.labels["logg"] == lowest_logg(14000, 1.5)
+    assert spectrum.labels["logg"] == RADIATION_LIMIT(14000, 1.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         generator.flux(STAR, outside="clip")
@@ -195,19 +203,19 @@ def test_clipping_respects_the_corner(generator):
 
 def test_finite_everywhere_in_the_domain(either):
     rng = np.random.default_rng(1)
-    labels = DOMAIN.unscale(rng.uniform(-1, 1, (300, 6)))
-    corners = np.stack(np.meshgrid(*zip(DOMAIN.low, DOMAIN.high, strict=True)), axis=-1).reshape(-1, 6)
+    labels = TABLE_1.from_unit(rng.uniform(0, 1, (300, 6)))
+    corners = np.stack(np.meshgrid(*zip(TABLE_1.low, TABLE_1.high, strict=True)), axis=-1).reshape(-1, 6)
     labels = np.concatenate([labels, corners])
-    labels[:, 1] = np.maximum(labels[:, 1], lowest_logg(labels[:, 0], labels[:, 3]))
+    labels[:, 1] = np.maximum(labels[:, 1], RADIATION_LIMIT(labels[:, 0], labels[:, 3]))
     assert np.isfinite(either.flux(labels)).all()
 
 
 def test_jacobian_equals_differences(either, labels):
-    velocity, step = 20.0, (DOMAIN.high - DOMAIN.low) * 2e-3
+    velocity, step = 20.0, (TABLE_1.high - TABLE_1.low) * 2e-3
     view = {"wavelength_aa": INSIDE_AA, "radial_velocity": velocity}
     jacobian = either.jacobian(labels[:2], **view)
     assert (jacobian.shape, jacobian.dtype) == ((2, INSIDE_AA.size, 6), np.float32)
-    for index, name in enumerate(NAMES):
+    for index, name in enumerate(TABLE_1.names):
         ahead, behind = labels[:2].copy(), labels[:2].copy()
         ahead[:, index] += step[index]
         behind[:, index] -= step[index]
@@ -305,7 +313,7 @@ def noisy(generator, labels, seed):
 @pytest.fixture(scope="module")
 def stating(emulator_model, generator, draw_labels):
     labels = draw_labels(600, seed=21)
-    statement = error_map.ErrorStatement(Cells.even(teff=6, vsini=2))
+    statement = error_map.ErrorStatement(TABLE_1, RVS.points, Cells.even(TABLE_1, teff=6, vsini=2))
     batches = [(labels[s : s + 200], noisy(generator, labels[s : s + 200], s)) for s in (0, 200, 400)]
     compare(generator.flux, batches, statement)
     return stated_error.attached(emulator_model, statement.result())
@@ -349,10 +357,10 @@ def test_spectra_carry_the_stated_error(stating, labels):
     generator = Generator.of(stating, "stating")
     spectra = generator.spectra(labels)
     assert spectra.error.shape == spectra.flux.shape
-    expected = generator.stated.at("p68", labels, vacuum_from_air(PAPER_GRID_AA))
+    expected = generator.stated.at("p68", labels, RVS.points.vacuum_aa)
     np.testing.assert_array_equal(spectra.error, expected)
     assert (generator.error(labels, "mean") < generator.error(labels, "p99")).all()
-    one = generator.spectrum(labels[0], wavelength_aa=PAPER_GRID_AA[500:1500:7])
+    one = generator.spectrum(labels[0], wavelength_aa=OWN_AA[500:1500:7])
     np.testing.assert_allclose(one.error, spectra.error[0, 500:1500:7], rtol=1e-4)
     assert "68 %" in one.provenance["error"]
 
@@ -363,7 +371,7 @@ def test_each_star_has_the_error_of_its_own_velocity(stating, labels, medium):
     points = stating.header.points
     sizes = np.random.default_rng(3).uniform(1e-5, 1e-2, (3, 2, 200))
     edges = {"teff": np.array([3600.0, 9000.0, 15000.0])}
-    stated = stated_error.StatedError(edges, sizes, points, 20, 9)
+    stated = stated_error.StatedError(TABLE_1, edges, sizes, points, 20, 9)
     generator = replace(Generator.of(stating, "stating"), stated=stated)
     velocities = np.linspace(-300, 300, 6).reshape(2, 3)
     labels = labels[:6].reshape(2, 3, 6)
@@ -394,7 +402,7 @@ def test_labels_take_their_cells_error():
     points = Points("vacuum", "linear", 8400.0, 8499.0, 100)
     edges = {"teff": np.array([4000.0, 6000.0, 10000.0]), "mh": np.array([-1.0, 0.0, 1.0])}
     sizes = np.random.default_rng(0).uniform(1e-4, 1e-2, (3, 4, 10))
-    stated = stated_error.StatedError(edges, sizes, points, 10, 50)
+    stated = stated_error.StatedError(TABLE_1, edges, sizes, points, 10, 50)
     labels = np.tile(STAR, (4, 1))
     labels[:, [0, 3]] = [[5000, -0.5], [5000, 0.5], [8000, -0.5], [8000, 0.5]]
     centres = 8404.5 + 10 * np.arange(10)
@@ -411,13 +419,13 @@ def test_the_order_of_the_cells_survives_the_file(emulator_model, tmp_path):
     points = emulator_model.header.points
     edges = {"vsini": np.array([0.0, 50.0, 300.0]), "mh": np.array([-1.5, -0.5, 0.5, 1.5])}
     sizes = np.random.default_rng(0).uniform(1e-4, 1e-2, (3, 6, 200))
-    stated = stated_error.StatedError(edges, sizes, points, 20, 50)
+    stated = stated_error.StatedError(TABLE_1, edges, sizes, points, 20, 50)
     path = tmp_path / "model.safetensors"
     weights.save(path, stated_error.attached(emulator_model, stated))
     found = stated_error.stated_in(weights.load(path))
     assert list(found.edges) == ["vsini", "mh"]
     labels = np.array([[6000, 4, 10, 1.0, 1, 9000], [6000, 4, 100, -1.0, 1, 9000.0]])
-    wavelengths = vacuum_from_air(PAPER_GRID_AA)
+    wavelengths = RVS.points.vacuum_aa
     np.testing.assert_allclose(
         found.at("p99", labels, wavelengths), stated.at("p99", labels, wavelengths), rtol=1e-5
     )
@@ -426,11 +434,11 @@ def test_the_order_of_the_cells_survives_the_file(emulator_model, tmp_path):
 def test_cells_with_few_spectra_state_the_largest(generator, draw_labels):
     labels = draw_labels(30, seed=2)
     labels[:, 0] = np.linspace(3600, 9000, 30)
-    statement = error_map.ErrorStatement(Cells.even(teff=3))
+    statement = error_map.ErrorStatement(TABLE_1, RVS.points, Cells.even(TABLE_1, teff=3))
     statement.add(labels, generator.flux(labels), noisy(generator, labels, 1))
     sizes = statement.result().sizes
     np.testing.assert_array_equal(sizes[:, 2], sizes[:, :2].max(axis=1))
-    few = error_map.ErrorStatement(Cells.even(teff=3))
+    few = error_map.ErrorStatement(TABLE_1, RVS.points, Cells.even(TABLE_1, teff=3))
     few.add(labels[:5], generator.flux(labels[:5]), noisy(generator, labels[:5], 1))
     with pytest.raises(ConfigError, match="5 spectra in 3 cells: none has the 10 needed"):
         few.result()
@@ -441,7 +449,7 @@ def test_cells_with_few_spectra_state_the_largest(generator, draw_labels):
 
 def worse_at_ends(generator, labels, seed):
     """Noise that is six times as large at upper log g, three times at lower [M/H]; both together 18 times."""
-    place = stated_error.places(labels)
+    place = stated_error.places(TABLE_1, labels)
     factor = 6 ** (1 - (1 - place[:, 1]) / 0.05).clip(0) * 3 ** (1 - place[:, 3] / 0.05).clip(0)
     flux = generator.flux(labels)
     return flux + (noisy(generator, labels, seed) - flux) * factor[:, None].astype(np.float32)
@@ -450,9 +458,9 @@ def worse_at_ends(generator, labels, seed):
 def at_ends(draw_labels, count, seed, share):
     rng = np.random.default_rng(seed)
     labels = sampling.at_ends(
-        draw_labels(count, seed), rng.random((count, 6)), share, DOMAIN.low, DOMAIN.high
+        draw_labels(count, seed), rng.random((count, 6)), share, TABLE_1.low, TABLE_1.high
     )
-    labels[:, 1] = np.maximum(labels[:, 1], lowest_logg(labels[:, 0], labels[:, 3]))
+    labels[:, 1] = np.maximum(labels[:, 1], RADIATION_LIMIT(labels[:, 0], labels[:, 3]))
     return labels
 
 
@@ -475,7 +483,7 @@ def test_the_stated_error_is_true_at_the_ends(stating, true_at_ends, generator, 
         of_all = error_map.coverage(found, [batch])
         assert of_all.overall["p68"] == pytest.approx(0.6827, abs=0.015)
         assert of_all.overall["p99"] == pytest.approx(0.99, abs=0.004)
-        place = stated_error.places(labels)
+        place = stated_error.places(TABLE_1, labels)
         for chosen in (place[:, 1] == 1, (place[:, 1] == 1) & (place[:, 3] == 0), place[:, 3] == 0):
             if chosen.sum() < 20:
                 continue
@@ -489,7 +497,7 @@ def test_near_an_end_the_error_falls_to_its_usual_size(true_at_ends, stating):
     """Linear in the logarithm within the reach: no jump; beyond it the labels' own cell alone counts."""
     found, usual = (Generator.of(model, "model") for model in (true_at_ends, stating))
     labels = np.tile(STAR, (5, 1))
-    lowest = lowest_logg(STAR[0], STAR[3])
+    lowest = RADIATION_LIMIT(STAR[0], STAR[3])
     labels[:, 1] = lowest + (5 - lowest) * np.array([1, 0.975, 0.95, 0.5, 0])
     end, halfway, inside, middle, floor = found.error(labels)
     np.testing.assert_allclose(halfway, np.sqrt(end * middle), rtol=1e-4)

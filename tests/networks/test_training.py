@@ -7,10 +7,8 @@ import pytest
 
 from starloom.errors import ConfigError, ConvergenceError, ParseError, StoreError
 from starloom.networks.batches import Batch, FreshBatches, array_batches, mapped, split
-from starloom.networks.configuration import configured
 from starloom.networks.forward import Network, affine, dense_layers, linear
 from starloom.networks.history import Epoch, read_history, write_history
-from starloom.networks.paper import Autoencoder
 from starloom.networks.training import (
     Plan,
     mean_squared_error,
@@ -19,6 +17,7 @@ from starloom.networks.training import (
     weighted_distance,
     weighted_squared_error,
 )
+from starloom.recipes import built
 
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (300, 2)).astype(np.float32)
@@ -262,24 +261,13 @@ def test_learning_rate_schedules():
         ({"schedule": "steps"}, "'steps' is not one of constant"),
         ({"patience": 0}, "patience = 0 is below 1"),
         ({"learning_rate": 0.0}, "learning_rate = 0.0 must be above 0"),
-        ({"epochs": 2.5}, "plan.epochs = 2.5 is not of the type int"),
-        ({"colour": 1}, "plan: unknown colour; known are"),
+        ({"epochs": 2.5}, "plan.epochs = 2.5 is no whole number"),
+        ({"colour": 1}, "plan: unknown key colour; known are"),
     ],
 )
 def test_bad_plans_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
-        configured(Plan, values, "plan")
-
-
-def test_configuration_from_a_mapping():
-    assert configured(Plan, {"learning_rate": 1, "optimiser": "adamax"}, "plan") == Plan(
-        learning_rate=1.0, optimiser="adamax"
-    )
-    assert configured(Autoencoder, {"hidden": [8, 4]}, "autoencoder") == Autoencoder(hidden=(8, 4))
-    with pytest.raises(
-        ConfigError, match=r"autoencoder.hidden = \[8, 'x'\] is not of the type list of integers"
-    ):
-        configured(Autoencoder, {"hidden": [8, "x"]}, "autoencoder")
+        built(Plan, values, "plan")
 
 
 def test_unknown_device():

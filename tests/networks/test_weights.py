@@ -1,26 +1,27 @@
 import json
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 
+from starloom import bands
 from starloom.errors import ConfigError, ParseError, StoreError
-from starloom.labels import NAMES
+from starloom.labels import RADIATION_LIMIT, TABLE_1, Domain
 from starloom.networks import weights
 from starloom.networks.forward import Network, affine, dense_layers
-from starloom.networks.weights import Header, Model, Points, label_ranges
-from starloom.wavelength import PAPER_GRID_AA
+from starloom.networks.weights import Header, Model
+from starloom.wavelength import Points
 
 RNG = np.random.default_rng(2)
 POINTS = Points("air", "linear", 8400.0, 8799.9, 4000)
 
 
-def model(names=NAMES):
+def model(names=TABLE_1.names):
     scaling = affine(RNG.uniform(1000, 9000, len(names)), np.full(len(names), 1e-4))
     network = scaling.then(Network.initial(dense_layers((len(names), 16, 4), "silu"), seed=1))
-    header = Header(
-        "generator", label_ranges(names), POINTS, "a1b2", "# A card\nwith text", {"limb_darkening": 0.6}
-    )
+    about = "a1b2", "# A card\nwith text", {"limb_darkening": 0.6}
+    header = Header("generator", TABLE_1.only(*names), POINTS, bands.load("rvs"), *about)
     return Model(header, {"generator": network, "other": network.part(1)})
 
 
@@ -97,14 +98,14 @@ def test_missing_file_and_foreign_files(tmp_path):
         weights.load(tmp_path / "foreign.safetensors")
 
 
-def test_made_for_something_else(tmp_path, path):
-    other = tmp_path / "four"
-    weights.save(other, model(("teff", "logg", "mh", "vmic")))
-    with pytest.raises(
-        StoreError, match="four: made for the labels teff, logg, mh, vmic, not teff, logg, vsini"
-    ):
-        weights.load(other)
-    assert weights.load(other, labels=None).header.names == ("teff", "logg", "mh", "vmic")
+def test_labels_ranges_and_band_are_those_of_the_file(tmp_path, path):
+    other, own = tmp_path / "four", Domain.of({"alpha": (-0.2, 0.6), "teff": (4000, 5000)})
+    written = model()
+    header = replace(written.header, domain=own, band=bands.Band.over("own", 5000, 5100, 3))
+    weights.save(other, Model(header, written.networks))
+    read = weights.load(other).header
+    assert read == header
+    assert read.names == ("alpha", "teff")
     with pytest.raises(StoreError, match="family 'generator', not 'estimator'"):
         weights.load(path, family="estimator")
 
@@ -125,7 +126,7 @@ def rewritten(path, change):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda d: d.update(format=2), StoreError, "format 2, this version reads format 1"),
+        (lambda d: d.update(format=3), StoreError, "format 3, this version reads 1 and 2"),
         (lambda d: d.pop("header"), ParseError, "'header'"),
         (lambda d: d["header"].update(colour="red"), ParseError, "unknown fields in the header: colour"),
         (lambda d: d["header"]["points"].update(medium="water"), ParseError, "'water'"),
@@ -155,9 +156,10 @@ def test_failed_write_leaves_the_old_file(path):
 
 
 def test_points_describe_a_grid():
-    points = Points.of(PAPER_GRID_AA, "air")
+    grid = 8400.0 + 0.1 * np.arange(4000)
+    points = Points.of(grid, "air")
     assert (points.medium, points.spacing, points.count) == ("air", "linear", 4000)
-    np.testing.assert_allclose(points.wavelength_aa, PAPER_GRID_AA, atol=1e-9)
+    np.testing.assert_array_equal(points.wavelength_aa, grid)
     logarithmic = Points.of(np.geomspace(8390, 8810, 500), "vacuum")
     assert logarithmic.spacing == "logarithmic"
     with pytest.raises(ConfigError, match="uniform neither"):
@@ -167,16 +169,60 @@ def test_points_describe_a_grid():
 
 
 def test_models_are_found_by_name_or_path(tmp_path, monkeypatch):
-    weights.save(tmp_path / "paper.safetensors", model())
-    (tmp_path / "README.md").write_text("not a model")
-    monkeypatch.setattr(weights, "_folder", lambda: tmp_path)
-    assert weights.names() == ["paper"]
-    assert weights.load(weights.find("paper")).header.recipe == "a1b2"
+    """By the entry points of whatever distribution has them: a package with the file."""
+    package = tmp_path / "my_models"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    weights.save(package / "mine.safetensors", model())
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("mine", "my_models", weights.GROUP)
+    monkeypatch.setattr(weights, "entry_points", lambda group: [entry] if group == weights.GROUP else [])
+    assert weights.names() == ["mine"]
+    assert weights.load(weights.find("mine")).header.recipe == "a1b2"
     assert weights.find(tmp_path / "own.safetensors") == tmp_path / "own.safetensors"
-    with pytest.raises(ConfigError, match="model 'best' is not packaged: paper; or give a path"):
+    gone = EntryPoint("gone", "no_such_package", weights.GROUP)
+    monkeypatch.setattr(weights, "entry_points", lambda group: [entry, gone])
+    with pytest.raises(ConfigError, match="model 'gone': its package no_such_package is not there"):
+        weights.find("gone")
+    monkeypatch.setattr(weights, "entry_points", lambda group: [entry])
+    with pytest.raises(ConfigError, match="model 'best' is not installed: mine; or give a path"):
         weights.find("best")
+    with pytest.raises(ConfigError, match="model 'paper' is not installed: mine; the distribution"):
+        weights.find("paper")
 
 
-def test_unknown_labels_are_refused():
-    with pytest.raises(ConfigError, match="labels colour are not among teff"):
-        label_ranges(("teff", "colour"))
+class TestFirstFormat:
+    """Files of before say labels with ranges, and nothing of a band: it is the packaged one."""
+
+    def first(self, path):
+        def change(description):
+            header = description["header"]
+            ranges = header.pop("domain")["ranges"]
+            units = {label.name: label.unit for label in TABLE_1.labels}
+            header["labels"] = [{"name": n, "unit": units[n], "low": a, "high": b} for n, (a, b) in ranges]
+            header["settings"]["kept_resolution"] = 40000.0
+            del header["band"]
+            description["format"] = 1
+
+        rewritten(path, change)
+        return path
+
+    def test_is_read(self, path):
+        header = weights.load(self.first(path)).header
+        assert header.domain == TABLE_1
+        assert header.domain.floor == RADIATION_LIMIT
+        assert header.band == bands.load("rvs")
+        assert header.points == POINTS
+        assert header.settings == {"limb_darkening": 0.6}
+
+    def test_its_ranges_are_obeyed(self, path):
+        def narrower(description):
+            description["header"]["labels"][0].update(high=4600.0)
+
+        rewritten(self.first(path), narrower)
+        assert weights.load(path).header.domain.high[0] == 4600.0
+
+    def test_other_units_are_refused(self, path):
+        rewritten(self.first(path), lambda d: d["header"]["labels"][2].update(unit="m/s"))
+        with pytest.raises(ParseError, match="labels vsini in other units"):
+            weights.load(path)

@@ -11,14 +11,19 @@ class Blocked:
 
 sys.meta_path.insert(0, Blocked())
 import numpy as np
-from starloom.broadening import paper_finish
-from starloom.networks import basis, batches, emulator, forward, history, paper, weights
-finish = paper_finish()
+from starloom import bands, broadening
+from starloom.labels import TABLE_1
+from starloom.networks import basis, batches, emulator, forward, history, weights
+from starloom.paper import networks as paper
+band = bands.load("rvs")
+finish, = broadening.finish_of(band).chunks
 modes = forward.linear(np.zeros((3, 2 * finish.frequency.size)), np.eye(2 * finish.frequency.size)[0])
-network = emulator.CoefficientNetwork((4,)).initial(3, seed=0).then(modes)
+network = emulator.CoefficientNetwork((4,)).initial(TABLE_1.intrinsic, 3, seed=0).then(modes)
 path = sys.argv[1]
-weights.save(path, emulator.packed(emulator.Emulator(network, finish)))
-flux = emulator.unpacked(weights.load(path)).flux(np.array([9950, 3.5, 2, 0.5, 1.3, 11500]))
+made = emulator.Emulator(TABLE_1, network, finish, broadening.LIMB_DARKENING, 14500.0)
+weights.save(path, emulator.packed([made], band))
+read, = emulator.unpacked(weights.load(path))
+flux = read.flux(np.array([9950, 3.5, 2, 0.5, 1.3, 11500]))
 print(flux.shape, float(flux.min()), float(flux.max()))
 """
 

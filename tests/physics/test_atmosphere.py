@@ -106,9 +106,9 @@ def test_many_labels_at_once():
 def sample(number):
     """Labels of the domain, uniform, among them the corners of its box."""
     random = np.random.default_rng([3, number])
-    low, high = labels.DOMAIN.low, labels.DOMAIN.high
+    low, high = labels.TABLE_1.low, labels.TABLE_1.high
     points = low + (high - low) * np.round(random.random((number, 6)) * 1.2 - 0.1, 6).clip(0, 1)
-    return points[labels.DOMAIN.contains(points)][:, [0, 1, 3]]
+    return points[labels.TABLE_1.contains(points)][:, [0, 1, 3]]
 
 
 def test_everywhere_an_atmosphere():
@@ -230,7 +230,7 @@ def test_the_domain_rests_on_models():
     """On and above lowest_logg every node of the cell around a label has a model."""
     table = tables.load("atmospheres")
     places = sample(50000)
-    places[::2, 1] = labels.lowest_logg(places[::2, 0], places[::2, 2])
+    places[::2, 1] = labels.RADIATION_LIMIT(places[::2, 0], places[::2, 2])
     cells = []
     for x, name in zip(places.T, ("teff", "logg", "mh"), strict=True):
         nodes = table[name]

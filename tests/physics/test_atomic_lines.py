@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from starloom import tables
+from starloom import bands, tables
 from starloom.wavelength import vacuum_from_air
 
 
 @pytest.fixture(scope="module")
 def lines():
-    return tables.load("atomic_lines")
+    return tables.load("atomic_lines", bands.load("rvs").tables)
 
 
 def select(lines, number, charge, low, high):

@@ -5,12 +5,16 @@ from math import log, sqrt
 import numpy as np
 import pytest
 
-from starloom import broadening
+from starloom import bands, broadening
+from starloom.broadening import kernels
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.wavelength import PAPER_GRID_AA, SYNTHESIS_GRID_AA, vacuum_from_air
+from starloom.wavelength import vacuum_from_air
 
+RVS = bands.load("rvs")
+SYNTHESIS_GRID_AA, PAPER_GRID_AA = RVS.chunks[0].wavelength_aa, RVS.points.wavelength_aa
 STEP_KMS = broadening.uniform_step(SYNTHESIS_GRID_AA)
+finish = broadening.finish_of(RVS)
 VELOCITY_KMS = SPEED_OF_LIGHT_KMS * np.log(SYNTHESIS_GRID_AA / SYNTHESIS_GRID_AA[10935])
 INNER = slice(700, -700)  # 8397.2-8802.7 A in air: what the paper's grid needs
 
@@ -30,12 +34,12 @@ def forest(lines=200, seed=3):
 def test_the_bessel_function_is_as_close_as_its_authors_say():
     special = pytest.importorskip("scipy.special")
     x = np.linspace(1e-3, 1500, 300_001)
-    assert np.max(np.abs(broadening._bessel_j1_over_x(x) - special.j1(x) / x)) < 3e-8
+    assert np.max(np.abs(kernels._bessel_j1_over_x(x) - special.j1(x) / x)) < 3e-8
 
 
 def test_both_sides_of_the_series_limit_agree():
     x = np.array([1 - 1e-9, 1 + 1e-9])
-    below, above = broadening._spherical_j1_over_x(x)
+    below, above = kernels._spherical_j1_over_x(x)
     assert abs(below - above) < 3e-9  # the first term of the series left out is 2e-9
 
 
@@ -171,35 +175,35 @@ def test_kept_spectra_finish_as_if_broadened_at_once():
     resolution = np.array([14500.0, 14500.0, 11500.0, 14500.0, 5000.0])
     seen = broadening.broaden(flux, STEP_KMS, vsini=vsini, resolution=resolution)
     expected = broadening.point_sampler(SYNTHESIS_GRID_AA, vacuum_from_air(PAPER_GRID_AA))(seen)
-    kept = broadening.keep(flux)
+    kept = broadening.keep(flux, RVS)
     assert kept.shape == (5, 7290)
-    assert np.max(np.abs(broadening.finish(kept, vsini, resolution) - expected)) < 2e-6
-    single = broadening.finish(kept.astype(np.float32), vsini, resolution)
+    assert np.max(np.abs(finish(kept, vsini, resolution) - expected)) < 2e-6
+    single = finish(kept.astype(np.float32), vsini, resolution)
     assert single.dtype == np.float32
     assert np.max(np.abs(single - expected)) < 4e-6
 
 
 def test_a_finer_instrument_needs_its_own_plan():
     flux, target = forest(), np.linspace(8420.0, 8780.0, 3000)
-    plan = broadening.finish_onto(target, finest_resolution=30000.0)
+    plan = broadening.finish_onto(RVS.kept[0], target, 30000.0, RVS.kept_resolution)
     seen = broadening.broaden(flux, STEP_KMS, vsini=4.0, resolution=30000.0)
     expected = broadening.point_sampler(SYNTHESIS_GRID_AA, target)(seen)
     # at R = 30000 the kept grid's own Nyquist frequency, where R = 40000 passes 6e-6, is what limits
-    assert np.max(np.abs(plan(broadening.keep(flux), 4.0, 30000.0) - expected)) < 1e-5
+    assert np.max(np.abs(plan(broadening.keep(flux, RVS), 4.0, 30000.0) - expected)) < 1e-5
     with pytest.raises(OutOfRangeError, match="resolution = 50000 is outside"):
-        broadening.finish_onto(target, 50000.0)
+        broadening.finish_onto(RVS.kept[0], target, 50000.0, RVS.kept_resolution)
 
 
 def test_a_sum_of_modes_finishes_as_the_sum_of_spectra():
-    kept = broadening.keep(np.stack([forest(seed=seed) for seed in range(3)]))
-    plan, share = broadening.paper_finish(), np.array([0.2, 0.5, 0.3])
+    kept = broadening.keep(np.stack([forest(seed=seed) for seed in range(3)]), RVS)
+    plan, share = finish.chunks[0], np.array([0.2, 0.5, 0.3])
     summed = plan.from_modes(share @ plan.modes(kept), 20.0, 10000.0)
     assert summed == pytest.approx(share @ plan(kept, np.full(3, 20.0), np.full(3, 10000.0)), abs=1e-12)
 
 
 def test_finish_moves_a_star():
-    kept = broadening.keep(gaussian_line())
-    moved = broadening.paper_finish()(kept, 0.0, 10000.0, radial_velocity=100.0)
+    kept = broadening.keep(gaussian_line(), RVS)
+    moved = finish.chunks[0](kept, 0.0, 10000.0, radial_velocity=100.0)
     seen = broadening.broaden(gaussian_line(), STEP_KMS, resolution=10000.0, radial_velocity=100.0)
     expected = broadening.point_sampler(SYNTHESIS_GRID_AA, vacuum_from_air(PAPER_GRID_AA))(seen)
     assert np.max(np.abs(moved - expected)) < 2e-6
@@ -273,9 +277,9 @@ def test_grids_that_do_not_fit_are_refused():
     with pytest.raises(OutOfRangeError, match="resolution = 500000 is above"):
         broadening.instrument_sampler(SYNTHESIS_GRID_AA, np.array([8500.0]), 5e5)
     with pytest.raises(OutOfRangeError, match=r"resolution = 20000 is outside \[1, 14500\]"):
-        broadening.finish(np.ones(7290), 0.0, 20000.0)
+        finish(np.ones(7290), 0.0, 20000.0)
     with pytest.raises(ConfigError, match="100 points"):
-        broadening.keep(np.ones(100))
+        broadening.keep(np.ones(100), RVS)
 
 
 class TestJax:
@@ -286,24 +290,24 @@ class TestJax:
             np.array([3.0, 150.0]),
             np.array([14500.0, 6000.0]),
         )
-        kept = broadening.keep(flux)
-        expected = broadening.finish(kept, vsini, resolution)
+        kept = broadening.keep(flux, RVS)
+        expected = finish(kept, vsini, resolution)
         with jax.enable_x64(True):
-            found = jax.jit(broadening.finish)(jax.numpy.asarray(kept), vsini, resolution)
+            found = jax.jit(finish)(jax.numpy.asarray(kept), vsini, resolution)
         assert found.dtype == np.float64
         assert np.max(np.abs(np.asarray(found) - expected)) < 1e-12
-        single = jax.jit(broadening.finish)(jax.numpy.asarray(kept, dtype="float32"), vsini, resolution)
+        single = jax.jit(finish)(jax.numpy.asarray(kept, dtype="float32"), vsini, resolution)
         assert single.dtype == np.float32
         assert np.max(np.abs(np.asarray(single) - expected)) < 4e-6
 
     @pytest.mark.parametrize("vsini", [0.0, 0.1, 20.0, 250.0])
     def test_derivatives_agree_with_differences(self, vsini):
         jax = pytest.importorskip("jax")
-        kept = broadening.keep(forest())
+        kept = broadening.keep(forest(), RVS)
         weight = np.random.default_rng(4).normal(size=4000)
 
         def observed(speed, resolution, velocity):
-            plan = broadening.paper_finish()
+            plan = finish.chunks[0]
             return plan(kept, speed, resolution, radial_velocity=velocity) @ weight
 
         point, steps = (vsini, 10000.0, 12.0), (1e-3, 1.0, 1e-3)

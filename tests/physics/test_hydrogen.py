@@ -5,11 +5,19 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from starloom.constants import ANGSTROM, BOLTZMANN, ELECTRON_CHARGE, ELECTRON_MASS, SPEED_OF_LIGHT
+from starloom import bands
+from starloom.constants import (
+    ANGSTROM,
+    BOLTZMANN,
+    ELECTRON_CHARGE,
+    ELECTRON_MASS,
+    SPEED_OF_LIGHT,
+    SPEED_OF_LIGHT_KMS,
+)
 from starloom.physics import hydrogen
 from starloom.physics.continuum import h_minus_bound_free
 from starloom.physics.species import MASSES
-from starloom.wavelength import SYNTHESIS_GRID_AA
+from starloom.wavelength import LogGrid
 
 LOG_NE = (13.0, 14.0, 14.6, 15.3, 16.0)
 TEMPERATURES = (5000.0, 9000.0, 14000.0)
@@ -89,6 +97,16 @@ def test_microturbulence_is_added_as_temperature():
             assert np.abs(convolved - expected)[middle].max() < 0.01 * profile.max()
 
 
+def opacity(grid: LogGrid, temperature, state, microturbulence) -> np.ndarray:
+    """Opacity [layer, wavelength] of all lines on a grid."""
+    weights = hydrogen.grid_weights(grid)
+    return np.asarray(hydrogen.hydrogen_opacity(weights, grid.points, temperature, state, microturbulence))
+
+
+def between(low_aa: float, high_aa: float, points: int) -> LogGrid:
+    return LogGrid(low_aa, points, SPEED_OF_LIGHT_KMS * np.log(high_aa / low_aa) / (points - 1))
+
+
 def test_strength_of_a_line(hydrogen_gas):
     """Paschen 12 alone: the integral over frequency is pi e^2 / (m c) f n_3.
 
@@ -96,11 +114,9 @@ def test_strength_of_a_line(hydrogen_gas):
     & Pekeris 1935); at log ne = 12 the wings end before the neighbours'. 4 % in all.
     """
     temperature, centre = 9000.0, 8752.878e-8
-    grid = np.geomspace(8716e-8, 8790e-8, 3741)
-    opacity = np.asarray(
-        hydrogen.hydrogen_opacity(grid, np.array([temperature]), hydrogen_gas(np.array([1e12])), 0.0)
-    )[0]
-    area = np.trapezoid(opacity, -SPEED_OF_LIGHT / grid)
+    grid = between(8716.0, 8790.0, 3741)
+    (found,) = opacity(grid, np.array([temperature]), hydrogen_gas(np.array([1e12])), 0.0)
+    area = np.trapezoid(found, -SPEED_OF_LIGHT / (grid.wavelength_aa * ANGSTROM))
     excited = 9 * np.exp(-13.59829 * (8 / 9) / (8.617333e-5 * temperature))
     stimulated = 1 - np.exp(-1.438777 / (centre * temperature))
     strength = np.pi * ELECTRON_CHARGE**2 / (ELECTRON_MASS * SPEED_OF_LIGHT) * excited * stimulated
@@ -110,20 +126,26 @@ def test_strength_of_a_line(hydrogen_gas):
 
 def test_opacity_is_finite_and_positive(states, structures):
     """Cubic interpolation undershoots by at most 1 % of the layer's largest and 1e-4 of H-'s opacity."""
-    grid = SYNTHESIS_GRID_AA * ANGSTROM  # a grid ten times as coarse undershoots by 6 %
+    (grid,) = bands.load("rvs").chunks  # a grid ten times as coarse undershoots by 6 %
     for name in ("sun", "rich A star"):
         temperature, state = np.asarray(structures[name].temperature), states[name]
-        opacity = np.asarray(hydrogen.hydrogen_opacity(grid, temperature, state, 2e5))
-        h_minus = np.asarray(h_minus_bound_free(grid[:1], temperature, state))
-        assert opacity.shape == (68, len(grid))
-        assert np.isfinite(opacity).all()
-        assert (opacity > -1e-2 * opacity.max(axis=1, keepdims=True) - 1e-4 * h_minus).all(), name
+        found = opacity(grid, temperature, state, 2e5)
+        h_minus = np.asarray(h_minus_bound_free(grid.wavelength_aa[:1] * ANGSTROM, temperature, state))
+        assert found.shape == (68, grid.points)
+        assert np.isfinite(found).all()
+        assert (found > -1e-2 * found.max(axis=1, keepdims=True) - 1e-4 * h_minus).all(), name
 
 
 def test_lines_of_dissolved_levels_vanish(hydrogen_gas):
     """At log ne = 17 the levels from n = 14 are gone (by Inglis & Teller 1939 from n = 7)."""
-    grid = np.geomspace(8600e-8, 8640e-8, 2001)
-    opacity = np.asarray(
-        hydrogen.hydrogen_opacity(grid, np.full(2, 1e4), hydrogen_gas(np.array([1e14, 1e17])), 0.0)
-    )
-    assert opacity[1].max() < 3e-3 * opacity[0].max()
+    grid = between(8600.0, 8640.0, 2001)
+    alive, dissolved = opacity(grid, np.full(2, 1e4), hydrogen_gas(np.array([1e14, 1e17])), 0.0)
+    assert dissolved.max() < 3e-3 * alive.max()
+
+
+def test_a_part_of_a_grid_has_the_same_opacity(hydrogen_gas):
+    """Between other coarse points: 2e-3 of the largest, by cubic interpolation over 2.7 km/s."""
+    (grid,) = bands.load("rvs").chunks
+    whole = opacity(grid, np.array([9000.0]), hydrogen_gas(np.array([1e13])), 2e5)
+    part = opacity(grid.part(7001, 6002), np.array([9000.0]), hydrogen_gas(np.array([1e13])), 2e5)
+    assert np.abs(part - whole[:, 7001:13003]).max() < 2e-3 * whole.max()

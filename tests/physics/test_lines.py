@@ -6,6 +6,7 @@ import pytest
 from scipy.special import gamma as gamma_function
 from scipy.special import wofz
 
+from starloom import bands
 from starloom.constants import (
     ATOMIC_MASS,
     BOHR_RADIUS,
@@ -17,10 +18,13 @@ from starloom.constants import (
     SPEED_OF_LIGHT,
 )
 from starloom.physics import lines as atomic
-from starloom.physics.linelist import packaged_lines
 from starloom.physics.species import MASSES
+from starloom.synthesis.band import band_lines
+from starloom.wavelength import LogGrid
 
+RVS = bands.load("rvs")
 STEP = 0.676e5  # of the synthesis grid, cm s-1
+POINTS = 20000
 DAMPING = 10.0 ** np.linspace(-6, 1, 29)[:, None]
 X = np.linspace(0.0, 60.0, 6001)
 
@@ -91,7 +95,7 @@ def test_wings_are_finite_at_the_centre():
 @pytest.fixture(scope="module")
 def calcium():
     """The Ca II line at 8542.09 Angstrom (air; 8544.44 in vacuum)."""
-    listed = packaged_lines()
+    listed = band_lines(RVS)
     here = (listed.element == 19) & (listed.charge == 1) & (np.abs(listed.wavelength - 8544.44e-8) < 0.1e-8)
     (index,) = np.flatnonzero(here)
     return listed.take(np.array([index]))
@@ -159,6 +163,14 @@ def many():
     return atomic.Profile(peak, damping, doppler)
 
 
+MIDDLE = atomic.Positions(np.full(3000, POINTS // 2, np.int32), np.zeros(3000, np.float32))
+
+
+def chosen(profile, continuum):
+    """Windows of lines in the middle of a grid."""
+    return atomic.windows_of(atomic.half_widths(profile, continuum, STEP), MIDDLE, POINTS)
+
+
 HALF = {
     "narrow": atomic.NARROW,
     "core": atomic.CORE,
@@ -177,7 +189,7 @@ def members(windows):
 
 
 def test_every_line_is_in_one_class_or_negligible(many):
-    windows = members(atomic.choose_windows(many, np.ones((3, 3000)), STEP))
+    windows = members(chosen(many, np.ones((3, 3000))))
     cores = np.concatenate([windows[name] for name in ("narrow", "core", "winged")])
     assert len(np.unique(cores)) == len(cores)
     kept = many.peak.max(axis=0) > atomic.NEGLIGIBLE
@@ -189,7 +201,7 @@ def test_every_line_is_in_one_class_or_negligible(many):
 
 def test_what_windows_leave_out(many):
     """At the edge of its window no line has more than CUT of the continuum left (1.05: a damping near 1)."""
-    windows = members(atomic.choose_windows(many, np.ones((3, 3000)), STEP))
+    windows = members(chosen(many, np.ones((3, 3000))))
     for name, half in HALF.items():
         peak, damping, doppler = (part[:, windows[name]] for part in many)
         left = peak * wofz(half * STEP / doppler + 1j * damping).real
@@ -197,16 +209,28 @@ def test_what_windows_leave_out(many):
 
 
 def test_windows_do_not_depend_on_units(many):
-    once = atomic.choose_windows(many, np.ones((3, 3000)), STEP)
-    scaled = atomic.choose_windows(many._replace(peak=1e-8 * many.peak), np.full((3, 3000), 1e-8), STEP)
+    once = chosen(many, np.ones((3, 3000)))
+    scaled = chosen(many._replace(peak=1e-8 * many.peak), np.full((3, 3000), 1e-8))
     for one, other in zip(once, scaled, strict=True):
         assert np.array_equal(one, other)
 
 
 def test_positions():
-    """Nearest pixel and offset on a log-uniform grid; lines far beyond it end at its padded edge."""
-    grid = np.geomspace(8400e-8, 8410e-8, 1001)
-    wavelength = np.array([grid[500], grid[10] ** 0.7 * grid[11] ** 0.3, 8000e-8, 9000e-8])
+    """Nearest pixel and offset on a log-uniform grid, also far beyond it."""
+    grid = LogGrid(8400.0, 1001, 1.0)
+    wavelength = np.exp(np.log(8400e-8) + np.array([500.0, 10.3, -60000.0, 30000.25]) / 299792.458)
     positions = atomic.line_positions(wavelength, grid)
-    assert positions.pixel.tolist() == [500, 10, -atomic.FAR, 1000 + atomic.FAR]
-    assert positions.offset[:2] == pytest.approx([0.0, 0.3], abs=1e-4)
+    assert positions.pixel.tolist() == [500, 10, -60000, 30000]
+    assert positions.offset == pytest.approx([0.0, 0.3, 0.0, 0.25], abs=1e-4)
+
+
+def test_lines_outside_are_left_out_unless_they_reach():
+    """Those beyond FAR that reach are added to the whole grid, up to their own half width."""
+    beyond = np.array([31, 33, 1000, 1030, 1030, 4000, 4100, 9000])
+    half = np.array([32, 32, 1024, 1024, 4096, 4096, 4096, atomic.WHOLE], np.int32)
+    for pixel in (-beyond, POINTS - 1 + beyond):
+        positions = atomic.Positions(pixel.astype(np.int32), np.zeros(8, np.float32))
+        windows = atomic.windows_of(half, positions, POINTS)
+        found = {name: lines.tolist() for name, lines in members(windows).items() if len(lines)}
+        assert found == {"narrow": [0], "winged": [2], "far": [2], "whole": [4, 5, 7]}
+        assert np.array_equal(windows.half, half)

@@ -4,14 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from starloom import tables
+from starloom import bands, tables
+from starloom.errors import ConfigError
 from starloom.physics.molecules import MICROTURBULENCE_KMS, MolecularTable, broaden, molecular_opacity
-from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum, velocity_step
+from starloom.wavelength import LogGrid, air_from_vacuum
+
+RVS = bands.load("rvs")
+(GRID,) = RVS.chunks
 
 
 @pytest.fixture(scope="module")
 def table() -> MolecularTable:
-    return MolecularTable.from_arrays(tables.load("molecular_opacity"))
+    return MolecularTable.from_arrays(tables.load("molecular_opacity", RVS.tables))
 
 
 def cross_section(table, name, temperature, microturbulence_kms):
@@ -28,7 +32,7 @@ def test_shapes(table):
         len(MICROTURBULENCE_KMS),
         len(table.names),
         table.theta.size,
-        SYNTHESIS_GRID_AA.size,
+        GRID.points,
     )
 
 
@@ -53,15 +57,15 @@ def test_microturbulence_conserves_absorption(table, name):
 
 def test_broadening_a_narrow_line_gives_a_gaussian():
     # a Gaussian of width 1 km/s at the grid's middle, made 3 km/s wider in quadrature
-    velocity = velocity_step(SYNTHESIS_GRID_AA) * (np.arange(SYNTHESIS_GRID_AA.size) - 10935)
+    velocity = GRID.step_kms * (np.arange(GRID.points) - 10935)
     narrow = np.exp(-(velocity**2))
     wide = np.exp(-(velocity**2) / 10) / np.sqrt(10)
-    assert broaden(narrow, 3.0) == pytest.approx(wide, abs=2e-4)
+    assert broaden(narrow, 3.0, GRID.step_kms) == pytest.approx(wide, abs=2e-4)
 
 
 def test_titanium_oxide_bands(table):
     # band head at 8432 A, degraded to the red (Kirkpatrick, Henry & McCarthy 1991, table 5)
-    air = air_from_vacuum(SYNTHESIS_GRID_AA)
+    air = air_from_vacuum(GRID.wavelength_aa)
     opacity = cross_section(table, "TiO", 3000.0, 2.0)
     before = opacity[(air > 8424) & (air < 8429)].mean()
     after = opacity[(air > 8433) & (air < 8443)].mean()
@@ -72,3 +76,24 @@ def test_iron_hydride_weakens_with_temperature(table):
     # FeH's lower level is its ground state: a molecule absorbs as 1/Q, and Q rises about fivefold
     ratio = cross_section(table, "FeH", 2500.0, 1.0).sum() / cross_section(table, "FeH", 6000.0, 1.0).sum()
     assert 3 < ratio < 10
+
+
+def test_a_part_of_the_grid_takes_its_slice(table):
+    part = table.on(GRID.part(1234, 5000))
+    assert np.array_equal(part.cross_section, table.cross_section[..., 1234:6234])
+    assert part.grid == GRID.part(1234, 5000)
+    assert table.on(GRID) is table
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        LogGrid(GRID.first_aa * (1 + 1e-7), 5000, GRID.step_kms),  # between the points
+        LogGrid(GRID.first_aa, 5000, GRID.step_kms * (1 + 1e-5)),  # another step
+        LogGrid(float(GRID.wavelength_aa[-4000]), 5000, GRID.step_kms),  # over the end
+    ],
+)
+def test_another_grid_is_refused(table, other):
+    with pytest.raises(ConfigError, match=r"have no part that is LogGrid\(first_aa=8") as caught:
+        table.on(other)
+    assert "\n" not in str(caught.value)

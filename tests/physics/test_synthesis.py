@@ -1,27 +1,35 @@
 """The recipe as a user sees it: derivatives, intensities, single elements, and what is refused."""
 
+import pickle
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from starloom import Spectrum
+from starloom import Spectrum, bands
 from starloom.atmosphere import interpolate
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.physics import lines as atomic
-from starloom.physics.linelist import packaged_lines
 from starloom.synthesis import (
+    domain,
     line_strengths,
     line_windows,
+    normalised,
+    photosphere,
     synthesize,
     synthesize_labels,
     synthesize_together,
 )
-from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum, vacuum_from_air
+from starloom.synthesis.band import band_lines
+from starloom.synthesis.lines import listed
+from starloom.wavelength import air_from_vacuum, vacuum_from_air
 
-AIR = air_from_vacuum(SYNTHESIS_GRID_AA)
+RVS = bands.load("rvs")
+VACUUM = RVS.chunks[0].wavelength_aa
+AIR = air_from_vacuum(VACUUM)
 TRIPLET = (8498.02, 8542.09, 8662.14)  # Ca II, air
 
 
@@ -46,7 +54,7 @@ def deficit(synthetic):
 
 
 def test_shape_and_labels(spectrum):
-    assert spectrum.flux.shape == spectrum.continuum.shape == SYNTHESIS_GRID_AA.shape
+    assert spectrum.flux.shape == spectrum.continuum.shape == VACUUM.shape
     assert spectrum.labels == {"teff": 5777.0, "logg": 4.44, "mh": 0.0, "vmic": 1.0}
     public = spectrum.spectrum()
     assert public.medium == "air"
@@ -111,11 +119,11 @@ def test_calcium_alone(sun, windows, spectrum):
     """{'Ca': +0.3} deepens calcium's lines and, by its electrons, changes others by less than 0.004."""
     richer = synthesize(sun, mh=0.0, vmic=1.0, windows=windows, elements={"Ca": 0.3})
     change = deficit(richer) - deficit(spectrum)
-    listed = packaged_lines()
+    listed = band_lines(RVS)
     calcium = listed.wavelength[listed.element == 19] * 1e8
     near = (np.abs(AIR - np.array(TRIPLET)[:, None]) < 40).any(axis=0)
     for line in calcium:
-        near |= np.abs(SYNTHESIS_GRID_AA - line) < 0.5
+        near |= np.abs(VACUUM - line) < 0.5
     assert np.abs(change[~near]).max() < 4e-3
     for line in TRIPLET:
         wing = np.abs(np.abs(AIR - line) - 2.0) < 0.05
@@ -124,11 +132,11 @@ def test_calcium_alone(sun, windows, spectrum):
 
 @pytest.mark.parametrize("charge", [0, 1])
 def test_iron_deepens_with_iron(sun, windows, spectrum, charge):
-    listed = packaged_lines()
+    listed = band_lines(RVS)
     strengths = line_strengths(sun, mh=0.0, vmic=1.0)
     iron = (listed.element == 25) & (listed.charge == charge)
     strongest = np.argmax(np.where(iron, strengths, 0.0))
-    pixel = int(np.argmin(np.abs(SYNTHESIS_GRID_AA - listed.wavelength[strongest] * 1e8)))
+    pixel = int(np.argmin(np.abs(VACUUM - listed.wavelength[strongest] * 1e8)))
     poorer = synthesize(sun, mh=0.0, vmic=1.0, windows=windows, elements={"Fe": -0.3})
     assert deficit(poorer)[pixel] < deficit(spectrum)[pixel] - 0.005
 
@@ -136,7 +144,7 @@ def test_iron_deepens_with_iron(sun, windows, spectrum, charge):
 def test_strong_lines_have_names(sun):
     """The three strongest lines of the solar list are the Ca II triplet."""
     strengths = line_strengths(sun, mh=0.0, vmic=1.0)
-    strongest = np.sort(packaged_lines().wavelength[np.argsort(strengths)[-3:]] * 1e8)
+    strongest = np.sort(band_lines(RVS).wavelength[np.argsort(strengths)[-3:]] * 1e8)
     assert strongest == pytest.approx(vacuum_from_air(np.array(TRIPLET)), abs=0.02)
 
 
@@ -255,3 +263,53 @@ def test_labels_outside_are_refused():
     with pytest.raises(OutOfRangeError, match=r"^teff = 25000 K is outside \[3600, 15000\] K") as caught:
         synthesize_labels(25000.0, 4.0, 0.0, 2.0)
     assert "\n" not in str(caught.value)
+    with pytest.raises(OutOfRangeError, match=r"^vmic = 5 km/s is outside \[0, 4\] km/s$"):
+        synthesize_labels(5777.0, 4.0, 0.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ({"alpha": 0.4}, ConfigError, r"^label alpha cannot be synthesised: there are structures for one"),
+        ({"vsini": 5.0}, ConfigError, r"^label vsini cannot be synthesised: not intrinsic$"),
+        ({"Xx": 0.0}, ConfigError, r"^label 'Xx' is none of"),
+        ({"H": 0.0}, ConfigError, r"^label 'H' is none of"),
+        ({"Ca": 9.0}, OutOfRangeError, r"^Ca = 9 dex is outside \[-10, 3\] dex$"),
+        ({"Ca": [0.0, 2.8]}, OutOfRangeError, r"^\[Ca/H\] = 3.3 dex is outside \[-10, 3\] dex$"),
+        ({"Ca": 0.1, "elements": {"Ca": 0.1}}, ConfigError, r"^Ca is given twice: as \[X/H\]"),
+    ],
+)
+def test_abundances_that_are_none_are_refused(labels, error, message):
+    with pytest.raises(error, match=message) as caught:
+        synthesize_labels(5777.0, 4.0, 0.5, 2.0, **labels)
+    assert "\n" not in str(caught.value)
+
+
+def test_abundance_as_a_label_is_relative_to_the_metals():
+    """[Ca/M] = 0.3 at [M/H] = -0.5 is [Ca/H] = -0.2, star by star; 0 is what is not given."""
+    made = synthesize_labels(5777.0, 4.44, -0.5, 1.0, Ca=[0.3, 0.0])
+    apart = synthesize_labels(5777.0, 4.44, -0.5, 1.0, elements={"Ca": -0.2})
+    assert np.array_equal(made.flux[0], apart.flux)
+    assert np.array_equal(made.flux[1], synthesize_labels(5777.0, 4.44, -0.5, 1.0).flux)
+    assert made.labels["Ca"].tolist() == [0.3, 0.0]
+    assert made[0].labels["Ca"] == 0.3
+    assert domain("Ca", "Fe").names == ("teff", "logg", "mh", "vmic", "Ca", "Fe")
+
+
+def test_what_a_store_keeps_of():
+    """Labels by name, in any order, through a pickle as other processes get it."""
+    labels = {"logg": np.array([4.44, 4.0]), "Ca": np.array([0.2, 0.0]), "mh": np.zeros(2)}
+    labels |= {"vmic": np.ones(2), "teff": np.array([5777.0, 5777.0])}
+    flux = pickle.loads(pickle.dumps(partial(normalised, RVS)))(**labels)
+    assert (flux.shape, flux.dtype) == ((2, 1, len(AIR)), np.float32)
+    assert np.array_equal(flux[0, 0], synthesize_labels(5777.0, 4.44, 0.0, 1.0, Ca=0.2).normalized)
+    with pytest.raises(ConfigError, match=r"^no label vmic: synthesis needs teff, logg, mh, vmic$"):
+        normalised(RVS, **{name: labels[name] for name in ("teff", "logg", "mh")})
+
+
+def test_one_gas_for_the_spectrum_and_its_lines(sun, spectrum):
+    star = photosphere(sun, mh=0.0, vmic=1.0)
+    assert np.array_equal(star.spectrum().flux, spectrum.flux)
+    assert np.array_equal(star.line_strengths, line_strengths(sun, mh=0.0, vmic=1.0))
+    strongest = [line for line in listed(star, spectrum) if not np.isnan(line.strength)][:3]
+    assert sorted(round(line.air_aa, 1) for line in strongest) == [8498.0, 8542.1, 8662.1]

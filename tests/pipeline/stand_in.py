@@ -9,18 +9,23 @@ import time
 import numpy as np
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.wavelength import SYNTHESIS_GRID_AA
 
 CENTRES_AA = (8450.0, 8500.4, 8544.4, 8600.8, 8664.5, 8690.9, 8752.9)
 DELAY = 0.0
 
 
-def synthesize(teff, logg, mh, vmic):
-    """Normalised flux[n, 21870] of made-up stars: smooth in the labels, between 0 and 1."""
+def synthesize(band, *, teff, logg, mh, vmic):
+    """Normalised flux[n, chunk, point] of made-up stars: smooth in the labels, between 0 and 1."""
     time.sleep(DELAY * len(teff))
-    flux = np.ones((len(teff), SYNTHESIS_GRID_AA.size))
+    chunks = [on_grid(chunk.wavelength_aa, teff, logg, mh, vmic) for chunk in band.chunks]
+    return np.stack(chunks, axis=1)
+
+
+def on_grid(vacuum_aa, teff, logg, mh, vmic):
+    """The same on any grid of wavelengths."""
+    flux = np.ones((len(teff), vacuum_aa.size))
     for number, centre in enumerate(CENTRES_AA):
-        velocity = SPEED_OF_LIGHT_KMS * np.log(SYNTHESIS_GRID_AA / centre)
+        velocity = SPEED_OF_LIGHT_KMS * np.log(vacuum_aa / centre)
         heat = np.tanh((teff[:, None] - 8000) / 4000) * (-1) ** number
         width = (3 + vmic + 5 * (logg - 1) * (number % 3))[:, None]
         depth = 0.45 * (1 + heat) * (2 + mh[:, None]) / 3.5

@@ -7,9 +7,9 @@ import starloom
 from starloom import Generator, Spectrum
 from starloom.broadening import broaden
 from starloom.errors import StarloomError
-from starloom.labels import DOMAIN, NAMES
+from starloom.labels import TABLE_1
 
-SUN = dict(zip(NAMES, (5777.0, 4.44, 2.0, 0.0, 1.0, 11500.0), strict=True))
+SUN = dict(zip(TABLE_1.names, (5777.0, 4.44, 2.0, 0.0, 1.0, 11500.0), strict=True))
 NO_NUMBERS = {"text": "5000", "truth": True, "nothing": None, "letters": "warm", "complex": 1j, "nan": np.nan}
 # a function of one wrong value and how the message begins
 SPECTRUM = Spectrum([8500.0, 8501.0], [1.0, 1.0], medium="air")
@@ -48,8 +48,9 @@ def forecast(value):
 def settings(**options):
     pytest.importorskip("scipy")
     from starloom.inference import Settings
+    from starloom.inference.setup import Setup
 
-    return Settings(**options)
+    return Setup(generator(), Settings(**options))
 
 
 TAKEN = {
@@ -64,7 +65,7 @@ TAKEN = {
         lambda value: generator().spectrum(labels(value), outside="clip"),
     ),
     "Generator.jacobian": ("labels|vsini", lambda value: generator().jacobian(labels(value))),
-    "DOMAIN.check": ("labels|vsini", lambda value: DOMAIN.check(labels(value))),
+    "Domain.check": ("labels|vsini", lambda value: TABLE_1.check(labels(value))),
     "Spectrum": (
         "label teff|teff",
         lambda value: Spectrum([8500.0], [1.0], medium="air", labels={"teff": value}),

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import starloom
 from starloom import cli
 from starloom.errors import OutOfRangeError
-from starloom.labels import LABELS
+from starloom.labels import TABLE_1
 
 
 def run(*arguments: str) -> str:
@@ -45,10 +45,14 @@ def test_help_keeps_units_in_brackets():
 
 def test_labels_prints_the_domain():
     lines = run("labels").splitlines()
-    for label in LABELS:
+    for label in TABLE_1.labels:
         (line,) = [line for line in lines if line.startswith(label.name + " ")]
         assert label.description in line
     assert "teff        Teff     K       3600   15000   effective temperature" in lines
+    assert "     11750        2.5          3          3          3" in lines
+    (line,) = [line for line in lines if line.startswith("alpha ")]
+    assert line.split()[:3] == ["alpha", "[alpha/M]", "dex"]
+    assert lines[-1].startswith("He .. U")
 
 
 def test_info_prints_versions_devices_tables_and_models():

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +15,23 @@ from runpy import run_path
 import numpy as np
 import pytest
 
-from starloom import labels, tables
-from starloom.broadening import keep
+from starloom import bands, tables
+from starloom.broadening import finish_of, keep
 from starloom.database import batches, build, exchange, figure, recipe, store, workers
 from starloom.errors import ConfigError, ParseError, StoreError
-from starloom.labels import DOMAIN, lowest_logg
+from starloom.labels import RADIATION_LIMIT, TABLE_1
 
 pytest.importorskip("scipy.stats")
 SCRIPT = Path(__file__).with_name("stand_in.py")
 synthesize = run_path(str(SCRIPT))["synthesize"]
 TINY = recipe.load("tiny")
+RVS = bands.load("rvs")
+
+
+def kept(labels):
+    """What a store keeps of the stand-in's spectra of ``labels[spectrum, label]``."""
+    columns = {name: labels[:, TABLE_1.index(name)] for name in TABLE_1.intrinsic.names}
+    return keep(synthesize(RVS, **columns)[:, 0], RVS)
 
 
 def made(folder, which=TINY, using=synthesize, **options):
@@ -77,7 +85,7 @@ class TestRecipe:
     def test_the_paper_recipe_has_the_papers_size_and_ranges(self):
         paper = recipe.load("paper")
         assert paper.intrinsic * paper.broadenings == 205_000
-        assert np.array_equal(np.array(paper.ranges).T, [DOMAIN.low, DOMAIN.high])
+        assert paper.domain == TABLE_1
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),
@@ -88,12 +96,9 @@ class TestRecipe:
             ("seed = 1", "seed = 1\nends = 1.5", "ends = 1.5 is no probability"),
             ("seed = 1", "seed = 1\nends = 'all'", "ends = 'all' is no number"),
             ('"sobol"', '"grid"', "sampling = 'grid' is none of uniform, sobol"),
-            (
-                "[3600, 15000]",
-                "[3600, 25000]",
-                r"teff = \[3600, 25000\] K is no interval within \[3600, 15000\] K",
-            ),
-            ("[2.0, 5.0]", "[5.0, 2.0]", r"logg = \[5, 2\] dex is no interval"),
+            ("teff = [", "heat = [", "ranges: label 'heat' is none of teff, logg, .*nor an element's symbol"),
+            ("[2.0, 5.0]", "[5.0, 2.0]", r"ranges: the domain of logg is empty: \[5, 2\]"),
+            ("[2.0, 5.0]", "[2.0, inf]", r"ranges.logg = \[2.0, inf\] is no list of numbers"),
             ("[2.0, 5.0]", "4.0", r"logg = 4.0 is no pair"),
             ("train = 0.8", "train = 1.2", "train = 1.2, validation = 0.1: not shares"),
             ("train = 0.8", 'train = "most"', "train = 'most' is no number"),
@@ -119,26 +124,50 @@ class TestRecipe:
         """Each label at its lower and its upper end, log g also at the corner's; all in the domain."""
         found = replace(recipe.load("tiny"), intrinsic=4000, ends=0.6, chunk=100)
         intrinsic = found.intrinsic_labels(0, 4000)
-        assert recipe.in_domain(intrinsic).all()
+        assert found.domain.intrinsic.contains(intrinsic).all()
         assert np.array_equal(found.intrinsic_labels(70, 30), intrinsic[70:100])
-        low, high = np.array(found.ranges)[list(recipe.INTRINSIC)].T
+        low, high = found.domain.intrinsic.low, found.domain.intrinsic.high
         low = np.tile(low, (4000, 1))
-        low[:, 1] = lowest_logg(intrinsic[:, 0], intrinsic[:, 2])
+        low[:, 1] = RADIATION_LIMIT(intrinsic[:, 0], intrinsic[:, 2])
         # four standard deviations; log g is also raised to its lower end where the others moved it beneath
         np.testing.assert_allclose((intrinsic == high).mean(axis=0), 0.3, atol=0.03)
         at_low = (intrinsic == low).mean(axis=0)
         np.testing.assert_allclose(at_low[[0, 2, 3]], 0.3, atol=0.03)
         assert 0.3 < at_low[1] < 0.4
         broadening = found.broadening_labels(0, 3)
-        for end in np.array(found.ranges)[list(recipe.BROADENING)].T:
+        for end in (found.domain.low, found.domain.high):
+            end = end[found.broadening]
             np.testing.assert_allclose((broadening == end).mean(axis=(0, 1)), 0.3, atol=0.02)
 
-    def test_without_ends_a_recipe_is_what_it_was(self):
+    @pytest.mark.parametrize(
+        ("name", "digest"),
+        [
+            ("benchmark", "74a6e5ccd0f6"),
+            ("cool", "4b4c05593113"),
+            ("edge", "71975a938790"),
+            ("ends", "a434ab9a4fc6"),
+            ("inside", "a9e77e7bc57c"),
+            ("paper", "0acc7899d01c"),
+            ("standard", "7c77879a8743"),
+            ("tiny", "1feeb4c1cc1f"),
+        ],
+    )
+    def test_packaged_recipes_are_what_they_were(self, name, digest):
         """Stores made before, and their digests, stay valid."""
+        assert recipe.load(name).digest.startswith(digest)
+
+    def test_what_a_recipe_leaves_out_is_not_in_its_digest(self, tmp_path):
         tiny = recipe.load("tiny")
-        assert "ends" not in recipe.to_mapping(tiny)
-        assert tiny.digest.startswith("1feeb4c1cc1f")
+        assert set(recipe.to_mapping(tiny)).isdisjoint({"ends", "band", "floor"})
         assert replace(tiny, ends=0.5).digest != tiny.digest
+        assert replace(tiny, band="elsewhere").digest != tiny.digest
+        assert replace(tiny, domain=replace(TABLE_1, floor=None)).digest != tiny.digest
+        text = (Path(recipe.__file__).parent / "recipes" / "tiny.toml").read_text()
+        lines = text.splitlines()
+        first = next(number for number, line in enumerate(lines) if line.startswith("teff"))
+        lines[first], lines[first + 1] = lines[first + 1], lines[first]
+        (tmp_path / "tiny.toml").write_text("\n".join(lines))
+        assert recipe.load(tmp_path / "tiny.toml").digest == tiny.digest
 
     def test_splits_divide_the_intrinsic_spectra(self):
         splits = recipe.load("standard").splits()
@@ -160,13 +189,13 @@ class TestRecipe:
 class TestStore:
     def test_spectra_come_back_within_the_rounding(self, tiny):
         indices = np.array([40, 3, 3, 47, 0])
-        expected = keep(synthesize(*tiny.labels[indices][:, recipe.INTRINSIC].T))
+        expected = kept(tiny.labels[indices])
         assert np.max(np.abs(tiny.flux(indices) - expected)) < 1.01e-5
         assert tiny.flux(7).shape == (1, 7290)
 
     def test_labels_say_what_is_stored(self, tiny):
-        assert np.array_equal(tiny.labels[:, recipe.INTRINSIC], TINY.intrinsic_labels(0, 48))
-        assert np.array_equal(np.unique(tiny.labels[:, recipe.BROADENING], axis=0), [[0.0, 40000.0]])
+        assert np.array_equal(tiny.labels[:, TINY.synthesised], TINY.intrinsic_labels(0, 48))
+        assert np.array_equal(np.unique(tiny.labels[:, TINY.broadening], axis=0), [[0.0, 40000.0]])
 
     def test_two_processes_make_the_same(self, tiny, tmp_path):
         finished(script("tiny", tmp_path / "two", "--workers", 2))
@@ -216,9 +245,9 @@ class TestStore:
         assert path.name in damage[3]
         asked = []
 
-        def counted(*columns):
-            asked.append(len(columns[0]))
-            return synthesize(*columns)
+        def counted(band, **columns):
+            asked.append(len(columns["teff"]))
+            return synthesize(band, **columns)
 
         made(copy, using=counted)
         assert asked == [TINY.chunk]
@@ -237,11 +266,17 @@ class TestStore:
         with pytest.raises(StoreError, match="not empty, and no store"):
             made(copy.parent / "other")
 
-    def test_physics_is_told_by_the_tables_of_synthesis_alone(self, monkeypatch):
-        known, before = tables.expected_digests(), build.physics_version()
+    def test_physics_is_told_by_the_tables_of_synthesis_alone(self, tmp_path):
+        rvs = bands.load("rvs")
+        before = build.physics_version(rvs)
         for name, same in (("tellurics", True), ("atomic_lines", False)):
-            monkeypatch.setattr(tables, "expected_digests", lambda name=name: known | {name: "another"})
-            assert (build.physics_version() == before) == same
+            folder = tmp_path / name
+            shutil.copytree(str(tables.folder(rvs.tables)), folder)
+            own = replace(rvs, tables=str(folder))
+            assert build.physics_version(own) == before
+            tables.load.cache_clear()
+            np.savez(folder / f"{name}.npz", **tables.load(name, rvs.tables), more=np.zeros(1))
+            assert (build.physics_version(own) == before) == same
 
     def test_a_full_disk_stops_cleanly_and_continues(self, tiny, tmp_path, monkeypatch):
         folder, write, written = tmp_path / "full", Path.write_bytes, []
@@ -270,9 +305,9 @@ class TestStore:
     def test_no_spectrum_stops_its_chunk_with_its_labels(self, tmp_path, value):
         wrong = TINY.intrinsic_labels(10, 1)[0]
 
-        def faulty(teff, *others):
-            flux = synthesize(teff, *others)
-            flux[teff == wrong[0], 50] = value
+        def faulty(band, *, teff, **others):
+            flux = synthesize(band, teff=teff, **others)
+            flux[teff == wrong[0], 0, 50] = value
             return flux
 
         with pytest.raises(
@@ -280,6 +315,13 @@ class TestStore:
         ):
             made(tmp_path / "faulty", using=faulty)
         assert store.read_manifest(tmp_path / "faulty").missing == [1]
+
+    def test_a_synthesiser_of_other_wavelengths_is_told(self, tmp_path):
+        def flat(band, *, teff, **others):
+            return np.ones((len(teff), 7))
+
+        with pytest.raises(StoreError, match=r"flux of the shape \(8, 7\), expected \(8, 1, 21870\)"):
+            made(tmp_path / "flat", using=flat)
 
     def test_manifests_that_are_none(self, copy):
         path = copy / "manifest.json"
@@ -295,6 +337,32 @@ class TestStore:
                 store.read_manifest(copy)
         with pytest.raises(StoreError, match="no store there"):
             store.read_manifest(copy / "nowhere")
+
+    def test_a_store_of_before_is_read_with_its_identity(self, tiny, copy):
+        """Its manifest says nothing of a band, and of the kept grid three numbers in another rounding."""
+        for name in store.NAMES:
+            content = json.loads((copy / name).read_text())
+            assert content.pop("band") == RVS.mapping
+            content["grid_aa"] = [8390.324146368872, 8814.400032211584, 7290]
+            # as the version before wrote it, of this recipe and the physics "stand-in 1"
+            content["identity"] = "df297f898d2206ec81da87ad282a8cb1f4f61eb5cb7534769c56f0b9d5041c67"
+            (copy / name).write_text(json.dumps(content, indent=1))
+        opened = store.open_store(copy)
+        assert opened.manifest.identity == tiny.manifest.identity == content["identity"]
+        assert (opened.domain, opened.band) == (TABLE_1, RVS)
+        np.testing.assert_array_equal(opened.flux([3, 40]), tiny.flux([3, 40]))
+        made(copy, using=None)  # it can be continued: nothing is left to do
+
+    def test_the_bands_grid_is_part_of_the_identity(self, tiny):
+        for other in (
+            replace(RVS, kept_resolution=30000.0),
+            replace(RVS, stride=2),
+            replace(RVS, chunks=(replace(RVS.chunks[0], first_aa=8390.31),)),
+            replace(RVS, chunks=(replace(RVS.chunks[0], points=21873),)),
+        ):
+            assert replace(tiny.manifest, band=other).identity != tiny.manifest.identity
+        for same in (RVS.bare, replace(RVS, finest_resolution=12000.0)):  # these change no stored number
+            assert replace(tiny.manifest, band=same).identity == tiny.manifest.identity
 
     @pytest.mark.parametrize("kind", ["flux", "labels"])
     def test_readers_refuse_a_flipped_byte(self, copy, tmp_path, kind):
@@ -340,7 +408,7 @@ class TestStore:
             made(copy)
 
     def test_nothing_is_left_of_a_build_that_made_nothing(self, tmp_path):
-        def absent(*columns):
+        def absent(band, **columns):
             raise ModuleNotFoundError("No module named 'jax'", name="jax")
 
         (tmp_path / "given").mkdir()
@@ -367,8 +435,8 @@ class TestBatches:
         assert np.array_equal(np.sort(intrinsic), tiny.splits["train"])
         assert not np.array_equal(intrinsic, tiny.splits["train"])
         everything = np.concatenate([batch.labels for batch in seen])
-        assert DOMAIN.contains(everything).all()
-        assert np.array_equal(everything[:, recipe.INTRINSIC], tiny.labels[intrinsic][:, recipe.INTRINSIC])
+        assert TABLE_1.contains(everything).all()
+        assert np.array_equal(everything[:, TINY.synthesised], tiny.labels[intrinsic][:, TINY.synthesised])
 
     def test_epochs_are_fresh_and_repeatable(self, tiny):
         one, again, other = (next(batches.batches(tiny, "train", epoch=e, copies=3)) for e in (1, 1, 2))
@@ -382,11 +450,8 @@ class TestBatches:
         assert all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
 
     def test_the_flux_is_the_finished_spectrum(self, tiny):
-        from starloom.broadening import finish
-
         batch = next(batches.batches(tiny, "test", epoch=4))
-        flux = keep(synthesize(*batch.labels[:, recipe.INTRINSIC].T))
-        expected = finish(flux, *batch.labels[:, recipe.BROADENING].T)
+        expected = finish_of(RVS)(kept(batch.labels), *batch.labels[:, TINY.broadening].T)
         # rounding in the store, 1e-5, is averaged by the broadening
         assert np.max(np.abs(batch.flux - expected)) < 1e-5
 
@@ -401,7 +466,7 @@ class TestBatches:
         assert fixed.stored.shape == (48 * 4, 4000)
         assert fixed.stored.dtype == dtype
         assert np.array_equal(fixed.intrinsic, np.repeat(np.arange(48), 4))
-        assert DOMAIN.contains(fixed.labels).all()
+        assert TABLE_1.contains(fixed.labels).all()
         parts = [set(fixed.intrinsic[part]) for part in fixed.splits.values()]
         assert len(set.union(*parts)) == sum(map(len, parts)) == 48
         batch = next(batches.batches(tiny, "validation", epoch=0, copies=4, shuffle=False))
@@ -424,10 +489,8 @@ class TestBatches:
 
     def test_a_damaged_fixed_set_is_found(self, tiny, tmp_path):
         batches.export_fixed_set(tiny, tmp_path / "fixed", "uint16")
-        assert batches.open_fixed_set(tmp_path / "fixed", verify=True).labels.shape == (
-            192,
-            len(labels.NAMES),
-        )
+        opened = batches.open_fixed_set(tmp_path / "fixed", verify=True)
+        assert opened.labels.shape == (192, len(TABLE_1.names))
         path = tmp_path / "fixed" / "flux.npy"
         data = bytearray(path.read_bytes())
         data[5000] ^= 4
@@ -446,7 +509,7 @@ class TestExchange:
         with h5py.File(tmp_path / "tiny.h5") as file:
             copies = TINY.broadenings if observed else 1
             assert file["flux"].shape == (48 * copies, 4000 if observed else 7290)
-            assert list(file["labels"].attrs["names"]) == list(labels.NAMES)
+            assert list(file["labels"].attrs["names"]) == list(TABLE_1.names)
             assert file["wavelength"].attrs["medium"] == ("air" if observed else "vacuum")
             train = file["split"][:] == 0
             assert np.array_equal(np.unique(file["intrinsic"][train]), tiny.splits["train"])

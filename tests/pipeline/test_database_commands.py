@@ -1,5 +1,7 @@
 """``starloom database``, as a user meets it; the synthesiser's place is taken by ``stand_in.py``."""
 
+import subprocess
+import sys
 from pathlib import Path
 from runpy import run_path
 
@@ -10,7 +12,7 @@ from typer.testing import CliRunner
 
 from starloom import cli
 from starloom.database import build, store
-from starloom.errors import ConfigError, StoreError
+from starloom.errors import ConfigError, StarloomError, StoreError
 
 pytest.importorskip("scipy.stats")
 synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
@@ -25,7 +27,7 @@ def run(*arguments):
 @pytest.fixture
 def built(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "radiative_transfer", synthesize)
-    monkeypatch.setattr(build, "physics_version", lambda: "stand-in 1")
+    monkeypatch.setattr(build, "physics_version", lambda band: "stand-in 1")
     assert "48 spectra" in run("build", "tiny", tmp_path / "tiny")
     return tmp_path / "tiny"
 
@@ -71,3 +73,30 @@ def test_import(tmp_path):
 def test_options_that_exclude_each_other(tmp_path):
     with pytest.raises(ConfigError, match="--workers and --dask exclude each other"):
         run("build", "tiny", tmp_path / "x", "--workers", 2, "--dask", "tcp://localhost:1")
+
+
+def test_what_synthesis_cannot_do_is_refused_before_there_is_a_store(tmp_path):
+    from starloom.database import recipe
+
+    text = (Path(recipe.__file__).parent / "recipes" / "tiny.toml").read_text()
+    path, folder = tmp_path / "mine.toml", tmp_path / "store"
+    for old, new, message in (
+        ("vmic = [0, 4] ", "alpha = [0, 0.4]", "recipe tiny: no label vmic, which synthesis needs"),
+        ("vmic = [0, 4] ", "vmic = [0, 4]\nalpha = [0, 0.4]", "label alpha cannot be synthesised"),
+        ("[3600, 15000]", "[3600, 25000]", r"teff = \S+ K is outside \[\d+, \d+\] K"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        with pytest.raises(StarloomError, match=message):
+            run("build", path, folder)
+        assert not folder.exists()
+
+
+def test_without_jax_no_store_is_begun(tmp_path):
+    arguments = ["database", "build", "tiny", str(tmp_path / "x")]
+    code = f"import sys; sys.modules['jax'] = None; sys.argv[1:] = {arguments!r}"
+    command = [sys.executable, "-c", f"{code}; from starloom.cli import main; main()"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "starloom: jax is not installed: pip install 'starloom[synthesis]'\n"
+    assert list(tmp_path.iterdir()) == []

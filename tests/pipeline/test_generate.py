@@ -4,8 +4,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
-from runpy import run_path
 
 import numpy as np
 import pytest
@@ -14,31 +12,64 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
 from typer.testing import CliRunner
 
-from starloom import Generator, Spectrum, cli, io
-from starloom.broadening import paper_finish
+from starloom import Generator, Spectrum, bands, cli, io
+from starloom.broadening import LIMB_DARKENING, finish_of
+from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.database import build, recipe, workers
 from starloom.errors import ConfigError, ParseError, StarloomError
-from starloom.labels import NAMES
+from starloom.labels import TABLE_1, Domain
 from starloom.networks import emulator as emulation
-from starloom.networks import paper, weights
+from starloom.networks import weights
 from starloom.networks.emulator import CoefficientNetwork, Emulator
 from starloom.networks.forward import linear
+from starloom.networks.scaling import label_scaling
 from starloom.networks.stated_error import StatedError
 
 STAR = {"teff": 9950, "logg": 3.5, "vsini": 2, "mh": 0.5, "vmic": 1.3, "resolution": 11500}
 OPTIONS = [text for name, value in STAR.items() for text in (f"--{name}", str(value))]
 
 
+RVS = bands.load("rvs")
+GIANTS = Domain.of(
+    {
+        "teff": (3800.0, 5500.0),
+        "logg": (0.5, 3.0),
+        "mh": (-2.5, 0.5),
+        "alpha": (-0.2, 0.6),
+        "Ca": (-0.5, 0.5),
+        "vsini": (0.0, 100.0),
+        "resolution": (5000.0, 14500.0),
+    }
+)
+GIANT = {"teff": 4500, "logg": 1.2, "mh": -1, "alpha": 0.3, "Ca": -0.2, "vsini": 6, "resolution": 11500}
+
+
+def untrained(domain: Domain, band: bands.Band) -> weights.Model:
+    """Emulators of a band's chunks: flux near 1 everywhere."""
+    made = []
+    for finish in finish_of(band).chunks:
+        size = finish.frequency.size
+        rng = np.random.default_rng(0)
+        modes = 1e-4 * rng.normal(size=(8, 2 * size)) * np.tile(np.exp(-np.arange(size) / 300), 2)
+        entry = CoefficientNetwork((16,)).initial(domain.intrinsic, 8, seed=0)
+        network = entry.then(linear(modes, np.eye(2 * size)[0]))
+        made.append(Emulator(domain, network, finish, LIMB_DARKENING, band.finest_resolution))
+    return emulation.packed(made, band, card="# Stand-in\n\nUntrained.")
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
-    """A weights file of an untrained emulator: flux near 1 everywhere."""
-    finish = paper_finish()
-    size = finish.frequency.size
-    rng = np.random.default_rng(0)
-    modes = 1e-4 * rng.normal(size=(8, 2 * size)) * np.tile(np.exp(-np.arange(size) / 300), 2)
-    network = CoefficientNetwork((16,)).initial(8, seed=0).then(linear(modes, np.eye(2 * size)[0]))
+    """A weights file of an untrained emulator of the paper's labels."""
     path = tmp_path_factory.mktemp("model") / "stand_in.safetensors"
-    weights.save(path, emulation.packed(Emulator(network, finish), card="# Stand-in\n\nUntrained."))
+    weights.save(path, untrained(TABLE_1, RVS))
+    return path
+
+
+@pytest.fixture(scope="session")
+def giants(tmp_path_factory):
+    """A weights file of other labels and another band, of two chunks."""
+    path = tmp_path_factory.mktemp("model") / "giants.safetensors"
+    weights.save(path, untrained(GIANTS, bands.Band.over("two", 8450.0, 8750.0, 2)))
     return path
 
 
@@ -149,8 +180,80 @@ def test_bad_options_are_one_line(run, tmp_path, monkeypatch, arguments, message
 def test_an_unknown_model_is_one_line(run, tmp_path):
     code, _, err = run("generate", *OPTIONS, "-o", tmp_path / "x.fits", "--model", "none", with_model=False)
     assert code == 2
-    assert err.startswith("starloom: model 'none' is not packaged: ")
+    assert err.startswith("starloom: model 'none' is not installed: ")
     assert err.count("\n") == 1
+
+
+# Other labels
+
+
+def options_of(star: dict, *without: str) -> list[str]:
+    names = [name for name in star if name not in without]
+    usual = [name for name in names if name not in ("alpha", "Ca")]
+    words = [word for name in usual for word in (f"--{name}", star[name])]
+    others = [name for name in names if name not in usual]
+    return words + [word for name in others for word in ("--label", f"{name}={star[name]}")]
+
+
+def test_labels_are_the_models(run, giants, tmp_path):
+    path = tmp_path / "star.fits"
+    code, out, err = run("generate", *options_of(GIANT), "-o", path, "--model", giants, with_model=False)
+    assert (code, err) == (0, "")
+    assert "[alpha/M] = 0.3 dex, [Ca/M] = -0.2 dex" in out
+    spectrum = Spectrum.read(path)
+    assert dict(spectrum.labels) == GIANT
+    assert spectrum.wavelength.size == 3001
+    expected = Generator.load(giants).flux(GIANTS.array(**GIANT))
+    np.testing.assert_array_equal(spectrum.flux, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (options_of(GIANT, "alpha", "Ca"), "labels are missing: --label alpha=VALUE, --label Ca=VALUE (or"),
+        ([*options_of(GIANT), "--vmic", "2"], "has no label vmic: it has teff, logg, mh, alpha, Ca, v"),
+        ([*options_of(GIANT), "--label", "Mg=0"], "has no label Mg: it has teff"),
+        ([*options_of(GIANT), "--label", "alpha=0"], "--label alpha is given twice"),
+        ([*options_of(GIANT), "--label", "teff=0"], "--teff and --label teff=... exclude each other"),
+        ([*options_of(GIANT), "--label", "mh"], "--label mh: expected LABEL=NUMBER"),
+        ([*options_of(GIANT), "--logg", "4"], "logg = 4 dex is outside [0.5, 3] dex"),
+    ],
+)
+def test_wrong_labels_are_one_line(run, giants, tmp_path, arguments, message):
+    path = tmp_path / "x.fits"
+    code, out, err = run("generate", *arguments, "-o", path, "--model", giants, with_model=False)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("output", ["out.fits", "out.hdf5", "out"])
+def test_tables_of_other_labels(run, giants, tmp_path, output):
+    """Columns by name and symbol; what is another label comes along and is named."""
+    if output == "out.hdf5":
+        pytest.importorskip("h5py")
+    (tmp_path / "t.csv").write_text(
+        "id,Teff,logg,[M/H],[alpha/M],Ca_M,vmic,co,[Ca/H],C\n"
+        "a,4500,1.2,-1,0.3,-0.2,1,5,9,0.1\nb,4400,9,-1,0.3,-0.2,1,6,9,0.1\nc,4300,1,-1,0,0.1,1,7,9,0.1\n"
+    )
+    arguments = ["--from", tmp_path / "t.csv", "--vsini", "6", "--label", "resolution=11500"]
+    code, out, err = run("generate", *arguments, "-o", tmp_path / output, "--model", giants, with_model=False)
+    assert (code, out) == (1, f"wrote 2 spectra of 3 rows to {tmp_path / output}\n")
+    lines = err.splitlines()
+    told = "no labels of the model, only carried along: vmic, [Ca/H], C"
+    assert lines[0] == f"starloom: {tmp_path}/t.csv: {told}"
+    assert lines[1] == "starloom: row 2: logg = 9 dex is outside [0.5, 3] dex"
+    rows = np.array([list(GIANT.values()), [4300, 1, -1, 0, 0.1, 6, 11500]])
+    if output == "out":
+        spectra = [Spectrum.read(tmp_path / output / f"{name}.fits") for name in "ac"]
+        found = [[spectrum.labels[name] for name in GIANTS.names] for spectrum in spectra]
+    else:
+        spectra = io.read_many(tmp_path / output)[1]
+        assert spectra.names == GIANTS.names
+        found = spectra.labels
+        others = io.read_others(tmp_path / output)
+        assert (others["co"].tolist(), others["C"].tolist()) == ([5, 7], [0.1, 0.1])
+    np.testing.assert_array_equal(found, rows)
 
 
 # Many stars
@@ -174,7 +277,7 @@ def test_tables_in_and_spectra_out(run, model, table, tmp_path, name, output):
         assert spectra.provenance["family"] == "emulator"
     expected = Generator.load(model)
     for row, spectrum in zip((1, 2, 4, 5), spectra, strict=True):
-        labels = [table[name][row - 1] for name in NAMES]
+        labels = [table[name][row - 1] for name in TABLE_1.names]
         assert list(spectrum.labels.values()) == labels
         np.testing.assert_allclose(spectrum.flux, expected.flux(labels), atol=3e-6)
 
@@ -234,7 +337,7 @@ def test_what_is_no_label_comes_along(run, table, tmp_path, name):
 def test_files_are_named_by_identifiers_that_are_unique_and_safe(tmp_path, ids, names):
     lines = [f"{GOOD},{one}" for one in ids]
     (tmp_path / "t.csv").write_text("\n".join([f"{HEADER},id", *lines]) + "\n")
-    assert io.read_labels(tmp_path / "t.csv").names == names
+    assert io.read_labels(tmp_path / "t.csv", TABLE_1).names == names
 
 
 def test_columns_that_look_like_labels_are_named(run, tmp_path):
@@ -250,11 +353,11 @@ def test_columns_that_look_like_labels_are_named(run, tmp_path):
 
 def test_good_tables_exit_with_0_and_errors_travel(table, tmp_path, model):
     edges = {"teff": np.array([3600.0, 15000.0])}
-    stated = StatedError(edges, np.full((3, 1, 2), 1e-3), paper.PAPER_POINTS, 2000, 9)
+    stated = StatedError(TABLE_1, edges, np.full((3, 1, 2), 1e-3), RVS.points, 2000, 9)
     generator = replace(Generator.load(model), stated=stated)
     table.remove_row(2)
     table.write(tmp_path / "t.ecsv")
-    read = io.read_labels(tmp_path / "t.ecsv")
+    read = io.read_labels(tmp_path / "t.ecsv", TABLE_1)
     for name in ("out.fits", "out.h5"):
         done = [(p.rows, p.spectra) for p in io.generate_each(read, generator.spectra, size=3)]
         assert io.write_many(tmp_path / name, done) == 4
@@ -285,7 +388,7 @@ def test_each_bad_row_has_its_reason(tmp_path):
         "a,5000,4,5,0,1,9000\nb,hot,4,5,0,1,9000\nc,5000,4,5,0,1\n\nd,,4,5,0,1,9000\ne,5000,4,5,inf,1,9000\n"
         '"f,g",6000,4,5,0,1,9000\n'
     )
-    found = io.read_labels(tmp_path / "t.csv")
+    found = io.read_labels(tmp_path / "t.csv", TABLE_1)
     assert found.rows.tolist() == [1, 6]
     assert found.faults == {
         2: "teff is no number: 'hot'",
@@ -302,13 +405,13 @@ def test_units_and_masks_are_heeded(tmp_path):
     table["vsini"] = [2000, 3000, 4000] * units.m / units.s
     table["logg"] = MaskedColumn([3.5, 4, 4], mask=[False, True, False])
     table.write(tmp_path / "t.ecsv")
-    found = io.read_labels(tmp_path / "t.ecsv")
+    found = io.read_labels(tmp_path / "t.ecsv", TABLE_1)
     assert found.labels[0].tolist() == list(STAR.values())
     assert found.faults == {2: "logg is missing"}
     table["teff"] = [1, 2, 3] * units.km
     table.write(tmp_path / "t.fits")
     with pytest.raises(ParseError, match=r"t\.fits: teff has the unit km, expected K"):
-        io.read_labels(tmp_path / "t.fits")
+        io.read_labels(tmp_path / "t.fits", TABLE_1)
 
 
 def test_without_a_good_row_nothing_is_written(run, table, tmp_path):
@@ -320,7 +423,7 @@ def test_without_a_good_row_nothing_is_written(run, table, tmp_path):
         assert not (tmp_path / output).exists()
 
 
-HEADER = ",".join(NAMES)
+HEADER = ",".join(TABLE_1.names)
 GOOD = "5000,4,5,0,1,9000"
 MALFORMED = {
     "empty.csv": ("", "empty"),
@@ -366,7 +469,7 @@ def test_damaged_tables_are_read_or_one_line(table, tmp_path, name):
     for seed in range(60):
         path.write_bytes(damaged(content, seed))
         try:
-            found = io.read_labels(path)
+            found = io.read_labels(path, TABLE_1)
         except StarloomError as error:
             refused.append(str(error))
         else:
@@ -394,7 +497,7 @@ def test_damaged_files_of_spectra_are_refused(table, model, tmp_path, name):
     table.remove_row(2)
     table.write(tmp_path / "t.csv")
     generator = Generator.load(model)
-    done = io.generate_each(io.read_labels(tmp_path / "t.csv"), generator.spectra)
+    done = io.generate_each(io.read_labels(tmp_path / "t.csv", TABLE_1), generator.spectra)
     io.write_many(tmp_path / name, ((part.rows, part.spectra) for part in done))
     content = (tmp_path / name).read_bytes()
     for share in (0, 0.1, 0.5, 0.95):
@@ -406,20 +509,38 @@ def test_damaged_files_of_spectra_are_refused(table, model, tmp_path, name):
 # Models and their errors
 
 
-def test_models_lists_what_is_packaged(run, model, monkeypatch):
-    monkeypatch.setattr(weights, "_folder", lambda: model.parent)
+def test_models_lists_what_is_installed(run, model, giants, monkeypatch):
+    paths = {"giants": giants, "stand_in": model}
+    monkeypatch.setattr(weights, "names", lambda: list(paths))
+    monkeypatch.setattr(weights, "find", paths.get)
     code, out, _ = run("models", with_model=False)
     assert code == 0
-    first, second = out.splitlines()
-    assert first.startswith("stand_in: emulator, ")
-    assert first.endswith(" MB")
-    assert second == "  Stand-in"
-    monkeypatch.setattr(weights, "_folder", lambda: model.parent / "nowhere")
+    lines = out.splitlines()
+    assert lines[0].startswith("giants: emulator, ")
+    assert lines[0].endswith(" MB")
+    assert lines[1:4] == [
+        "  Stand-in",
+        "  labels: teff 3800 to 5500 K, logg 0.5 to 3 dex, mh -2.5 to 0.5 dex, alpha -0.2 to 0.6 dex, "
+        "Ca -0.5 to 0.5 dex, vsini 0 to 100 km/s, resolution 5000 to 14500",
+        "  band two, 3001 points, 8450 to 8750 A (air)",
+    ]
+    assert lines[4].startswith("stand_in: ")
+    assert lines[-1] == "  band rvs, 4000 points, 8400 to 8799.9 A (air)"
+    monkeypatch.setattr(weights, "names", list)
     assert run("models", with_model=False)[1] == "no model is packaged\n"
 
 
+def synthesize(band, *, teff, logg, mh, vmic):
+    """A few lines that follow the labels."""
+    depth = (0.3 * (1 + np.tanh((teff - 8000) / 4000)) * (2 + mh) / 3.5)[:, None]
+    flux = []
+    for grid in band.chunks:
+        velocity = SPEED_OF_LIGHT_KMS * np.log(grid.wavelength_aa / 8544.4)
+        flux.append(1 - depth * np.exp(-0.5 * (velocity / (3 + vmic + 5 * logg)[:, None]) ** 2))
+    return np.stack(flux, axis=1)
+
+
 def built(content, folder):
-    synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
     options = {"physics": "stand-in", "engine": workers.processes(1), "progress": False}
     build.build(content, folder, synthesize, **options)
     return folder
@@ -429,6 +550,23 @@ def built(content, folder):
 def store(tmp_path_factory):
     pytest.importorskip("scipy.stats")
     return built(recipe.load("tiny"), tmp_path_factory.mktemp("store") / "store")
+
+
+def test_evaluate_asks_at_the_models_points_and_in_its_order(run, store, tmp_path):
+    points = replace(RVS.points, first_aa=8450.0, last_aa=8700.0, count=501)
+    order = TABLE_1.only("resolution", "mh", "teff", "logg", "vmic", "vsini")
+    weights.save(tmp_path / "m.safetensors", untrained(order, replace(RVS, points=points)))
+    code, out, err = run("evaluate", tmp_path / "m.safetensors", store, "--copies", "4", with_model=False)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split()[:2] == ["20", "spectra"]
+    worst = re.search("worst spectrum: .* at resolution = ([0-9.]+), mh = .*, teff = ([0-9.]+),", out)
+    assert 5000 <= float(worst[1]) <= 14500
+
+
+def test_evaluate_refuses_a_store_of_other_labels(run, giants, store):
+    code, _, err = run("evaluate", giants, store, with_model=False)
+    assert code == 2
+    assert err.endswith("the model's are teff, logg, mh, alpha, Ca, vsini, resolution\n")
 
 
 def test_evaluate_attaches_what_it_measured(run, model, store, tmp_path):
@@ -488,8 +626,8 @@ def test_evaluate_corrects_what_is_stated_at_the_ends(run, model, store, tmp_pat
 
 
 def test_estimators_are_no_generators(tmp_path, run):
-    network = paper.label_scaling(NAMES)
-    header = weights.Header("autoencoder", weights.label_ranges(), paper.PAPER_POINTS)
+    network = label_scaling(TABLE_1)
+    header = weights.Header("autoencoder", TABLE_1, RVS.points)
     weights.save(tmp_path / "m.safetensors", weights.Model(header, {"autoencoder": network}))
     options = [*OPTIONS, "-o", tmp_path / "x.fits", "--model", tmp_path / "m.safetensors"]
     code, _, err = run("generate", *options, with_model=False)

@@ -1,18 +1,30 @@
 """Other grids' files, written here in their layouts, become stores that hold the same spectra."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from typer.testing import CliRunner
 
-from starloom.broadening import KEPT_GRID_AA, broaden, keep, uniform_step
+from starloom import bands, cli
+from starloom.bands import Band
+from starloom.broadening import broaden, keep
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.database import batches, importing, store
-from starloom.database.layouts import LAYOUTS, PHOENIX_WAVELENGTHS, layout, read_ascii
+from starloom.database import batches, importing, recipe, store
 from starloom.errors import ConfigError, ParseError, StoreError
-from starloom.wavelength import SYNTHESIS_GRID_AA, air_from_vacuum
+from starloom.io import File, find_format
+from starloom.io.format import formats
+from starloom.io.formats.ascii import numbers
+from starloom.io.formats.phoenix import WAVELENGTHS as PHOENIX_WAVELENGTHS
+from starloom.labels import Domain
+from starloom.wavelength import air_from_vacuum
 
 pytest.importorskip("scipy.interpolate")
+RVS = bands.load("rvs")
+(GRID,) = RVS.chunks
+SYNTHESIS_GRID_AA = GRID.wavelength_aa
 CENTRES_AA = (8440.0, 8500.4, 8544.4, 8601.0, 8664.5, 8752.9)  # vacuum
 STARS = ((5000.0, 4.0, 0.0), (5500.0, 4.5, -0.5), (6000.0, 3.5, 0.5))
 
@@ -109,7 +121,7 @@ def folder_of(tmp_path, writer, suffix):
 
 
 def how(name, **options):
-    return importing.Import(layout(name), given={"vmic": 2.0}, **options)
+    return importing.Import(find_format(name), given={"vmic": 2.0}, **options)
 
 
 def imported(tmp_path, files, table, do, **options):
@@ -122,7 +134,7 @@ def test_every_layout_gives_the_spectra_written(tmp_path, name):
     done = imported(tmp_path, *folder_of(tmp_path, writer, suffix), how(name, **options), chunk=2)
     assert done.skipped == ()
     found = store.open_store(tmp_path / "store")
-    expected = keep(np.stack([spectrum(SYNTHESIS_GRID_AA, star[0]) for star in STARS]))
+    expected = keep(np.stack([spectrum(SYNTHESIS_GRID_AA, star[0]) for star in STARS]), RVS)
     # rounding in the store (1e-5), the digits of the files, and the spline's error at 0.02 A
     assert np.max(np.abs(found.flux(np.arange(3)) - expected)) < tolerance
     assert found.labels[:, [0, 1, 3]] == pytest.approx(np.array(STARS))
@@ -130,8 +142,9 @@ def test_every_layout_gives_the_spectra_written(tmp_path, name):
     assert not done.manifest.damage()
 
 
-def test_all_layouts_are_tested():
-    assert set(CASES) == set(LAYOUTS)
+def test_all_formats_of_grids_are_tested():
+    observed = {"starloom", "gaia", "table", "specutils"}  # by test_observed_files
+    assert set(CASES) == set(formats()) - observed
 
 
 def test_an_imported_store_is_read_like_any_other(tmp_path):
@@ -144,7 +157,7 @@ def test_an_imported_store_is_read_like_any_other(tmp_path):
 
 def test_what_an_instrument_has_seen_is_shown_as_it_is(tmp_path):
     def seen(path, teff):
-        flux = broaden(spectrum(SYNTHESIS_GRID_AA, teff), uniform_step(SYNTHESIS_GRID_AA), resolution=11500.0)
+        flux = broaden(spectrum(SYNTHESIS_GRID_AA, teff), GRID.step_kms, resolution=11500.0)
         np.savetxt(path, np.stack([SYNTHESIS_GRID_AA, flux]).T[2:-2])
 
     do = how("ascii", medium="vacuum", resolution=11500.0, fill_margin=True)
@@ -154,9 +167,9 @@ def test_what_an_instrument_has_seen_is_shown_as_it_is(tmp_path):
     batch = next(batches.batches(found, "train", epoch=3, shuffle=False))
     assert np.all(batch.labels[:, [2, 5]] == [0.0, 11500.0])
     direct = importing.kept_spectrum(
-        tmp_path / "files" / "star0.txt", np.array([5e3, 4, 0, 0, 2, 11500.0]), do
+        tmp_path / "files" / "star0.txt", np.array([5e3, 4, 0, 0, 2, 11500.0]), do, RVS
     )[0]
-    flux = broaden(spectrum(SYNTHESIS_GRID_AA, 5e3), uniform_step(SYNTHESIS_GRID_AA), resolution=11500.0)
+    flux = broaden(spectrum(SYNTHESIS_GRID_AA, 5e3), GRID.step_kms, resolution=11500.0)
     # the mean over a point, which is not corrected here, and the digits of the file
     assert np.max(np.abs(direct - flux[1::3])) < 1e-4
 
@@ -166,7 +179,7 @@ def test_flux_is_conserved_from_any_points():
     grid = np.sort(random.uniform(8375, 8828, 90000))
     step = np.diff(grid)
     grid = grid[np.concatenate([[True], step > 1e-3])]
-    flux = importing._on_synthesis_grid("x", grid, spectrum(grid, 6000.0), 40000.0, False)
+    flux = importing.onto_grid("x", GRID, grid, spectrum(grid, 6000.0), 40000.0, False)
     fine = np.linspace(SYNTHESIS_GRID_AA[0], SYNTHESIS_GRID_AA[-1], 400_001)
     width = np.trapezoid(1 - spectrum(fine, 6000.0), fine)
     assert np.trapezoid(1 - flux, SYNTHESIS_GRID_AA) == pytest.approx(width, rel=1e-5)
@@ -184,13 +197,13 @@ def test_a_short_spectrum_is_refused_or_filled(tmp_path):
         imported(tmp_path, files, table, how("ascii", medium="vacuum"))
     imported(tmp_path, files, table, how("ascii", medium="vacuum", fill_margin=True))
     kept = store.open_store(tmp_path / "store").flux(0)[0]
-    expected = keep(spectrum(SYNTHESIS_GRID_AA, 5000.0))
+    expected = keep(spectrum(SYNTHESIS_GRID_AA, 5000.0), RVS)
     assert np.max(np.abs(kept - expected)) < 2e-5
-    assert KEPT_GRID_AA[0] < 8391
+    assert RVS.kept[0].first_aa < 8391
 
 
 BAD = {
-    "empty": ("", "no line with numbers"),
+    "empty": ("", "empty"),
     "words": ("8400 1.0\n8401 one\n", r"line 2: no columns"),
     "one column": ("8400\n8401\n", "no line with numbers"),
     "other range": ("".join(f"{w} 1.0\n" for w in range(5000, 5200)), "0 points in 8370-8830 A"),
@@ -237,34 +250,127 @@ def test_synspec_without_its_continuum(tmp_path):
 
 def test_fortran_exponents_without_a_letter(tmp_path):
     (tmp_path / "small").write_text("8400.0 1.5-103\n8400.1 2.5D-02\n")
-    raw = read_ascii(tmp_path / "small", (1, 2))
+    raw = numbers(File(tmp_path / "small"), (1, 2))
     assert np.array_equal(raw.flux, [1.5e-103, 2.5e-2])
 
 
 def test_label_tables_say_what_is_missing(tmp_path):
-    do = importing.Import(layout("ascii"), medium="air")
+    do = importing.Import(find_format("ascii"), medium="air")
     Table({"file": ["a"], "teff": [5000.0], "logg": [4.0]}).write(tmp_path / "few.csv")
-    with pytest.raises(ParseError, match=r"few.csv: no column mh, vmic, and no value given"):
-        importing.read_labels(tmp_path / "few.csv", do)
-    Table({"star": ["a"]}).write(tmp_path / "none.csv")
-    with pytest.raises(ParseError, match=r"none.csv: no column file, only star"):
-        importing.read_labels(tmp_path / "none.csv", do)
+    with pytest.raises(ParseError, match=r"few.csv: no column mh, vmic \(there are: file, teff, logg"):
+        importing.labels_of_files(tmp_path / "few.csv", do)
+    Table({"star": ["a"], "teff": [5000.0], "logg": [4.0], "mh": [0.0], "vmic": [1.0]}).write(
+        tmp_path / "none.csv"
+    )
+    with pytest.raises(ParseError, match=r"none.csv: no column file, only star$"):
+        importing.labels_of_files(tmp_path / "none.csv", do)
     with pytest.raises(ParseError, match=r"absent.csv: "):
-        importing.read_labels(tmp_path / "absent.csv", do)
+        importing.labels_of_files(tmp_path / "absent.csv", do)
 
 
 def test_what_is_not_said_is_asked_for():
-    with pytest.raises(ConfigError, match="medium = None: say whether wavelengths are in air or vacuum"):
-        importing.Import(layout("pollux"))
+    with pytest.raises(ConfigError, match="medium = 'water' is none of air, vacuum"):
+        importing.Import(find_format("pollux"), medium="water")
     with pytest.raises(ConfigError, match="normalise = 'some' is none of none, continuum, envelope"):
-        importing.Import(layout("ambre"), normalise="some")
-    with pytest.raises(ConfigError, match="label feh is none of"):
-        importing.Import(layout("ambre"), given={"feh": 0.0})
-    with pytest.raises(ConfigError, match="layout = 'marcs' is none of pollux, ambre"):
-        layout("marcs")
+        importing.Import(find_format("ambre"), normalise="some")
+    with pytest.raises(ConfigError, match="label 'feh' is none of"):
+        importing.Import(find_format("ambre"), given={"feh": 0.0})
+    with pytest.raises(ConfigError, match="format = 'marcs' is not one of ambre, ascii"):
+        find_format("marcs")
 
 
 def test_the_envelope_lies_on_the_continuum():
     level = continuum(GRID_AA, 6000.0)
     found = importing.envelope(GRID_AA, level * spectrum(GRID_AA, 6000.0))
     assert np.max(np.abs(found / level - 1)) < 2e-3
+
+
+TOY = Domain.of(
+    {
+        "teff": (3600, 9000),
+        "logg": (0.5, 3.0),
+        "mh": (-1, 1),
+        "alpha": (-0.5, 0.5),
+        "Ca": (-0.5, 0.5),
+        "vsini": (0, 60),
+        "resolution": (5000, 14500),
+    }
+)
+WIDE = Band.over("wide", 8450.0, 8750.0, 2)
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A folder with the band of two chunks, as a package has it."""
+    folder = tmp_path / "wide"
+    WIDE.write(folder)
+    assert bands.load(folder).kept == WIDE.kept
+    return folder
+
+
+def test_other_labels_and_a_band_of_two_chunks(tmp_path, wide):
+    """Each chunk is what the one of the packaged band would be there; element labels by name and symbol."""
+    files, _ = folder_of(tmp_path, write_ascii, ".txt")
+    table = Table({"file": [f"star{n}.txt" for n in range(3)], "teff": [5000.0, 5500.0, 6000.0]})
+    table["logg"], table["[Ca/M]"], table["Co"] = [1.0, 2.0, 0.5], [0.1, 0.2, 0.3], [9.0, 9.0, 9.0]
+    table.write(tmp_path / "toy.csv")
+    toy = recipe.load("tiny")
+    toy = dataclasses.replace(toy, domain=TOY, band=str(wide))
+    do = importing.Import(find_format("ascii"), medium="vacuum", given={"mh": 0.0, "alpha": 0.2}, recipe=toy)
+    imported(tmp_path, files, tmp_path / "toy.csv", do, chunk=2)
+    found = store.open_store(tmp_path / "store")
+    assert found.domain.names == TOY.names
+    assert found.domain.only("vsini") == TOY.only("vsini")
+    assert found.domain.only("Ca") == Domain.of({"Ca": (0.1, 0.3)})
+    assert found.labels[1].tolist() == [5500.0, 2.0, 0.0, 0.2, 0.2, 0.0, 40000.0]
+    for number, grid in enumerate(WIDE.chunks):
+        expected = keep(np.stack([spectrum(grid.wavelength_aa, star[0]) for star in STARS]), WIDE)
+        difference = np.abs(found.flux(np.arange(3), number) - expected)
+        # a line lies on the first chunk's end, where both continue the flux in their own way
+        assert np.max(difference[:, 10:-10]) < 2e-5
+    batch = next(batches.batches(found, "train", epoch=1))
+    assert batch.flux.shape[1] == WIDE.points.count
+
+
+def test_a_resolution_that_no_label_can_tell_is_refused(tmp_path):
+    files, table = folder_of(tmp_path, write_ascii, ".txt")
+    plain = dataclasses.replace(recipe.load("tiny"), domain=TOY.only("teff", "logg", "mh"))
+    do = importing.Import(find_format("ascii"), medium="vacuum", resolution=9000.0, recipe=plain)
+    with pytest.raises(StoreError, match=r"resolution = 9000 is below R = 14500, and the recipe has no"):
+        imported(tmp_path, files, table, do)
+
+
+def test_a_medium_that_nobody_tells_stops_at_the_first_file(tmp_path):
+    files, table = folder_of(tmp_path, write_pollux, ".spec")
+    with pytest.raises(ConfigError, match=r"star0.spec: medium = None: say whether wavelengths are in"):
+        imported(tmp_path, files, table, how("pollux", skip_bad=True))
+
+
+def test_the_command_takes_recipe_and_band(tmp_path, wide):
+    files, _ = folder_of(tmp_path, write_ascii, ".txt")
+    lines = [f"star{n}.txt,{t},2,inf,{t / 1e5}" for n, t in enumerate((5000, 5500, 6000))]
+    (tmp_path / "t.csv").write_text("\n".join(["file,teff,logg,R,Ca", *lines]) + "\n")
+    ranges = "\n".join(f"{label.name} = [{low}, {high}]" for label, low, high in TOY.ranges)
+    settings = 'name = "toy"\nsampling = "sobol"\nseed = 5\nintrinsic = 9\nbroadenings = 1\nchunk = 5\n'
+    (tmp_path / "toy.toml").write_text(
+        f"{settings}floor = false\n[ranges]\n{ranges}\n[splits]\ntrain = 0.8\nvalidation = 0.1\n"
+    )
+    words = [
+        "import",
+        files,
+        tmp_path / "t.csv",
+        tmp_path / "store",
+        "--layout",
+        "ascii",
+        "--medium",
+        "vacuum",
+    ]
+    words += ["--recipe", tmp_path / "toy.toml", "--band", wide, "--set", "mh=0", "--set", "alpha=0.1"]
+    done = CliRunner().invoke(cli.app, ["database", *map(str, words)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found = store.open_store(tmp_path / "store")
+    assert found.labels[2].tolist() == [6000.0, 2.0, 0.0, 0.1, 0.06, 0.0, 40000.0]
+    assert (found.band.kept, found.domain.floor) == (WIDE.kept, None)
+    words[3] = tmp_path / "other"
+    missing = CliRunner().invoke(cli.app, ["database", *map(str, words[:-2])])
+    assert "no column alpha" in str(missing.exception)

@@ -109,8 +109,8 @@ def test_a_synthesis_stops_while_jax_compiles(tmp_path, seconds):
 STUCK = """
 import hashlib, sys
 from pathlib import Path
-from starloom import files, interruption
-with interruption.heeded(), files.locked(sys.argv[1]), files.replacing(sys.argv[2]) as temporary:
+from starloom import files, interruption, locks
+with interruption.heeded(), locks.locked(sys.argv[1]), files.replacing(sys.argv[2]) as temporary:
     with interruption.outlook(lambda: "this much is done"):
         temporary.write_text("half")
         print("ready", flush=True)

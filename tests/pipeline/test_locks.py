@@ -91,13 +91,14 @@ def test_what_is_continued_is_locked(tmp_path):
     import numpy as np
 
     from starloom.database import build, recipe
-    from starloom.evaluation.reproduction import recipe as recipes
-    from starloom.evaluation.reproduction.stages import Reproduction, run
     from starloom.inference import Settings
     from starloom.inference.table import fit_files
     from starloom.networks.batches import array_batches
     from starloom.networks.forward import Network, dense_layers
     from starloom.networks.training import Plan, reconstruction_error, train
+    from starloom.paper import recipe as recipes
+    from starloom.paper.reproduction import Reproduction
+    from starloom.paper.stages import run
 
     synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
     network = Network.initial(dense_layers((2, 2), "linear"), 0)

@@ -18,15 +18,18 @@ pytest.importorskip("jax")
 pytest.importorskip("scipy.stats")
 pytest.importorskip("matplotlib")
 
+from starloom import bands
 from starloom.cli import app
 from starloom.database import build
 from starloom.database import recipe as store_recipes
+from starloom.database.batches import open_fixed_set
 from starloom.errors import ConfigError, ParseError, StoreError
-from starloom.evaluation.reproduction import recipe as recipes
+from starloom.labels import TABLE_1, Domain
 from starloom.networks import weights
 from starloom.networks.generator import Generator
 from starloom.networks.history import read_history
-from starloom.networks.paper import Autoencoder, Estimator, LabelNetwork, estimate
+from starloom.paper import recipe as recipes
+from starloom.paper.networks import Autoencoder, Estimator, LabelNetwork, estimate
 
 SYNTHESIZE = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
 TRAINED = ("autoencoder", "labels", "estimator-teff")
@@ -219,8 +222,76 @@ def test_single_networks_are_those_of_the_reproduction(whole, tmp_path):
     with np.load(folder / "evaluation" / "differences.npz") as arrays:
         expected = arrays["test"][:, 0] + np.load(folder / "spectra" / "labels.npy")[-20:, 0]
     test = np.load(folder / "spectra" / "flux.npy")[-20:] * np.float32(2e-5)
-    found = estimate(weights.load(teff, labels=None), test)[:, 0]
+    found = estimate(weights.load(teff), test)[:, 0]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_weights_of_all_stages_know_labels_and_band(whole):
+    paths = list(whole[0].glob("*/*.safetensors"))
+    assert len(paths) == 9
+    for path in paths:
+        header = weights.load(path).header
+        assert (header.domain, header.band) == (TABLE_1, bands.load("rvs"))
+        assert header.points == header.band.points
+
+
+def test_a_fixed_set_of_before_is_the_papers(whole, tmp_path):
+    """Its manifest had neither labels nor band."""
+    shutil.copytree(whole[0] / "spectra", tmp_path / "spectra")
+    path = tmp_path / "spectra" / "manifest.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in content.items() if k not in ("domain", "band")}))
+    old, new = (open_fixed_set(folder / "spectra") for folder in (tmp_path, whole[0]))
+    assert (old.domain, old.band, old.made_from) == (new.domain, new.band, new.made_from)
+    path.write_text(json.dumps({**content, "domain": 3}))
+    with pytest.raises(ParseError, match="no fixed set"):
+        open_fixed_set(tmp_path / "spectra")
+
+
+GIANTS = """
+name = "giants"
+seed = 3
+sampling = "sobol"
+intrinsic = 48
+broadenings = 2
+chunk = 24
+floor = false
+[ranges]
+alpha = [-0.2, 0.6]
+teff = [3800, 5500]
+logg = [0.5, 3.0]
+mh = [-1.5, 0.5]
+vsini = [0, 100]
+[splits]
+train = 0.7
+validation = 0.15
+"""
+
+
+def test_other_labels_in_another_band(tmp_path, monkeypatch):
+    """Five labels without a resolution, two chunks: whatever the recipe of the store has."""
+    band = bands.Band.over("toy", 8450.0, 8750.0, count=2)
+    monkeypatch.setattr(store_recipes.Recipe, "load_band", lambda recipe: band)
+
+    def synthesize(band, *, alpha, vmic=1.0, **labels):
+        return SYNTHESIZE(band, **labels, vmic=vmic + alpha)
+
+    (tmp_path / "giants.toml").write_text(GIANTS)
+    recipe = store_recipes.load(tmp_path / "giants.toml")
+    build.build(recipe, tmp_path / "store", synthesize, physics="stand-in 1", progress=False)
+    store = f"store='{tmp_path / 'giants.toml'}'"
+    with pytest.raises(ConfigError, match="label 'vmic' is none of alpha, teff, logg, mh, vsini"):
+        reproduce(tmp_path / "all", tmp_path / "store", *changes(store))
+    reproduce(
+        tmp_path / "two", tmp_path / "store", *changes(store, "estimators=['teff', 'alpha']", "batch=16")
+    )
+    model = Generator.load(tmp_path / "two" / "generator" / "paper.safetensors")
+    assert model.domain == Domain.of({label.name: (low, high) for label, low, high in recipe.domain.ranges})
+    assert (model.header.band, model.header.points.count) == (band, 3001)
+    assert "5 labels to 6 latents to 3001 points" in model.header.card
+    text = (tmp_path / "two" / "report" / "report.md").read_text()
+    assert "| alpha [dex] |" in text
+    assert "| alpha -0.2 to " in text
 
 
 def test_other_settings_are_refused(whole, store, tmp_path):
@@ -254,12 +325,12 @@ def test_recipe_is_changed_and_checked():
     assert (changed.plans.labels.epochs, changed.labels.dropout, changed.copies.test) == (3, 0.0, 2)
     assert changed.plans.labels.optimiser == "adamax"
     for change, fault in (
-        ("labels.depth=3", "labels: unknown depth"),
-        ("plans.decoder.epochs=3", "unknown plans decoder"),
-        ("copies.test=0", "test = 0 is below 1"),
-        ("estimators=['radius']", "estimators: radius"),
-        ("batch='512'", "batch = '512' is not of the type int"),
-        ("size=1", "unknown size"),
+        ("labels.depth=3", "short: labels: unknown key depth; known are hidden, dropout"),
+        ("plans.decoder.epochs=3", "short: plans: unknown key decoder"),
+        ("copies.test=0", "short: copies: test = 0 is below 1"),
+        ("estimators=['radius']", "short: estimators: label 'radius' is none of teff"),
+        ("batch='512'", "short: batch = '512' is no whole number"),
+        ("size=1", "short: recipe: unknown key size"),
     ):
         with pytest.raises(ConfigError, match=fault):
             recipes.load("short", [change])

@@ -8,6 +8,7 @@ from runpy import run_path
 import pytest
 
 import starloom
+from starloom import bands
 from starloom.database import build, recipe, sources, store
 from starloom.errors import StoreError
 
@@ -66,7 +67,7 @@ def test_a_store_of_edited_physics_is_read_but_not_continued(tmp_path, monkeypat
 
     def version():
         sources.source_digest.cache_clear()
-        return build.physics_version()
+        return build.physics_version(bands.load("rvs"))
 
     def made():
         tiny = recipe.load("tiny")

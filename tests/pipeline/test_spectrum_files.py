@@ -47,7 +47,7 @@ def spectra(draw) -> Spectrum:
         mask=mask,
         frame=draw(st.sampled_from(FRAMES)),
         flux_unit=draw(st.sampled_from(UNITS)),
-        labels=draw(st.dictionaries(st.sampled_from([label.name for label in LABELS]), finite)),
+        labels=draw(st.dictionaries(st.sampled_from(list(LABELS)), finite)),
         provenance=draw(st.dictionaries(text, json_values, max_size=4)),
     )
 
@@ -100,6 +100,23 @@ def test_fits_has_units_and_a_full_header(tmp_path):
         assert labels.columns.names == ["teff", "logg", "resolution"]
         assert labels.columns.units == ["K", "", ""]  # the FITS standard has no dex
     assert Table.read(path, hdu="SPECTRUM")["flux"].unit == "Jy"
+
+
+def test_names_of_elements_are_different_columns(tmp_path):
+    """FITS takes no notice of case in names: of all labels no two differ in case alone."""
+    assert len({name.lower() for name in LABELS}) == len(LABELS)
+    labels = {name: 0.01 * number for number, name in enumerate(LABELS)}
+    for suffix in FORMATS:
+        made = Spectrum([8400.0, 8400.1], [1.0, 0.5], medium="air", labels=labels)
+        made.write(tmp_path / f"all{suffix}")
+        found = Spectrum.read(tmp_path / f"all{suffix}")
+        assert list(found.labels.items()) == list(labels.items())
+    with fits.open(tmp_path / "all.fits") as tables:
+        table = tables["LABELS"]
+        assert [table.data[name][0] for name in ("C", "Ca", "Co")] == [labels[n] for n in ("C", "Ca", "Co")]
+        assert table.columns["vmac"].unit == "km/s"
+        number = table.columns.names.index("Ca") + 1
+        assert table.header.comments[f"TTYPE{number}"] == "abundance of Ca relative to the metals"
 
 
 def test_tables_open_with_the_tools_of_the_field(tmp_path):

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from runpy import run_path
 
@@ -12,15 +11,17 @@ import pytest
 from astropy import units
 from typer.testing import CliRunner
 
-from starloom import Spectrum, cli, tables
-from starloom.cli.view import View
+from starloom import Spectrum, bands, cli, tables
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError, ParseError, StarloomError
-from starloom.wavelength import PAPER_GRID_AA, SYNTHESIS_GRID_AA, air_from_vacuum
+from starloom.wavelength import air_from_vacuum
 
 pytest.importorskip("jax")
 atlas9_lines = run_path(str(Path(__file__).with_name("test_atmosphere_files.py")))["atlas9_lines"]
 
+RVS = bands.load("rvs")
+SYNTHESIS_GRID_AA = RVS.chunks[0].wavelength_aa
+PAPER_GRID_AA = RVS.points.wavelength_aa
 SUN = ("--teff", 5777, "--logg", 4.44, "--mh", 0, "--vmic", 1)
 CALCIUM = 8542.091  # air, Angstrom; NIST Atomic Spectra Database
 
@@ -44,7 +45,7 @@ def test_file_says_what_it_is(sun):
     assert np.array_equal(spectrum.wavelength, air_from_vacuum(SYNTHESIS_GRID_AA))
     assert (spectrum.medium, spectrum.frame, spectrum.flux_unit) == ("air", "rest", "")
     assert dict(spectrum.labels) == {"teff": 5777, "logg": 4.44, "vsini": 0, "mh": 0, "vmic": 1}
-    digests = tables.synthesis_digests()
+    digests = tables.synthesis_digests(RVS.tables)
     assert spectrum.provenance["tables"] == {name: digest[:12] for name, digest in digests.items()}
     assert spectrum.mask is None
     assert "sun.fits: Spectrum(21870 wavelengths" in text
@@ -111,35 +112,32 @@ def test_less_calcium_seen_by_an_instrument(sun, model, tmp_path):
     assert seen.frame == "barycentric"
     assert (seen.labels["vsini"], seen.labels["resolution"]) == (5, 11500)
     assert seen.provenance["elements"] == {"Ca": -1}
-    solar = view(5, 11500, 30, paper_grid=True).observe(Made(sun[0].flux), {})
+    solar = view(5, 11500, 30, paper_grid=True).observe(made_of(sun[0].flux), {})
     near = np.abs(PAPER_GRID_AA - CALCIUM * (1 + 30 / SPEED_OF_LIGHT_KMS)) < 10
     # the width of a damped line grows as the root of the abundance, but for its core and its neighbours
     ratio = (1 - solar.flux[near]).sum() / (1 - seen.flux[near]).sum()
     assert 2 < ratio < np.sqrt(10)
 
 
-@dataclass
-class Made:
-    """What ``View`` reads of a ``SyntheticSpectrum``."""
+def made_of(normalized: np.ndarray):
+    """A ``SyntheticSpectrum`` of this flux over its continuum."""
+    from starloom.synthesis import SyntheticSpectrum
 
-    normalized: np.ndarray
-    wavelength_aa: np.ndarray = field(default_factory=lambda: SYNTHESIS_GRID_AA)
-    unit: str = "erg s-1 cm-2 Angstrom-1 sr-1"
-    labels: dict = field(default_factory=dict)
-
-    @property
-    def flux(self):
-        return 1e6 * self.normalized
+    continuum = np.full(normalized.shape, 1e6)
+    unit = "erg s-1 cm-2 Angstrom-1 sr-1"
+    return SyntheticSpectrum((continuum * normalized,), (continuum,), RVS, {}, unit)
 
 
 def view(vsini=0.0, resolution=None, velocity=0.0, mu=None, paper_grid=False, physical=False):
-    return View(vsini, resolution, velocity, mu, paper_grid, physical)
+    from starloom.synthesis.view import View
+
+    return View(vsini, resolution, velocity, mu, RVS.points if paper_grid else None, physical)
 
 
 def gaussian_line():
     """A line of 10 km/s standard deviation at 8600 A in vacuum."""
     velocity = SPEED_OF_LIGHT_KMS * np.log(SYNTHESIS_GRID_AA / 8600.0)
-    return Made(1 - 0.5 * np.exp(-0.5 * (velocity / 10.0) ** 2))
+    return made_of(1 - 0.5 * np.exp(-0.5 * (velocity / 10.0) ** 2))
 
 
 @pytest.mark.parametrize("paper_grid", [False, True])
@@ -164,12 +162,12 @@ def test_view_keeps_what_nothing_changes():
 
 def test_view_masks_what_rests_on_light_from_outside():
     flux = np.ones(SYNTHESIS_GRID_AA.size)
-    seen = view(vsini=100.0, velocity=20.0).observe(Made(flux), {})
+    seen = view(vsini=100.0, velocity=20.0).observe(made_of(flux), {})
     known = seen.to_vacuum().wavelength[~seen.mask]
     low, high = (SPEED_OF_LIGHT_KMS * np.log(known[[0, -1]] / SYNTHESIS_GRID_AA[[0, -1]])).round(0)
     assert (low, high) == (120, -80)
     # the broadest of the labels' domain still leaves the paper's grid whole
-    assert view(vsini=300.0, resolution=5000.0, paper_grid=True).observe(Made(flux), {}).mask is None
+    assert view(vsini=300.0, resolution=5000.0, paper_grid=True).observe(made_of(flux), {}).mask is None
 
 
 def test_view_of_an_intensity():

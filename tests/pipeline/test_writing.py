@@ -15,14 +15,14 @@ import pytest
 from starloom import Generator, cli, files
 from starloom.database import build
 from starloom.errors import StarloomError, WriteError
-from starloom.labels import NAMES
+from starloom.labels import TABLE_1
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("scipy.stats")
 h5py = pytest.importorskip("h5py")
 synthesize = run_path(str(Path(__file__).with_name("stand_in.py")))["synthesize"]
 
-STAR = dict(zip(NAMES, (9950, 3.5, 2, 0.5, 1.3, 11500), strict=True))
+STAR = dict(zip(TABLE_1.names, (9950, 3.5, 2, 0.5, 1.3, 11500), strict=True))
 OPTIONS = [text for name, value in STAR.items() for text in (f"--{name}", str(value))]
 SUN = ["--teff", "5777", "--logg", "4.44", "--mh", "0", "--vmic", "1"]
 IMPORT = ["--layout", "ascii", "--medium", "vacuum", "--columns", "1,2", "--set", "vmic=2"]
@@ -75,13 +75,13 @@ def run(store, tmp_path_factory, monkeypatch, capsys):
     """A command with its TARGET; gives exit code, standard output and standard error."""
     given = tmp_path_factory.mktemp("given")
     row = ",".join(map(str, STAR.values()))
-    (given / "table.csv").write_text("\n".join([",".join(NAMES), *[row] * 3, ""]))
+    (given / "table.csv").write_text("\n".join([",".join(TABLE_1.names), *[row] * 3, ""]))
     (given / "files").mkdir()
     grid = np.arange(8380.0, 8825.0, 0.05)
     np.savetxt(given / "files" / "a", np.stack([grid, np.ones_like(grid)]).T)
     (given / "labels.csv").write_text("file,teff,logg,mh\na,5000,4,0\n")
     monkeypatch.setattr(build, "radiative_transfer", synthesize)
-    monkeypatch.setattr(build, "physics_version", lambda: "stand-in 1")
+    monkeypatch.setattr(build, "physics_version", lambda band: "stand-in 1")
     places = {"TABLE": given / "table.csv", "STORE": store, "FILES": given / "files"}
 
     def call(words, target):

@@ -5,12 +5,11 @@ from math import log, sqrt
 import numpy as np
 import pytest
 
-from starloom import broadening
+from starloom import bands, broadening
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.wavelength import SYNTHESIS_GRID_AA
 
-STEP_KMS = broadening.uniform_step(SYNTHESIS_GRID_AA)
-CENTRE_AA = SYNTHESIS_GRID_AA[10935]
+STEP_KMS = broadening.uniform_step(bands.load("rvs").chunks[0].wavelength_aa)
+CENTRE_AA = bands.load("rvs").chunks[0].wavelength_aa[10935]
 
 
 def spectrum(wavelength_aa):
@@ -45,11 +44,18 @@ def seen_from_a_disk(wavelength_aa, vsini, limb_darkening, columns, rows):
 @pytest.mark.parametrize(("vsini", "columns"), [(0.1, 8), (2.0, 24), (10.0, 60), (60.0, 200), (300.0, 700)])
 @pytest.mark.parametrize("limb_darkening", [0.0, 0.6])
 def test_rotation_is_the_sum_over_a_disk(vsini, columns, limb_darkening):
-    near = np.flatnonzero(np.abs(SYNTHESIS_GRID_AA / CENTRE_AA - 1) * SPEED_OF_LIGHT_KMS < vsini + 20)
+    near = np.flatnonzero(
+        np.abs(bands.load("rvs").chunks[0].wavelength_aa / CENTRE_AA - 1) * SPEED_OF_LIGHT_KMS < vsini + 20
+    )
     near = near[:: max(1, near.size // 100)]
-    expected = seen_from_a_disk(SYNTHESIS_GRID_AA[near], vsini, limb_darkening, columns, 12)
+    expected = seen_from_a_disk(
+        bands.load("rvs").chunks[0].wavelength_aa[near], vsini, limb_darkening, columns, 12
+    )
     found = broadening.broaden(
-        spectrum(SYNTHESIS_GRID_AA), STEP_KMS, vsini=vsini, limb_darkening=limb_darkening
+        spectrum(bands.load("rvs").chunks[0].wavelength_aa),
+        STEP_KMS,
+        vsini=vsini,
+        limb_darkening=limb_darkening,
     )
     # J1 is good to 1.4e-8; the Lorentzian wing is cut off at the grid's ends by 1e-6 of the continuum
     assert np.max(np.abs(found[near] - expected)) < 1e-6
@@ -62,9 +68,11 @@ def test_the_instrument_is_an_integral_over_velocity(resolution):
     profile = np.exp(-0.5 * (offset / sigma) ** 2)
     profile /= profile.sum()
     near = slice(10935 - 300, 10935 + 300, 5)
-    shifted = SYNTHESIS_GRID_AA[near, None] * np.exp(-offset / SPEED_OF_LIGHT_KMS)
+    shifted = bands.load("rvs").chunks[0].wavelength_aa[near, None] * np.exp(-offset / SPEED_OF_LIGHT_KMS)
     expected = spectrum(shifted) @ profile
-    found = broadening.broaden(spectrum(SYNTHESIS_GRID_AA), STEP_KMS, resolution=resolution)
+    found = broadening.broaden(
+        spectrum(bands.load("rvs").chunks[0].wavelength_aa), STEP_KMS, resolution=resolution
+    )
     assert np.max(np.abs(found[near] - expected)) < 1e-8
 
 
@@ -79,14 +87,16 @@ def test_a_resolution_that_varies_is_an_integral_at_each_wavelength():
         @ profile
         / profile.sum()
     )
-    found = broadening.instrument_sampler(SYNTHESIS_GRID_AA, target, resolution)(spectrum(SYNTHESIS_GRID_AA))
+    found = broadening.instrument_sampler(bands.load("rvs").chunks[0].wavelength_aa, target, resolution)(
+        spectrum(bands.load("rvs").chunks[0].wavelength_aa)
+    )
     assert np.max(np.abs(found - expected)) < 1e-8
 
 
 def test_radial_tangential_macroturbulence_is_a_sum_over_a_disk():
     # equal areas move radially and tangentially (Gray 1975); mu = cos(theta) weighted with its projected area
     zeta, near = 15.0, slice(10935 - 120, 10935 + 120, 8)
-    velocity = SPEED_OF_LIGHT_KMS * np.log(SYNTHESIS_GRID_AA[near] / CENTRE_AA)
+    velocity = SPEED_OF_LIGHT_KMS * np.log(bands.load("rvs").chunks[0].wavelength_aa[near] / CENTRE_AA)
     node, weight = np.polynomial.legendre.leggauss(80)
     angle, weight = (node + 1) * np.pi / 4, weight * np.pi / 4
     expected = np.zeros_like(velocity)
@@ -96,5 +106,7 @@ def test_radial_tangential_macroturbulence_is_a_sum_over_a_disk():
             profile = np.exp(-((offset / speed) ** 2))
             moved = spectrum(CENTRE_AA * np.exp((velocity[:, None] - offset) / SPEED_OF_LIGHT_KMS))
             expected += w * np.sin(theta) * np.cos(theta) * (moved @ profile) / profile.sum()
-    found = broadening.broaden(spectrum(SYNTHESIS_GRID_AA), STEP_KMS, macroturbulence=zeta)
+    found = broadening.broaden(
+        spectrum(bands.load("rvs").chunks[0].wavelength_aa), STEP_KMS, macroturbulence=zeta
+    )
     assert np.max(np.abs(found[near] - expected)) < 1e-6

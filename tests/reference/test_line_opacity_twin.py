@@ -40,21 +40,31 @@ def position():
     rng = np.random.default_rng([3, 3])
     position = rng.uniform(0, PIXELS - 1, 48)
     position[[30, 33, 44, 40]] = [0.0, PIXELS - 1.0, -700.25, PIXELS + 300.5]
+    # beyond FAR: of the whole grid, and cut off within it
+    position[[47, 41, 42]] = [-6000.5, -2500.25, PIXELS + 1999.75]
     return position
 
 
+def pixels_of(position) -> atomic.Positions:
+    pixel = np.rint(position)
+    return atomic.Positions(pixel.astype(np.int32), (position - pixel).astype(np.float32))
+
+
+def chosen(profile, position, pixels=PIXELS):
+    half = atomic.half_widths(profile, np.ones((LAYERS, 48)), STEP)
+    return atomic.windows_of(half, pixels_of(position), pixels)
+
+
 @pytest.fixture(scope="module")
-def windows(profile):
-    return atomic.choose_windows(profile, np.ones((LAYERS, 48)), STEP)
+def windows(profile, position):
+    return chosen(profile, position)
 
 
 @pytest.fixture(scope="module")
 def kernel(profile, position):
     """The kernel's opacity, by the windows it is given."""
-    pixel = np.rint(position)
-    positions = atomic.Positions(pixel.astype(np.int32), (position - pixel).astype(np.float32))
     compiled = jax.jit(partial(atomic.line_opacity, pixels=PIXELS, step=STEP))
-    return lambda windows: np.asarray(compiled(profile, positions, windows))
+    return lambda windows: np.asarray(compiled(profile, pixels_of(position), windows))
 
 
 def test_every_class_is_used(windows):
@@ -77,20 +87,33 @@ def test_no_windows_no_lines(windows, kernel):
     assert not kernel(windows._replace(counts=np.zeros(7, np.int32))).any()
 
 
-def test_wide_windows_change_nothing_more_than_stated(profile, windows, kernel, monkeypatch):
+def test_wide_windows_change_nothing_more_than_stated(profile, position, windows, kernel, monkeypatch):
     """Every line, cut off where it has 1e-8 of the continuum, against the usual windows."""
     monkeypatch.setattr(atomic, "CUT", 1e-8)
     monkeypatch.setattr(atomic, "NEGLIGIBLE", 0.0)
-    everything = atomic.choose_windows(profile, np.ones((LAYERS, 48)), STEP)
-    assert everything.counts[:3].sum() == 48
+    everything = chosen(profile, position)
     change = kernel(everything) - kernel(windows)
     weak = 48 - windows.counts[:3].sum()
     assert np.abs(change).max() < 48 * 1.05e-5 + weak * 3e-5 + 1e-6 * profile.peak.max()
 
 
-def test_common_windows_keep_each_line_to_its_own(profile, windows, kernel):
+def test_common_windows_keep_each_line_to_its_own(profile, position, windows, kernel):
     """With every line's window the whole grid and its own half width given: rounding of float32 only."""
     half = atomic.half_widths(profile, np.ones((LAYERS, 48)), STEP)
-    everywhere = atomic.windows_of(np.full_like(half, atomic.WHOLE))._replace(half=half)
+    whole = np.full_like(half, atomic.WHOLE)
+    everywhere = atomic.windows_of(whole, pixels_of(position), PIXELS)._replace(own=half)
     assert everywhere.counts[-1] == 48
     assert np.abs(kernel(everywhere) - kernel(windows)).max() < 1e-6 * profile.peak.max()
+
+
+@pytest.mark.parametrize("first", [1000, 4000, 7000])
+def test_a_part_of_the_grid_has_the_opacity_of_the_whole(profile, windows, kernel, position, first):
+    """Lines outside act from where they are: only float32's order of sums differs."""
+    points = 1500
+    place = pixels_of(position)
+    shifted = place._replace(pixel=place.pixel - first)
+    part = atomic.windows_of(windows.half, shifted, points)
+    assert part.counts[:6].sum() < windows.counts[:6].sum()
+    found = jax.jit(partial(atomic.line_opacity, pixels=points, step=STEP))(profile, shifted, part)
+    expected = kernel(windows)[:, first : first + points]
+    assert np.asarray(found) == pytest.approx(expected, rel=2e-5, abs=1e-7)

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from starloom import bands
 from starloom.constants import ATOMIC_MASS, BOLTZMANN, BOLTZMANN_EV, KMS, SPEED_OF_LIGHT
 from starloom.physics.molecules import MICROTURBULENCE_KMS, MolecularTable, molecular_opacity
-from starloom.wavelength import SYNTHESIS_GRID_AA
 
+(GRID,) = bands.load("rvs").chunks
 NODES = 5040.0 / np.linspace(5040 / 2000, 5040 / 7000, 11)
 DECADES = 7.0
 LINES = {  # molecule: (mass, [(vacuum wavelength A, lower energy eV, strength cm2 cm-1)])
@@ -21,9 +22,9 @@ def line_sum(molecule: str, temperature: float, microturbulence_kms: float) -> n
     """Cross-section [wavelength] from the lines themselves; partition function taken as T^1.5."""
     mass, lines = LINES[molecule]
     speed = np.sqrt(2 * BOLTZMANN * temperature / (mass * ATOMIC_MASS) + (microturbulence_kms * KMS) ** 2)
-    total = np.zeros(SYNTHESIS_GRID_AA.size)
+    total = np.zeros(GRID.points)
     for centre, energy, strength in lines:
-        velocity = SPEED_OF_LIGHT * np.log(SYNTHESIS_GRID_AA / centre)
+        velocity = SPEED_OF_LIGHT * np.log(GRID.wavelength_aa / centre)
         profile = np.exp(-((velocity / speed) ** 2)) / (np.sqrt(np.pi) * speed)
         total += strength * np.exp(-energy / (BOLTZMANN_EV * temperature)) / temperature**1.5 * profile
     return total
@@ -38,6 +39,7 @@ def table() -> MolecularTable:
     scale = np.full(len(LINES), DECADES / 65535)
     packed = np.rint((logarithm - offset[:, None, None]) / scale[:, None, None]).astype(np.uint16)
     arrays = {"name": np.array(list(LINES)), "temperature": NODES, "scale": scale, "offset": offset}
+    arrays |= {"first_vacuum_aa": np.array(GRID.first_aa), "step_kms": np.array(GRID.step_kms)}
     return MolecularTable.from_arrays({**arrays, "packed_log_cross_section": packed})
 
 

@@ -11,7 +11,7 @@ from scipy.interpolate import BSpline, make_interp_spline
 
 from starloom import tables
 from starloom.atmosphere.structure import Atmosphere
-from starloom.labels import DOMAIN, as_array
+from starloom.labels import RADIATION_LIMIT, Domain
 
 VMIC = 2.0  # km/s, of every model of the grid
 AXES = ("teff", "logg", "mh")
@@ -53,6 +53,13 @@ class Axis:
 
 
 @cache
+def domain() -> Domain:
+    """The labels that have a structure: the table's but for a node or two at its ends, above the floor."""
+    ranges = {"teff": (3600.0, 15000.0), "logg": (2.0, 5.0), "mh": (-1.5, 1.5)}
+    return Domain.of(ranges, RADIATION_LIMIT)
+
+
+@cache
 def splines() -> tuple[tuple[Axis, Axis, Axis], np.ndarray]:
     """The three axes and the coefficients [teff, logg, mh, layer, column] of log10 of the columns."""
     table = tables.load("atmospheres")
@@ -72,14 +79,14 @@ def interpolate(teff, logg, mh) -> Atmosphere:
     [..., layer]) or astropy quantities; microturbulence 2 km/s. log10 of each column is a tensor product of
     cubic splines over nodes 250 K (1000 K above 13000 K), 0.5 dex and 0.5 dex apart, at the same log tau.
 
-    Raises OutOfRangeError outside the domain of the labels. Inside a JAX transformation the labels have no
+    Raises OutOfRangeError outside ``domain()``. Inside a JAX transformation the labels have no
     values to check: check them before. float64 where JAX has it enabled, else float32. The errors of the
     interpolation are in docs/physics.md; typically 0.01 % in T, 0.1 % in pressure above 5000 K.
     """
     if not any(isinstance(label, jax.core.Tracer) for label in (teff, logg, mh)):
-        labels = as_array(teff=teff, logg=logg, vsini=0.0, mh=mh, vmic=VMIC, resolution=10000.0)
-        DOMAIN.check(labels)
-        teff, logg, mh = labels[..., 0], labels[..., 1], labels[..., 3]
+        labels = domain().array(teff=teff, logg=logg, mh=mh)
+        domain().check(labels)
+        teff, logg, mh = np.moveaxis(labels, -1, 0)
     return _interpolate(teff, logg, mh)
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.assignments import numbers
+
 app = typer.Typer(no_args_is_help=True, help="Make, check, look at, export and import stores of spectra.")
 
 StoreFolder = Annotated[Path, typer.Argument(help="Folder of the store.", metavar="STORE")]
@@ -51,11 +53,13 @@ def build(
     if dask and workers != 1:
         raise ConfigError("--workers and --dask exclude each other")
     engine = engines.dask(dask) if dask else engines.processes(workers)
+    wanted = recipes.load(recipe)
+    builder.check_synthesis(wanted)  # before there is anything on disk
     manifest = builder.build(
-        recipes.load(recipe),
+        wanted,
         store,
         builder.radiative_transfer,
-        physics=builder.physics_version(),
+        physics=builder.physics_version(wanted.load_band()),
         engine=engine,
         progress=sys.stderr.isatty(),
     )
@@ -118,7 +122,7 @@ def export(
     store: StoreFolder,
     output: Output,
     observed: Annotated[
-        bool, typer.Option("--observed", help="The recipe's fixed set at 4000 points.")
+        bool, typer.Option("--observed", help="The recipe's fixed set at the band's points.")
     ] = False,
 ) -> None:
     """Write a store to one HDF5 file."""
@@ -137,7 +141,7 @@ def fixed_set(
         Number, typer.Option(help="uint16 has half the size, rounded to 1e-5.")
     ] = Number.FLOAT32,
 ) -> None:
-    """Write the fixed set of observed spectra at the paper's 4000 points, for training to read."""
+    """Write the fixed set of observed spectra at the band's points, for training to read."""
     from starloom.database.batches import export_fixed_set
     from starloom.database.store import open_store
 
@@ -167,35 +171,46 @@ def import_(
     table: Annotated[Path, typer.Argument(help="CSV, ECSV or FITS table: column file, and the labels.")],
     store: StoreFolder,
     layout: Annotated[
-        str, typer.Option(help="pollux, ambre, phoenix, synspec, ascii, fits-table or fits-image.")
+        str,
+        typer.Option(help="Format: pollux, ambre, phoenix, synspec, ascii, fits-table, fits-image, ..."),
     ],
     medium: Annotated[
-        Medium | None, typer.Option(help="Of the wavelengths, where the layout leaves it open.")
+        Medium | None, typer.Option(help="Of the wavelengths, where the format leaves it open.")
     ] = None,
-    normalise: Annotated[Normalisation | None, typer.Option(help="Instead of the layout's own way.")] = None,
+    normalise: Annotated[Normalisation | None, typer.Option(help="Instead of the format's own way.")] = None,
     columns: Annotated[str, typer.Option(help="wavelength,flux[,continuum]: numbers from 1, or names.")] = "",
     resolution: Annotated[float, typer.Option(help="Of the files' spectra.")] = float("inf"),
     given: Annotated[
         list[str] | None, typer.Option("--set", help="A label the table lacks, as vmic=2.")
     ] = None,
     fill_margin: Annotated[
-        bool, typer.Option("--fill-margin", help="Continue 8400-8800 A to 8388-8812 A with the end values.")
+        bool, typer.Option("--fill-margin", help="Continue the band to its margins with the end values.")
     ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad files out.")] = False,
     seed: Annotated[int, typer.Option(help="Of the splits and broadenings.")] = 1,
+    recipe: Annotated[
+        str, typer.Option(help="Which has the labels, and the ranges of v sin i and resolution.")
+    ] = "paper",
+    band: Annotated[str, typer.Option(help="Wavelength band, instead of the recipe's.")] = "",
 ) -> None:
     """Make a store from spectra of another grid, or observed ones, and a table of their labels."""
-    from starloom.database import importing, layouts
+    from dataclasses import replace
 
+    from starloom.database import importing
+    from starloom.database import recipe as recipes
+    from starloom.io import find_format
+
+    wanted = recipes.load(recipe)
     how = importing.Import(
-        layouts.layout(layout),
+        find_format(layout),
         columns=_columns(columns),
         medium=medium and medium.value,
         normalise=normalise and normalise.value,
         resolution=resolution,
-        given=dict(_assignment(text) for text in given or []),
+        given=numbers("--set", given),
         fill_margin=fill_margin,
         skip_bad=skip_bad,
+        recipe=replace(wanted, band=band) if band else wanted,
     )
     done = importing.import_grid(files, table, store, how, name=layout, seed=seed)
     for reason in done.skipped:
@@ -206,13 +221,3 @@ def import_(
 def _columns(text: str) -> tuple:
     words = [word.strip() for word in text.split(",") if word.strip()]
     return tuple(int(word) if word.isdigit() else word for word in words)
-
-
-def _assignment(text: str) -> tuple[str, float]:
-    from starloom.errors import ConfigError
-
-    name, _, value = text.partition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError as error:
-        raise ConfigError(f"--set {text}: expected LABEL=NUMBER") from error

@@ -32,15 +32,14 @@ def demo(
     from starloom.figures import pyplot
     from starloom.files import check_folder, filling
     from starloom.io import write_many
-    from starloom.labels import as_array
 
     check_folder(folder)
     pyplot()
     generator = Generator.load("default")
     teff, logg = zip(*MAIN_SEQUENCE.values(), strict=True)
-    dwarfs = as_array(teff=teff, logg=logg, vsini=10.0, mh=0.0, vmic=1.5, resolution=11500.0)
+    dwarfs = generator.domain.array(teff=teff, logg=logg, vsini=10.0, mh=0.0, vmic=1.5, resolution=11500.0)
     start = time.perf_counter()
-    star, sequence = generator.spectrum(as_array(**FIGURE_1)), generator.spectra(dwarfs)
+    star, sequence = generator.spectrum(generator.domain.array(**FIGURE_1)), generator.spectra(dwarfs)
     seconds = time.perf_counter() - start
     rows = range(1, len(dwarfs) + 1)
     with filling(folder) as made:
@@ -83,11 +82,12 @@ def _named_lines(teff: float) -> list[tuple[str, float]]:
     """Names and air wavelengths [A] of the strongest lines at ``teff`` [K], and hydrogen's in hot stars."""
     import numpy as np
 
+    from starloom import bands
     from starloom.physics.species import ion_name
     from starloom.tables import load
     from starloom.wavelength import air_from_vacuum
 
-    table, hydrogen = load("atomic_lines"), load("hydrogen_profiles")
+    table, hydrogen = load("atomic_lines", bands.load("rvs").tables), load("hydrogen_profiles")
     strength = table["strength"][:, np.abs(table["strength_temperature"] - teff).argmin()]
     chosen: list[tuple[str, float]] = []
     for i in np.argsort(-strength):

@@ -1,15 +1,33 @@
-"""``starloom labels``: which labels have an answer."""
+"""``starloom labels``: which labels of a model have an answer, and which labels there are."""
 
-from starloom.labels import CORNER_LOGG, CORNER_MH, CORNER_TEFF, LABELS, number
+from typing import Annotated
+
+import typer
 
 
-def labels() -> None:
-    """Print the labels, their units and ranges, and the corner without atmospheres."""
-    print(f"{'label':<12}{'symbol':<9}{'unit':<6}{'from':>6}{'to':>8}   meaning")
-    for label in LABELS:
-        ends = f"{number(label.low):>6}{number(label.high):>8}"
-        print(f"{label.name:<12}{label.symbol:<9}{label.unit or '-':<6}{ends}   {label.description}")
-    print("\nNear the radiation limit log g begins higher (linear between these values, constant beyond):")
-    print(f"{'teff':>10}" + "".join(f"{f'mh = {number(mh)}':>11}" for mh in CORNER_MH))
-    for teff, row in zip(CORNER_TEFF, CORNER_LOGG, strict=True):
-        print(f"{number(teff):>10}" + "".join(f"{number(logg):>11}" for logg in row))
+def labels(
+    model: Annotated[str, typer.Option(help="Name of an installed model, or a weights file.")] = "default",
+) -> None:
+    """Print a model's labels, their units and ranges, the corner without atmospheres, and the vocabulary."""
+    from starloom.constants import SYMBOLS
+    from starloom.labels import LABELS, number
+    from starloom.networks import weights
+
+    domain = weights.load(weights.find(model)).header.domain
+    wide = max(7, *(len(label.symbol) for label in domain.labels)) + 2
+    print(f"{'label':<12}{'symbol':<{wide}}{'unit':<6}{'from':>6}{'to':>8}   meaning")
+    for label, low, high in domain.ranges:
+        ends = f"{number(low):>6}{number(high):>8}"
+        print(f"{label.name:<12}{label.symbol:<{wide}}{label.unit or '-':<6}{ends}   {label.description}")
+    if floor := domain.floor:
+        print(
+            "\nNear the radiation limit log g begins higher (linear between these values, constant beyond):"
+        )
+        print(f"{'teff':>10}" + "".join(f"{f'mh = {number(mh)}':>11}" for mh in floor.mh))
+        for teff, row in zip(floor.teff, floor.logg, strict=True):
+            print(f"{number(teff):>10}" + "".join(f"{number(logg):>11}" for logg in row))
+    print("\nLabels of other models, stores and recipes:")
+    for label in LABELS.values():
+        if label.name not in domain.names and label.name not in SYMBOLS:
+            print(f"{label.name:<12}{label.symbol:<11}{label.unit or '-':<6}{label.description}")
+    print(f"{SYMBOLS[1]} .. {SYMBOLS[-1]:<6}[X/M]      dex   abundance of an element relative to the metals")

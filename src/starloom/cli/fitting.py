@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from starloom.cli import targets
+from starloom.cli.assignments import Repeated, named, numbers, pair
 from starloom.cli.database import Medium
 from starloom.cli.generation import ModelName
-
-Repeated = list[str] | None
 
 
 class Frame(StrEnum):
@@ -43,7 +42,9 @@ def fit(
     free_resolution: Annotated[
         bool, typer.Option("--free-resolution", help="Fit the resolution too.")
     ] = False,
-    fix: Annotated[Repeated, typer.Option(help="NAME=VALUE to hold, e.g. logg=4.44; repeatable.")] = None,
+    fix: Annotated[
+        Repeated, typer.Option(help="NAME=VALUE of a label of the model to hold, as logg=4.44; repeatable.")
+    ] = None,
     prior: Annotated[Repeated, typer.Option(help="NAME=MEAN:SIGMA known beforehand; repeatable.")] = None,
     continuum: Annotated[int, typer.Option(help="Order of the continuum's polynomial.")] = 1,
     velocities: Annotated[str, typer.Option(help="Velocities searched, LOW:HIGH [km/s].")] = "-500:500",
@@ -78,13 +79,13 @@ def fit(
     from starloom.inference import Settings
 
     settings = Settings(
-        fixed=_values("--fix", fix),
+        fixed=numbers("--fix", fix, "NAME=VALUE"),
         priors=_priors(prior),
         resolution=resolution,
         free_resolution=free_resolution,
         continuum=continuum,
-        velocities=_pair("--velocities", velocities),
-        windows=tuple(_pair("--mask", text) for text in mask or ()),
+        velocities=pair("--velocities", velocities),
+        windows=tuple(pair("--mask", text) for text in mask or ()),
         telluric=telluric,
         core_kms=core,
         floor=floor,
@@ -161,37 +162,5 @@ def _fit_list(listed, output, settings, model: str, given: dict, workers: int, o
         raise typer.Exit(1)
 
 
-def _values(option: str, texts: Repeated) -> dict[str, float]:
-    return {name: _number(option, text, value) for text, (name, value) in _named(option, texts)}
-
-
 def _priors(texts: Repeated) -> dict[str, tuple[float, float]]:
-    return {name: _pair("--prior", value) for _, (name, value) in _named("--prior", texts)}
-
-
-def _named(option: str, texts: Repeated):
-    from starloom.errors import ConfigError
-
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"{option} {text}: expected NAME=VALUE")
-        yield text, (name.strip(), value)
-
-
-def _pair(option: str, text: str) -> tuple[float, float]:
-    from starloom.errors import ConfigError
-
-    first, colon, second = text.partition(":")
-    if not colon:
-        raise ConfigError(f"{option} {text}: expected two numbers with a colon between them")
-    return _number(option, text, first), _number(option, text, second)
-
-
-def _number(option: str, text: str, value: str) -> float:
-    from starloom.errors import ConfigError
-
-    try:
-        return float(value)
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: {value!r} is no number") from error
+    return {name: pair("--prior", value) for _, name, value in named("--prior", texts, "NAME=VALUE")}

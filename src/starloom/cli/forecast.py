@@ -4,20 +4,26 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli.assignments import Repeated, numbers
 from starloom.cli.database import Medium
-from starloom.cli.generation import ModelName, wavelengths
+from starloom.cli.generation import OPTIONS, ModelName, Number, check_complete, labels_of, wavelengths
 
-Repeated = list[str] | None
+USUAL_RESOLUTION = 11500.0
 
 
 def forecast(
-    teff: Annotated[float, typer.Option(help="Effective temperature [K].")],
-    logg: Annotated[float, typer.Option(help="Logarithm of the surface gravity [dex, cgs].")],
-    vsini: Annotated[float, typer.Option(help="Projected rotation velocity [km/s].")],
-    mh: Annotated[float, typer.Option(help="Metallicity [M/H] [dex].")],
-    vmic: Annotated[float, typer.Option(help="Microturbulent velocity [km/s].")],
     snr: Annotated[float, typer.Option(help="Signal-to-noise ratio of a pixel in the continuum.")],
-    resolution: Annotated[float, typer.Option(help="Resolving power.")] = 11500.0,
+    teff: Annotated[Number, typer.Option(help="Effective temperature [K].")] = None,
+    logg: Annotated[Number, typer.Option(help="Logarithm of the surface gravity [dex, cgs].")] = None,
+    vsini: Annotated[Number, typer.Option(help="Projected rotation velocity [km/s].")] = None,
+    mh: Annotated[Number, typer.Option(help="Metallicity [M/H] [dex].")] = None,
+    vmic: Annotated[Number, typer.Option(help="Microturbulent velocity [km/s].")] = None,
+    resolution: Annotated[
+        Number, typer.Option(help=f"Resolving power; {USUAL_RESOLUTION:g} where the model has it.")
+    ] = None,
+    label: Annotated[
+        Repeated, typer.Option(help="NAME=VALUE of any label of the model, as alpha=0.2; repeatable.")
+    ] = None,
     span: Annotated[
         str, typer.Option("--range", help="Wavelengths LOW:HIGH or LOW:HIGH:STEP [A]; STEP is 0.1.")
     ] = "8460:8700",
@@ -34,15 +40,16 @@ def forecast(
     ] = False,
     model: ModelName = "default",
 ) -> None:
-    """Print the Cramer-Rao bound of each label: no unbiased fit can be better.
+    """Print the Cramer-Rao bound of each label of a model: no unbiased fit can be better.
 
     Gaussian errors, independent from pixel to pixel, the same in all; small enough for the flux to be linear
     in the labels. The velocity and the continuum are not known unless said otherwise, the resolution is.
     """
     from starloom.inference import forecast as forecasting
-    from starloom.labels import as_array
     from starloom.networks.generator import Generator
 
+    values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution), strict=True)
+    given = {name: value for name, value in values if value is not None}
     fixed = [name.strip() for text in fix or () for name in text.split(",")]
     setting = forecasting.Setting(
         snr,
@@ -50,10 +57,14 @@ def forecast(
         medium.value,
         continuum=None if continuum == -1 else continuum,
         fixed=fixed if free_resolution else [*fixed, "resolution"],
-        priors=_priors(prior or ()),
+        priors=numbers("--prior", prior, "NAME=SIGMA"),
     )
-    labels = as_array(teff=teff, logg=logg, vsini=vsini, mh=mh, vmic=vmic, resolution=resolution)
-    found = forecasting.forecast(Generator.load(model), labels, setting)
+    generator = Generator.load(model)
+    labels = labels_of(generator, given, label)
+    if "resolution" in generator.domain.names:
+        labels.setdefault("resolution", USUAL_RESOLUTION)
+    check_complete(generator, labels)
+    found = forecasting.forecast(generator, generator.domain.array(**labels), setting)
     known = "known continuum" if continuum == -1 else f"continuum of order {continuum}"
     ends = "{:.6g} to {:.6g}".format(*setting.wavelength_aa[[0, -1]])
     pixels = f"{setting.wavelength_aa.size} independent pixels"
@@ -61,30 +72,18 @@ def forecast(
     _print(found)
 
 
-def _priors(texts) -> dict[str, float]:
-    from starloom.errors import ConfigError
-
-    priors = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        try:
-            priors[name.strip()] = float(value)
-        except ValueError as error:
-            raise ConfigError(f"--prior {text}: expected NAME=SIGMA") from error
-    return priors
-
-
 def _print(found) -> None:
-    from starloom.labels import LABELS, number
+    from starloom.labels import number
 
-    print(f"{'label':<12}{'value':>9}{'bound':>12} {'unit':<6}{'range':<16}remark")
-    for label in LABELS:
-        span = f"{number(label.low)} to {number(label.high)}"
+    width = max(12, *(len(name) + 1 for name in found.domain.names))
+    print(f"{'label':<{width}}{'value':>9}{'bound':>12} {'unit':<6}{'range':<16}remark")
+    for label, low, high in found.domain.ranges:
         value = number(found.labels[label.name])
-        print(_row(found, label.name, value, label.unit, span))
-    print(_row(found, "velocity", "0", "km/s", ""))
+        row = f"{label.name:<{width}}{value:>9}"
+        print(_rest(row, found, label.name, label.unit, f"{number(low)} to {number(high)}"))
+    print(_rest(f"{'velocity':<{width}}{'0':>9}", found, "velocity", "km/s", ""))
 
 
-def _row(found, name: str, value: str, unit: str, span: str) -> str:
+def _rest(row: str, found, name: str, unit: str, span: str) -> str:
     bound = "-" if name not in found.names else f"{found.bounds[name]:.3g}"
-    return f"{name:<12}{value:>9}{bound:>12} {unit:<6}{span:<16}{found.remark(name)}".rstrip()
+    return f"{row}{bound:>12} {unit:<6}{span:<16}{found.remark(name)}".rstrip()

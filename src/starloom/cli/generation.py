@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from starloom.cli import targets
+from starloom.cli.assignments import Repeated, numbers
 from starloom.cli.database import Medium
 
 if TYPE_CHECKING:
+    from starloom.database.store import Store
+    from starloom.labels import Domain
     from starloom.networks.generator import Generator
+    from starloom.networks.weights import Header
 
 Number = float | None
+OPTIONS = ("teff", "logg", "vsini", "mh", "vmic", "resolution")  # of generate; other labels by --label
 ModelName = Annotated[str, typer.Option(help="Name of a packaged model, or a weights file.")]
 
 
@@ -24,6 +29,9 @@ def generate(
     mh: Annotated[Number, typer.Option(help="Metallicity [M/H] [dex].")] = None,
     vmic: Annotated[Number, typer.Option(help="Microturbulent velocity [km/s].")] = None,
     resolution: Annotated[Number, typer.Option(help="Resolving power.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, any label of the model, e.g. alpha=0.2; repeatable.")
+    ] = None,
     table: Annotated[
         Path | None,
         typer.Option("--from", help="Table of labels (.csv, .ecsv, .fits, .vot), a row per star."),
@@ -46,11 +54,10 @@ def generate(
 ) -> None:
     """Generate the spectrum of one star, or of every row of a table."""
     from starloom.errors import ConfigError
-    from starloom.labels import NAMES
     from starloom.networks.generator import Generator
 
-    values = dict(zip(NAMES, (teff, logg, vsini, mh, vmic, resolution), strict=True))
-    given = {name: value for name, value in values.items() if value is not None}
+    values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution), strict=True)
+    options = {name: value for name, value in values if value is not None}
     view = {"medium": medium.value, "radial_velocity": rv, "outside": "clip" if clip else "error"}
     if grid:
         view["wavelength_aa"] = wavelengths(grid)
@@ -60,12 +67,37 @@ def generate(
         if plot is not None:
             raise ConfigError("--plot draws one star: it does not go with --from")
         targets.check_targets([(output, targets.spectra)], overwrite, [table])
-        _generate_table(Generator.load(model), table, given, output, view)
+    else:
+        targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite)
+    generator = Generator.load(model)
+    given = labels_of(generator, options, label)
+    if table is not None:
+        _generate_table(generator, table, given, output, view)
         return
-    if missing := [f"--{name}" for name in NAMES if name not in given]:
-        raise ConfigError(f"labels are missing: {', '.join(missing)} (or give a table: --from)")
-    targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite)
-    _generate_one(Generator.load(model), values, output, plot, view)
+    check_complete(generator, given, " (or give a table: --from)")
+    _generate_one(generator, given, output, plot, view)
+
+
+def labels_of(generator: "Generator", options: dict[str, float], texts: Repeated) -> dict[str, float]:
+    """Labels by name from the six options and from ``--label``; each must be one of the model's."""
+    from starloom.errors import ConfigError
+
+    given = numbers("--label", texts)
+    if twice := sorted(set(options) & set(given)):
+        raise ConfigError(f"--{twice[0]} and --label {twice[0]}=... exclude each other")
+    names = generator.domain.names
+    if unknown := [name for name in {**options, **given} if name not in names]:
+        raise ConfigError(f"model {generator.name} has no label {unknown[0]}: it has {', '.join(names)}")
+    return options | given
+
+
+def check_complete(generator: "Generator", given: dict[str, float], hint: str = "") -> None:
+    """Raise ConfigError, one line with the options, where labels of the model are not given."""
+    from starloom.errors import ConfigError
+
+    if missing := [name for name in generator.domain.names if name not in given]:
+        wanted = ", ".join(f"--{name}" if name in OPTIONS else f"--label {name}=VALUE" for name in missing)
+        raise ConfigError(f"labels are missing: {wanted}{hint}")
 
 
 def models() -> None:
@@ -77,7 +109,7 @@ def models() -> None:
         print("no model is packaged")
     for name in weights.names():
         path = weights.find(name)
-        model = weights.load(path, labels=None)
+        model = weights.load(path)
         size = path.stat().st_size / 1e6
         print(f"{name}: {model.header.family}, {model.size} parameters, {size:.1f} MB")
         if card := [line.lstrip("# ") for line in model.header.card.splitlines() if line.strip("# ")]:
@@ -88,6 +120,18 @@ def models() -> None:
                 f"  flux error on {stated.spectra} held-out spectra, mean over cells: {sizes['mean']:.1e}, "
                 f"68 % within {sizes['p68']:.1e}, 99 % within {sizes['p99']:.1e}"
             )
+        _print_header(model.header)
+
+
+def _print_header(header: "Header") -> None:
+    """Labels with their ranges, band and points of a model."""
+    from starloom.labels import number
+
+    ends = (f"{label.name} {number(a)} to {number(b)} {label.unit}" for label, a, b in header.domain.ranges)
+    print(f"  labels: {', '.join(text.rstrip() for text in ends)}")
+    if points := header.points:
+        ends = f"{points.first_aa:g} to {points.last_aa:g} A ({points.medium})"
+        print(f"  band {header.band.name if header.band else '-'}, {points.count} points, {ends}")
 
 
 def evaluate(
@@ -104,8 +148,9 @@ def evaluate(
     ] = None,
     precision: Annotated[str, typer.Option(help="Of the file: float16 or float32.")] = "float32",
 ) -> None:
-    """Compare a model with the spectra of stores at the paper's 4000 points."""
-    from starloom.database.batches import batches
+    """Compare a model with the spectra of stores at the model's points."""
+    from itertools import chain
+
     from starloom.database.store import open_store
     from starloom.errors import ConfigError
     from starloom.evaluation import error_map
@@ -113,7 +158,6 @@ def evaluate(
     from starloom.files import check_target
     from starloom.networks import stated_error, weights
     from starloom.networks.generator import Generator
-    from starloom.wavelength import PAPER_GRID_AA
 
     if attach and ends:
         raise ConfigError("--attach and --ends exclude each other: what is attached is corrected afterwards")
@@ -122,28 +166,46 @@ def evaluate(
     opened = [open_store(store) for store in stores]
     packed = weights.load(weights.find(model))
     generator = Generator.of(packed, model)
-    statement = (
-        error_map.ErrorStatement() if attach else error_map.EndCorrection.of(generator) if ends else None
-    )
+    statement = None
+    if path:
+        own = error_map.ErrorStatement(generator.domain, generator.header.points)
+        statement = own if attach else error_map.EndCorrection.of(generator)
 
     def held_out() -> Iterator[tuple]:
-        for store in opened:
-            options = {"copies": copies or store.recipe.broadenings, "shuffle": False, "size": 256}
-            yield from ((b.labels, b.flux) for b in batches(store, split, epoch=0, **options))
+        return chain.from_iterable(_held_out(generator, store, split, copies) for store in opened)
 
-    errors = FluxErrors(PAPER_GRID_AA.size, label_cells())
+    errors = FluxErrors(generator.header.points.count, label_cells(generator.domain))
     compare(generator.flux, held_out(), errors, *([statement] if statement else []))
     covered = error_map.coverage(generator, held_out()) if generator.stated else None
     if statement:
         stated = statement.result()
         weights.save(path, stated_error.attached(packed, stated), precision)
-    _print_errors(errors)
+    _print_errors(errors, generator.domain)
     if covered:
         _print_coverage(covered)
     if statement:
         print(
             f"wrote {path}, which states the errors of {'these ' if attach else ''}{stated.spectra} spectra"
         )
+
+
+def _held_out(generator: "Generator", store: "Store", split: str, copies: int) -> Iterator[tuple]:
+    """Labels, in the model's order, and flux, at the model's points, of a split of a store."""
+    from dataclasses import replace
+
+    from starloom.broadening import finish_of
+    from starloom.database.batches import batches
+    from starloom.errors import ConfigError
+
+    names = generator.domain.names
+    if set(names) != set(store.domain.names):
+        told = f"{', '.join(store.domain.names)}, the model's are {', '.join(names)}"
+        raise ConfigError(f"{store.manifest.folder}: the store's labels are {told}")
+    columns = [store.domain.index(name) for name in names]
+    finisher = finish_of(replace(store.band, points=generator.header.points))
+    options = {"copies": copies or store.recipe.broadenings, "shuffle": False, "size": 256}
+    for batch in batches(store, split, epoch=0, finisher=finisher, **options):
+        yield batch.labels[:, columns], batch.flux
 
 
 def wavelengths(text: str, option: str = "--grid"):
@@ -168,11 +230,9 @@ def _generate_one(
 ) -> None:
     import time
 
-    from starloom.labels import as_array
-
     start = time.perf_counter()
     with _clipping_noted():
-        spectrum = generator.spectrum(as_array(**values), **view)
+        spectrum = generator.spectrum(generator.domain.array(**values), **view)
     seconds = time.perf_counter() - start
     if output is not None:
         spectrum.write(output, overwrite=True)
@@ -190,7 +250,7 @@ def _generate_table(generator: "Generator", path: Path, given: dict, output: Pat
 
     from starloom import io
 
-    table = io.read_labels(path, given)
+    table = io.read_labels(path, generator.domain, given)
     if table.unknown:
         names = ", ".join(table.unknown)
         print(f"starloom: {path}: no labels of the model, only carried along: {names}", file=sys.stderr)
@@ -246,8 +306,8 @@ def _error_text(spectrum) -> str:
     return f"68 % of its flux errors near these labels are within {low:.1e} to {high:.1e} by wavelength"
 
 
-def _print_errors(errors) -> None:
-    from starloom.labels import LABELS, NAMES, number
+def _print_errors(errors, domain: "Domain") -> None:
+    from starloom.labels import number
 
     def line(name: str, found, group: int = 0) -> None:
         sizes = (found.mean, found.p50, found.p95, found.p99, found.largest)
@@ -258,12 +318,12 @@ def _print_errors(errors) -> None:
         + "".join(f"{n:>10}" for n in ["mean", "P50", "P95", "P99", "max"])
     )
     line("all", errors.overall)
-    for label in LABELS:
+    for label in (each for each in domain.labels if each.name in errors.cells):
         edges, found = errors.cells[label.name].edges[label.name], errors.by_cell(label.name)
         for group in range(len(edges) - 1):
             ends = f"{number(round(edges[group], 6))} to {number(round(edges[group + 1], 6))}"
             line(f"{label.name} {ends} {label.unit}", found, group)
-    worst = ", ".join(f"{n} = {v:.6g}" for n, v in zip(NAMES, errors.worst_labels, strict=True))
+    worst = ", ".join(f"{n} = {v:.6g}" for n, v in zip(domain.names, errors.worst_labels, strict=True))
     print(f"worst spectrum: mean {errors.worst_error:.1e} at {worst}")
 
 

@@ -4,7 +4,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 
-from starloom import __version__, tables
+from starloom import __version__, bands, tables
 
 # distribution, named like its module -> what brings it
 PACKAGES = {
@@ -25,13 +25,14 @@ PACKAGES = {
 
 
 def info() -> None:
-    """Print versions, devices, and the tables and models found."""
+    """Print versions, devices, and the tables, bands and models found."""
     print(f"{'starloom':<12}{__version__}")
     print(f"{'python':<12}{platform.python_version()} on {platform.system()} {platform.machine()}")
     for package, extra in PACKAGES.items():
         print(f"{package:<12}{_version(package) or f'not installed: pip install {extra!r}'}")
     print(f"{'devices':<12}{_devices()}")
     print(f"{'tables':<12}{', '.join(tables.names()) or 'none'}")
+    print(f"{'bands':<12}{', '.join(bands.names()) or 'none'}")
     print(f"{'models':<12}{', '.join(_models()) or 'none'}")
 
 

@@ -28,13 +28,14 @@ def reproduce(
     import sys
     import time
 
-    from starloom.evaluation.reproduction import recipe as recipes
-    from starloom.evaluation.reproduction.stages import Reproduction, run
+    from starloom.paper.recipe import load
+    from starloom.paper.reproduction import Reproduction
+    from starloom.paper.stages import run
 
     def say(text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
-    design = recipes.load(recipe, change or ())
+    design = load(recipe, change or ())
     options = {"stores": tuple(store or ()), "device": device, "progress": sys.stderr.isatty(), "say": say}
     run(Reproduction(design, folder, **options), until, tuple(only or ()))
     print(f"{folder}: {'report/report.html' if until == 'report' and not only else 'done'}")

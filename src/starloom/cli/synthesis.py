@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from starloom.cli import targets
-from starloom.cli.view import View
 from starloom.errors import ConfigError, ParseError
 
 STAR, SEEN, WRITTEN = "The star", "How it is seen", "What is made"
@@ -71,22 +70,23 @@ def synthesize(
         raise ConfigError("nothing to make: give --output, --plot or --line-report")
     targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite, [atmosphere])
     window = _window(line_report) if line_report else None
-    view = View(vsini, resolution, velocity, mu, grid == Grid.PAPER, physical)
     given = [_abundance(text) for text in element or []]
-    labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}
+
+    from starloom import bands, synthesis
+    from starloom.synthesis import lines
+    from starloom.synthesis.view import View
+
+    points = bands.load("rvs").points if grid == Grid.PAPER else None
+    view = View(vsini, resolution, velocity, mu, points, physical)
     elements = _elements(given)
-    structure, origin = _structure(labels, view, atmosphere)
-
-    from starloom import synthesis
-    from starloom.cli import lines
-
-    star = {"mh": mh, "vmic": vmic, "elements": elements}
+    structure, origin = _structure({"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}, atmosphere)
     start = perf_counter()
-    made = synthesis.synthesize(structure, **star, mu=mu)
-    spectrum = view.observe(made, {**origin, "elements": elements})
+    star = synthesis.photosphere(structure, mh=mh, vmic=vmic, elements=elements)
+    made = star.spectrum(mu=mu)
+    spectrum = view.observe(made, origin)
     seconds = perf_counter() - start
     if window or plot:
-        found = lines.listed(made, synthesis.line_strengths(structure, **star))
+        found = lines.listed(star, made)
     if output:
         spectrum.write(output, overwrite=overwrite)
     if plot:
@@ -100,13 +100,8 @@ def synthesize(
         print(f"drew {plot}")
 
 
-def _structure(labels: dict, view: View, model: Path | None):
+def _structure(labels: dict, model: Path | None):
     """The atmosphere, from a file or by its labels, and where it comes from."""
-    import jax
-
-    from starloom import atmosphere as atmospheres
-    from starloom.labels import DOMAIN, as_array
-
     if model:
         for name in ("teff", "logg"):
             if labels[name] is not None:
@@ -115,11 +110,10 @@ def _structure(labels: dict, view: View, model: Path | None):
         return read_model(model), {"atmosphere": model.name, "atmosphere sha256": digest}
     if missing := [f"--{name}" for name, value in labels.items() if value is None]:
         raise ConfigError(f"{', '.join(missing)} missing: give all four labels, or --atmosphere")
-    resolution = min(view.resolution or DOMAIN.high[5], DOMAIN.high[5])
-    DOMAIN.check(as_array(**labels, vsini=view.vsini, resolution=resolution))
-    with jax.enable_x64(True):
-        structure = atmospheres.interpolate(labels["teff"], labels["logg"], labels["mh"])
-    return structure, {"atmosphere": "packaged grid, interpolated"}
+
+    from starloom.synthesis import structure
+
+    return structure(**labels), {"atmosphere": "packaged grid, interpolated"}
 
 
 def read_model(path: Path):

@@ -1,6 +1,7 @@
 """``starloom train``: networks from a store."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,28 +29,28 @@ def emulator(
     from starloom.database.store import open_store
     from starloom.networks import weights
     from starloom.networks.emulator import packed
-    from starloom.networks.fitting import DEFAULT_RECIPE, EmulatorRecipe, fit_emulator
+    from starloom.networks.fitting import EmulatorRecipe, fit_emulator
 
     check_target(model)
+    design = EmulatorRecipe.load(recipe or "default")
     opened = [open_store(store) for store in stores]
-    design = EmulatorRecipe.read(recipe or DEFAULT_RECIPE)
-    fitted, training = fit_emulator(opened, design, folder=folder, progress=sys.stderr.isatty())
-    loss, epochs = training.best_loss, len(training.history)
+    fitted, trainings = fit_emulator(opened, design, folder=folder, progress=sys.stderr.isatty())
+    loss = sum(each.best_loss for each in trainings) / len(trainings)
+    band = opened[0].band
     names = " and ".join(f"{store.recipe.name!r}" for store in opened)
     card = (
         f"Emulator of intrinsic spectra trained on the stores {names} ({opened[0].manifest.physics}); rms "
-        f"error {loss:.1e} in flux, mean over their validation spectra, before rotation and at R = 14500."
+        f"error {loss:.1e} in flux, mean over their validation spectra, before rotation and at R = "
+        f"{band.finest_resolution:g}."
     )
     digest = " ".join(store.recipe.digest for store in opened)
-    weights.save(model, packed(fitted, digest, card), precision)
-    print(f"{model}: mean rms flux error {loss:.2e} after {training.best_epoch + 1} of {epochs} epochs")
+    weights.save(model, packed(fitted, band, digest, card), precision)
+    _print_end(model, trainings, f"mean rms flux error {loss:.2e}")
 
 
 Spectra = Annotated[Path, typer.Argument(help="Folder that `database fixed-set` wrote.", metavar="SPECTRA")]
 Written = Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).", metavar="MODEL")]
-PaperRecipe = Annotated[
-    str, typer.Option(help="Of `reproduce`: a TOML file, or paper, short, improved, tiny.")
-]
+Design = Annotated[str, typer.Option(help="Of `reproduce`: a TOML file, or paper, short, improved, tiny.")]
 Checkpoints = Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: plans.labels.epochs=25")]
 Device = Annotated[str | None, typer.Option(help="cpu or gpu; by default what there is.")]
@@ -59,29 +60,30 @@ Device = Annotated[str | None, typer.Option(help="cpu or gpu; by default what th
 def autoencoder(
     spectra: Spectra,
     model: Written,
-    recipe: PaperRecipe = "paper",
+    recipe: Design = "paper",
     folder: Checkpoints = None,
     change: Changes = None,
     device: Device = None,
 ) -> None:
     """Train the paper's autoencoder (table 2) on broadened spectra."""
     from starloom.database.batches import open_fixed_set
-    from starloom.evaluation.reproduction import recipe as recipes
-    from starloom.evaluation.reproduction import trainings
-    from starloom.networks import paper, weights
+    from starloom.networks import weights
+    from starloom.paper import networks, trainings
+    from starloom.paper.recipe import load
 
     check_target(model)
-    design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
+    design, opened = load(recipe, change or ()), open_fixed_set(spectra)
     basis = trainings.components(design, opened)
     between = design.autoencoder.components > 0
     coefficients = trainings.applied(basis.encoder(), opened) if between else None
     training = trainings.autoencoder(design, opened, basis, coefficients, **_options(folder, device))
-    weights.save(model, paper.packed_autoencoder(training.network, design.name))
+    packed = networks.packed_autoencoder(training.network, opened.domain, opened.band, design.name)
+    weights.save(model, packed)
     if between:
         error = f"mean rms flux error {training.best_loss * basis.spread:.2e}"
     else:
         error = f"mean squared flux error {training.best_loss * basis.spread**2:.2e}"
-    _print_end(model, training, error)
+    _print_end(model, [training], error)
 
 
 @app.command("labels")
@@ -89,7 +91,7 @@ def labels(
     spectra: Spectra,
     autoencoder: Annotated[Path, typer.Argument(help="Weights file of the autoencoder.")],
     model: Written,
-    recipe: PaperRecipe = "paper",
+    recipe: Design = "paper",
     folder: Checkpoints = None,
     change: Changes = None,
     device: Device = None,
@@ -99,16 +101,16 @@ def labels(
     Where the recipe has a plan for both as one (improved), they are trained on so, from labels to flux.
     """
     from starloom.database.batches import open_fixed_set
-    from starloom.evaluation.reproduction import recipe as recipes
-    from starloom.evaluation.reproduction import trainings
-    from starloom.networks import paper, weights
+    from starloom.networks import weights
+    from starloom.paper import networks, trainings
+    from starloom.paper.recipe import load
 
     check_target(model)
-    design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
+    design, opened = load(recipe, change or ()), open_fixed_set(spectra)
     trained = weights.load(autoencoder, family="autoencoder").networks["autoencoder"]
-    latents = trainings.applied(paper.encoder(trained), opened)
+    latents = trainings.applied(networks.encoder(trained), opened)
     training = trainings.label_network(design, opened, latents, **_options(folder, device))
-    network = paper.generator(training.network, trained)
+    network = networks.generator(training.network, trained)
     error = f"mean squared error {training.best_loss:.2e} of the latents' variance"
     if plan := design.plans.joint:
         basis = trainings.components(design, opened)
@@ -117,44 +119,43 @@ def labels(
         training = trainings.joint(design, opened, basis, coefficients, network, plan, **options)
         network, loss = training.network, training.best_loss * basis.spread
         error = f"mean rms flux error {loss:.2e}"
-    weights.save(model, paper.packed_generator(network, design.name), design.precision)
-    _print_end(model, training, error)
+    packed = networks.packed_generator(network, opened.domain, opened.band, design.name)
+    weights.save(model, packed, design.precision)
+    _print_end(model, [training], error)
 
 
 @app.command("estimator")
 def estimator(
     spectra: Spectra,
-    label: Annotated[str, typer.Argument(help="teff, logg, vsini, mh, vmic or resolution.")],
+    label: Annotated[str, typer.Argument(help="Which label of the spectra: teff, logg, ...")],
     model: Written,
-    recipe: PaperRecipe = "paper",
+    recipe: Design = "paper",
     folder: Checkpoints = None,
     change: Changes = None,
     device: Device = None,
 ) -> None:
     """Train a network of table 4: principal components of a spectrum to one label."""
     from starloom.database.batches import open_fixed_set
-    from starloom.errors import ConfigError
-    from starloom.evaluation.reproduction import recipe as recipes
-    from starloom.evaluation.reproduction import trainings
-    from starloom.labels import DOMAIN, NAMES
-    from starloom.networks import paper, weights
+    from starloom.networks import weights
+    from starloom.paper import networks, trainings
+    from starloom.paper.recipe import load
 
-    if label not in NAMES:
-        raise ConfigError(f"label = {label!r} is not one of {', '.join(NAMES)}")
     check_target(model)
-    design, opened = recipes.load(recipe, change or ()), open_fixed_set(spectra)
+    design, opened = load(recipe, change or ()), open_fixed_set(spectra)
+    domain = opened.domain
+    half = (domain.high - domain.low)[domain.index(label)] / 2
     basis = trainings.components(design, opened).truncated(design.estimator.coefficients)
     coefficients = trainings.applied(basis.encoder(), opened)
     training = trainings.estimator(design, label, opened, coefficients, **_options(folder, device))
-    weights.save(model, paper.packed_estimators(basis, {label: training.network}, design.name))
-    half = (DOMAIN.high - DOMAIN.low)[NAMES.index(label)] / 2
-    _print_end(model, training, f"rms error of {label} {training.best_loss**0.5 * half:.3g}")
+    found = {label: training.network}
+    weights.save(model, networks.packed_estimators(basis, found, domain, opened.band, design.name))
+    _print_end(model, [training], f"rms error of {label} {training.best_loss**0.5 * half:.3g}")
 
 
 def _options(folder: Path | None, device: str | None) -> dict:
     return {"folder": folder, "device": device, "progress": sys.stderr.isatty()}
 
 
-def _print_end(model: Path, training, error: str) -> None:
-    epochs = f"{training.best_epoch + 1} of {len(training.history)} epochs"
-    print(f"{model}: {error} on the validation spectra after {epochs}")
+def _print_end(model: Path, trainings: Sequence, error: str) -> None:
+    epochs = ", ".join(f"{each.best_epoch + 1} of {len(each.history)}" for each in trainings)
+    print(f"{model}: {error} on the validation spectra after {epochs} epochs")

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from starloom.broadening import finish
-from starloom.database.recipe import BROADENING, SHUFFLE_STREAM
-from starloom.database.store import Store, check_digest, decode, encode, file_digest
+from starloom import bands
+from starloom.bands import Band
+from starloom.broadening import finish_of
+from starloom.database.recipe import SHUFFLE_STREAM
+from starloom.database.store import Store, check_digest, common, decode, encode, file_digest
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.files import allocate, check_folder, filling
-from starloom.wavelength import PAPER_GRID_AA
+from starloom.labels import TABLE_1, Domain
 
-# (kept[n, 7290], vsini[n], resolution[n], native_resolution=[n]) -> flux[n, wavelength]
+# (kept[n, point], vsini=[n], resolution=[n], native_resolution=[n]) -> flux[n, wavelength]
 Finisher = Callable[..., np.ndarray]
 PORTION = 32  # spectra finished at once: what they need then stays in the processor's cache
 FILES = {"flux": "flux.npy", "labels": "labels.npy", "intrinsic": "intrinsic.npy"}
@@ -27,7 +29,7 @@ FILES = {"flux": "flux.npy", "labels": "labels.npy", "intrinsic": "intrinsic.npy
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Observed spectra: flux float32[n, wavelength], labels float64[n, 6], intrinsic spectra int[n]."""
+    """Observed spectra: flux float32[n, wavelength], labels float64[n, label], intrinsic spectra int[n]."""
 
     flux: np.ndarray
     labels: np.ndarray
@@ -36,7 +38,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Which spectra an epoch shows and how they are broadened: intrinsic int[n], labels float64[n, 6]."""
+    """Which spectra an epoch shows and how they are broadened: intrinsic int[n], labels float64[n, label]."""
 
     intrinsic: np.ndarray
     labels: np.ndarray
@@ -66,8 +68,9 @@ def draws(store: Store, split: str, epoch: int, copies: int = 1, shuffle: bool =
 def _draws_of(store: Store, indices: np.ndarray, epoch: int, copies: int) -> Draws:
     intrinsic = np.repeat(indices, copies)
     chosen = store.labels[intrinsic]
-    drawn = store.recipe.broadening_labels(epoch, copies)[indices].reshape(-1, 2)
-    chosen[:, BROADENING] = np.where(store.broadened[intrinsic, None], chosen[:, BROADENING], drawn)
+    columns = store.recipe.broadening
+    drawn = store.recipe.broadening_labels(epoch, copies)[indices].reshape(-1, len(columns))
+    chosen[:, columns] = np.where(store.broadened[intrinsic, None], chosen[:, columns], drawn)
     return Draws(intrinsic, chosen)
 
 
@@ -79,14 +82,15 @@ def batches(
     size: int = 512,
     copies: int = 1,
     shuffle: bool = True,
-    finisher: Finisher = finish,
+    finisher: Finisher | None = None,
     threads: int = 1,
     ahead: int = 3,
 ) -> Iterator[Batch]:
     """Batches of ``size`` (the last one smaller) with fresh v sin i and resolution in every ``epoch``.
 
     They are made by ``threads`` in the background, ``ahead`` of their use. See ``draws`` for what they
-    contain; ``finisher`` gives them other wavelengths than the paper's, e.g. ``broadening.finish_onto(...)``.
+    contain; ``finisher`` gives them other wavelengths than the band's points, e.g.
+    ``broadening.finish_onto(...)``.
     """
     epoch_draws = draws(store, split, epoch, copies, shuffle)
     parts = (slice(first, first + size) for first in range(0, len(epoch_draws), size))
@@ -102,24 +106,43 @@ def batches(
             yield batch
 
 
-def observe(store: Store, epoch_draws: Draws, part: slice, finisher: Finisher = finish) -> Batch:
+def observe(store: Store, epoch_draws: Draws, part: slice, finisher: Finisher | None = None) -> Batch:
     """The observed spectra of one part of an epoch."""
+    finisher = finisher or finish_of(store.band)
     intrinsic, chosen = epoch_draws.intrinsic[part], epoch_draws.labels[part]
-    vsini, resolution = chosen[:, BROADENING].T.astype(np.float32)
-    native = store.labels[intrinsic, BROADENING[1]].astype(np.float32)
-    # what is stored with its rotation gets no second one
-    vsini = np.where(store.broadened[intrinsic], 0, vsini)
+    view = _view(store, intrinsic, chosen)
     pieces = []
     for first in range(0, len(intrinsic), PORTION):
         piece = slice(first, first + PORTION)
         kept = store.flux(intrinsic[piece])
-        pieces.append(finisher(kept, vsini[piece], resolution[piece], native_resolution=native[piece]))
+        pieces.append(finisher(kept, **{name: values[piece] for name, values in view.items()}))
     return Batch(np.concatenate(pieces), chosen, intrinsic)
+
+
+def _view(store: Store, intrinsic: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """How spectra are broadened, by the names of ``Finish.from_modes``: float32[n] each."""
+
+    def of(name: str, labels: np.ndarray, default: float) -> np.ndarray:
+        known = name in store.domain.names
+        values = labels[:, store.domain.index(name)] if known else np.full(len(labels), default)
+        return values.astype(np.float32)
+
+    view = {
+        "vsini": of("vsini", chosen, 0.0),
+        "resolution": of("resolution", chosen, store.band.finest_resolution),
+        "native_resolution": of("resolution", store.labels[intrinsic], store.band.kept_resolution),
+    }
+    if "vmac" in store.domain.names:
+        view["macroturbulence"] = of("vmac", chosen, 0.0)
+    # what is stored with its rotation gets no second one
+    for name in {"vsini", "macroturbulence"} & set(view):
+        view[name] = np.where(store.broadened[intrinsic], 0, view[name])
+    return view
 
 
 @dataclass(frozen=True, eq=False)
 class FixedSet:
-    """Observed spectra at the paper's 4000 points, made once and memory-mapped. Made by ``open_fixed_set``.
+    """Observed spectra at a band's points, made once and memory-mapped. Made by ``open_fixed_set``.
 
     Spectrum j is a broadening of intrinsic spectrum ``intrinsic[j]``; the copies of one follow each other.
     """
@@ -127,10 +150,12 @@ class FixedSet:
     folder: Path
     splits: dict[str, np.ndarray]  # indices of observed spectra
     made_from: Mapping  # see ``made_from``
+    domain: Domain  # that holds those of the stores
+    band: Band
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Labels of all spectra: float64[n, 6]."""
+        """Labels of all spectra: float64[n, label]."""
         return np.load(self.folder / FILES["labels"])
 
     @cached_property
@@ -140,11 +165,11 @@ class FixedSet:
 
     @cached_property
     def stored(self) -> np.ndarray:
-        """The flux as it is on disk, memory-mapped: float32[n, 4000], or uint16 in units of 2e-5."""
+        """The flux as it is on disk, memory-mapped: float32[n, point], or uint16 in units of 2e-5."""
         return np.load(self.folder / FILES["flux"], mmap_mode="r")
 
     def flux(self, indices) -> np.ndarray:
-        """Flux float32[n, 4000] of the spectra at ``indices`` (an array or a slice)."""
+        """Flux float32[n, point] of the spectra at ``indices`` (an array or a slice)."""
         return decode(np.asarray(self.stored[indices]))
 
 
@@ -159,15 +184,17 @@ def export_fixed_set(
 
     ``dtype`` is "float32" or "uint16" (half the size, rounded to 1e-5). With ``copies``, only the splits that
     it names, with that many broadenings of each of their spectra. ``more`` stores add to all splits but that
-    for testing, behind the spectra of ``store``. The folder must be new; it appears under its name when it is
-    complete.
+    for testing, behind the spectra of ``store``; ``ConfigError`` where their labels or band are others. The
+    folder must be new; it appears under its name when it is complete.
     """
+    common((store, *more))
     folder = Path(folder)
     if folder.exists():
         raise StoreError(f"{folder}: exists already")
     check_folder(folder)
     if dtype not in ("float32", "uint16"):
         raise ConfigError(f"dtype = {dtype!r} is none of float32, uint16")
+    common((store, *more))
     shown = [_fixed_draws(store, copies), *(_added_draws(other, copies) for other in more)]
     with filling(folder) as partial:
         _write_fixed_set(partial, (store, *more), shown, dtype, copies)
@@ -190,7 +217,7 @@ def _write_fixed_set(
     copies: Mapping[str, int] | None,
 ) -> None:
     start = np.cumsum([0, *map(len, shown)])
-    shape = (int(start[-1]), PAPER_GRID_AA.size)
+    shape = (int(start[-1]), stores[0].band.points.count)
     flux = np.lib.format.open_memmap(partial / FILES["flux"], mode="w+", dtype=dtype, shape=shape)
     allocate(partial / FILES["flux"])
 
@@ -209,8 +236,11 @@ def _write_fixed_set(
     np.save(partial / FILES["intrinsic"], np.concatenate(parts))
     digests = {kind: file_digest(partial / name) for kind, name in FILES.items()}
     splits = [_splits(*each) for each in zip(stores, shown, start, strict=False)]
+    domain, band = common(stores)
     content = {
         **made_from(stores, copies),
+        "domain": domain.mapping,
+        "band": band.mapping,
         "splits": {name: [*chain.from_iterable(each[name] for each in splits)] for name in stores[0].splits},
         "digests": digests,
     }
@@ -240,11 +270,14 @@ def open_fixed_set(folder: str | Path, verify: bool = True) -> FixedSet:
         content = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         splits = {name: np.array(indices, dtype=int) for name, indices in content["splits"].items()}
         digests = {FILES[kind]: digest for kind, digest in content["digests"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # those of before were all of the paper's labels, in the packaged band
+        domain = Domain.from_mapping(content["domain"]) if "domain" in content else TABLE_1
+        band = Band.from_mapping(content["band"]) if "band" in content else bands.load("rvs")
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise ParseError(f"{folder}: no fixed set ({type(error).__name__}: {error})") from error
     for name, digest in digests.items() if verify else ():
         check_digest(folder / name, digest)
-    return FixedSet(folder, splits, {name: content.get(name) for name in made_from((), None)})
+    return FixedSet(folder, splits, {name: content.get(name) for name in made_from((), None)}, domain, band)
 
 
 def _splits(store: Store, everything: Draws, start: int) -> dict[str, list[int]]:

@@ -12,18 +12,20 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from starloom import __version__, labels, tables
-from starloom.broadening import KEPT_RESOLUTION, keep
-from starloom.database.recipe import INTRINSIC, Recipe
+from starloom import __version__, tables
+from starloom.bands import Band
+from starloom.broadening import keep
+from starloom.database.recipe import Recipe
 from starloom.database.sources import source_digest
 from starloom.database.store import HIGHEST_FLUX, Manifest, encode, open_or_create, read_manifest
 from starloom.database.workers import Engine, here
-from starloom.errors import StarloomError, StoreError
+from starloom.errors import ConfigError, StarloomError, StoreError
 from starloom.interruption import outlook
+from starloom.labels import Domain
 from starloom.locks import locked
 
-# teff, logg, mh, vmic (float64[n] each) -> normalised flux[n, 21870] on wavelength.SYNTHESIS_GRID_AA
-Synthesizer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+# a band, and intrinsic labels by name (float64[n] each) -> normalised flux[n, chunk, point]
+Synthesizer = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Chunk:
     failure: str = ""
 
 
-def make_chunk(recipe: Recipe, synthesize: Synthesizer, number: int) -> Chunk:
+def make_chunk(recipe: Recipe, band: Band, synthesize: Synthesizer, number: int) -> Chunk:
     """The spectra of chunk ``number``: the function that every worker runs.
 
     A chunk with a flux that is NaN, negative or above 1.31 comes back as a failure that says which labels did
@@ -45,40 +47,60 @@ def make_chunk(recipe: Recipe, synthesize: Synthesizer, number: int) -> Chunk:
     indices = recipe.indices(number)
     intrinsic = recipe.intrinsic_labels(indices.start, len(indices))
     try:
-        flux = np.asarray(synthesize(*intrinsic.T))
-        check_flux(flux, intrinsic, indices.start)
+        domain = recipe.domain.intrinsic
+        flux = np.asarray(synthesize(band, **dict(zip(domain.names, intrinsic.T, strict=True))))
+        expected = len(indices), len(band.chunks), band.chunks[0].points
+        if flux.shape != expected:
+            raise StoreError(f"the synthesiser gave flux of the shape {flux.shape}, expected {expected}")
+        check_flux(flux, domain, intrinsic, indices.start)
     except StarloomError as error:
         return Chunk(number, failure=str(error))
-    full = np.zeros((len(indices), len(labels.NAMES)))
-    full[:, INTRINSIC] = intrinsic
-    full[:, labels.NAMES.index("resolution")] = KEPT_RESOLUTION
-    return Chunk(number, encode(keep(flux)), full)
+    full = np.zeros((len(indices), len(recipe.domain.labels)))
+    full[:, recipe.synthesised] = intrinsic
+    if "resolution" in recipe.domain.names:
+        full[:, recipe.domain.index("resolution")] = band.kept_resolution
+    return Chunk(number, encode(keep(flux, band).reshape(len(flux), -1)), full)
 
 
-def check_flux(flux: np.ndarray, intrinsic: np.ndarray, first: int) -> None:
+def check_flux(flux: np.ndarray, domain: Domain, intrinsic: np.ndarray, first: int) -> None:
     """Raise ``StoreError`` with the labels of the first spectra that are no normalised spectra."""
-    wrong = ~np.all((flux >= 0) & (flux <= HIGHEST_FLUX), axis=-1)
+    wrong = ~np.all((flux >= 0) & (flux <= HIGHEST_FLUX), axis=(1, 2))
     if not np.any(wrong):
         return
     rows = np.flatnonzero(wrong)[:5]
     places = [
-        f"spectrum {first + row} (teff = {teff:.2f} K, logg = {logg:.4f}, mh = {mh:.4f}, "
-        f"vmic = {vmic:.4f} km/s): flux {np.min(flux[row]):.3g}..{np.max(flux[row]):.3g}"
-        for row, (teff, logg, mh, vmic) in zip(rows, intrinsic[rows], strict=True)
+        f"spectrum {first + row} ({domain.text(intrinsic[row])}): "
+        f"flux {np.min(flux[row]):.3g}..{np.max(flux[row]):.3g}"
+        for row in rows
     ]
     raise StoreError(f"{wrong.sum()} spectra with flux outside [0, {HIGHEST_FLUX:.2f}]: {'; '.join(places)}")
 
 
-def radiative_transfer(teff, logg, mh, vmic) -> np.ndarray:
-    """The package's own ``Synthesizer``."""
-    from starloom.synthesis import synthesize_labels  # here, since it needs JAX, which comes with an extra
+def radiative_transfer(band: Band, **labels: np.ndarray) -> np.ndarray:
+    """The package's own ``Synthesizer``; see ``synthesis.normalised``."""
+    from starloom import synthesis  # here, since it needs JAX, which comes with an extra
 
-    return np.asarray(synthesize_labels(teff, logg, mh, vmic).normalized)
+    return synthesis.normalised(band, **labels)
 
 
-def physics_version() -> str:
-    """What ``radiative_transfer`` depends on: the package's version, the tables of synthesis, the sources."""
-    digests = json.dumps(tables.synthesis_digests(), sort_keys=True)
+def check_synthesis(recipe: Recipe) -> None:
+    """Raise unless ``radiative_transfer`` can make every spectrum of the recipe.
+
+    ``ConfigError`` for a label that synthesis does not know or cannot do without; ``OutOfRangeError`` with
+    the first star outside its domain; ``ModuleNotFoundError`` without JAX.
+    """
+    from starloom import synthesis
+
+    names = recipe.domain.intrinsic.names
+    if missing := [name for name in synthesis.domain().names if name not in names]:
+        raise ConfigError(f"recipe {recipe.name}: no label {', '.join(missing)}, which synthesis needs")
+    known = synthesis.domain(*(name for name in names if name not in synthesis.domain().names))
+    known.only(*names).check(recipe.intrinsic_labels(0, recipe.intrinsic))
+
+
+def physics_version(band: Band) -> str:
+    """What ``radiative_transfer`` depends on: the package's version, the band's tables, the sources."""
+    digests = json.dumps(tables.synthesis_digests(band.tables), sort_keys=True)
     digest = hashlib.sha256(digests.encode()).hexdigest()[:12]
     return f"starloom {__version__}, tables {digest}, sources {source_digest()[:12]}"
 
@@ -143,7 +165,7 @@ def _continued(manifest: Manifest, synthesize: Synthesizer, engine: Engine, prog
     ):
         for reason in damage.values():
             bar.write(f"made again: {reason}")
-        for chunk in engine(partial(make_chunk, recipe, synthesize), manifest.missing):
+        for chunk in engine(partial(make_chunk, recipe, manifest.band, synthesize), manifest.missing):
             if chunk.failure:
                 failures.append(chunk.failure)
                 bar.write(f"chunk {chunk.number} failed: {chunk.failure}")

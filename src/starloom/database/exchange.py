@@ -4,14 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from starloom import hdf5, labels
-from starloom.broadening import KEPT_GRID_AA
+from starloom import hdf5
 from starloom.database.batches import Draws, draws, observe
 from starloom.database.recipe import SPLITS
 from starloom.database.store import FLUX_STEP, Store, encode
 from starloom.errors import StoreError
 from starloom.files import check_target, replacing
-from starloom.wavelength import PAPER_GRID_AA
 
 PORTION = 512
 
@@ -20,9 +18,10 @@ def export_hdf5(store: Store, path: str | Path, observed: bool = False) -> None:
     """Write a store to an HDF5 file: the stored spectra, or with ``observed`` the recipe's fixed set.
 
     Datasets: ``flux[spectrum, wavelength]`` (stored spectra as they are on disk, its attribute ``scale``
-    makes them flux; observed ones float32), ``labels[spectrum, 6]`` with attributes ``names`` and ``units``,
-    ``split[spectrum]`` (0, 1, 2 = train, validation, test), ``intrinsic[spectrum]``, ``wavelength``
-    [Angstrom] with the attribute ``medium``. Raises ``StoreError`` where the file exists.
+    makes them flux; observed ones float32), ``labels[spectrum, label]`` with attributes ``names`` and
+    ``units``, ``split[spectrum]`` (0, 1, 2 = train, validation, test), ``intrinsic[spectrum]``,
+    ``wavelength`` [Angstrom] with the attribute ``medium``: of stored spectra one chunk of the band behind
+    the other, which overlap. Raises ``StoreError`` where the file exists.
     """
     path = Path(path)
     if path.exists():
@@ -47,14 +46,16 @@ def export_hdf5(store: Store, path: str | Path, observed: bool = False) -> None:
 
 
 def _describe(file, store: Store, everything: Draws, observed: bool) -> None:
-    grid_aa, medium = (PAPER_GRID_AA, "air") if observed else (KEPT_GRID_AA, "vacuum")
+    points = store.band.points
+    kept_aa = np.concatenate([grid.wavelength_aa for grid in store.band.kept])
+    grid_aa, medium = (points.wavelength_aa, points.medium) if observed else (kept_aa, "vacuum")
     file.attrs.update({"recipe": store.recipe.name, "identity": store.manifest.identity})
     file.attrs["physics"] = store.manifest.physics
     file["wavelength"] = grid_aa
     file["wavelength"].attrs.update({"unit": "Angstrom", "medium": medium})
     file["labels"] = everything.labels
-    file["labels"].attrs["names"] = labels.NAMES
-    file["labels"].attrs["units"] = [label.unit for label in labels.LABELS]
+    file["labels"].attrs["names"] = store.domain.names
+    file["labels"].attrs["units"] = [label.unit for label in store.domain.labels]
     file["intrinsic"] = everything.intrinsic
 
 

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from starloom import labels
 from starloom.database.batches import Draws, draws, observe
-from starloom.database.recipe import INTRINSIC, SPLITS
+from starloom.database.recipe import SPLITS
 from starloom.database.store import Store
 from starloom.figures import check, pyplot, save
-from starloom.wavelength import PAPER_GRID_AA
 
-# the star of the paper's figure 1: teff, logg, vsini, mh, vmic, resolution
-EXAMPLE = np.array([9950.0, 3.5, 2.0, 0.5, 1.3, 11500.0])
+# the star of the paper's figure 1
+EXAMPLE = {"teff": 9950.0, "logg": 3.5, "vsini": 2.0, "mh": 0.5, "vmic": 1.3, "resolution": 11500.0}
 # air wavelengths [Angstrom] of the NIST Atomic Spectra Database (Ca II, N I) and of Paschen's series
 # (Rydberg)
 LINES = {
@@ -39,36 +37,43 @@ def figure_one(store: Store, path: str | Path, sample: int = 600) -> None:
 def _colour_map(figure, axes, store: Store, sample: int) -> None:
     everything = draws(store, "train", 0)
     shown = Draws(everything.intrinsic[:sample], everything.labels[:sample])
-    order = np.argsort(shown.labels[:, 0])
+    first = store.domain.index("teff") if "teff" in store.domain.names else 0
+    order = np.argsort(shown.labels[:, first])
     shown = Draws(shown.intrinsic[order], shown.labels[order])
     flux = observe(store, shown, slice(None)).flux
-    edges = (PAPER_GRID_AA[0], PAPER_GRID_AA[-1], 0, len(flux))
+    points, label = store.band.points, store.domain.labels[first]
+    edges = (points.first_aa, points.last_aa, 0, len(flux))
     image = axes.imshow(flux, aspect="auto", origin="lower", extent=edges, interpolation="nearest")
     places = np.linspace(0, len(flux) - 1, 6).astype(int)
-    axes.set_yticks(places + 0.5, [f"{shown.labels[place, 0]:.0f}" for place in places])
-    axes.set(xlabel="Wavelength in air [Å]", ylabel="Teff [K]", title=f"{len(flux)} spectra sorted by Teff")
+    axes.set_yticks(places + 0.5, [f"{shown.labels[place, first]:.5g}" for place in places])
+    unit = f" [{label.unit}]" if label.unit else ""
+    title = f"{len(flux)} spectra sorted by {label.symbol}"
+    axes.set(xlabel=f"Wavelength in {points.medium} [Å]", ylabel=label.symbol + unit, title=title)
     figure.colorbar(image, ax=axes, label="Normalised flux")
 
 
 def _example(axes, store: Store) -> None:
-    scaled = labels.DOMAIN.scale(store.labels) - labels.DOMAIN.scale(EXAMPLE)
-    nearest = int(np.argmin(np.sum(scaled[:, INTRINSIC] ** 2, axis=-1)))
+    domain, points, columns = store.domain, store.band.points, store.recipe.broadening
+    wanted = domain.clip([EXAMPLE.get(name, 0.0) for name in domain.names])
+    distance = (domain.to_unit(store.labels) - domain.to_unit(wanted))[:, store.recipe.synthesised]
+    nearest = int(np.argmin(np.sum(distance**2, axis=-1)))
     chosen = store.labels[nearest].copy()
     if not store.broadened[nearest]:
-        chosen[[2, 5]] = EXAMPLE[[2, 5]]
+        chosen[columns] = wanted[columns]
     flux = observe(store, Draws(np.array([nearest]), chosen[None]), slice(None)).flux[0]
-    axes.plot(PAPER_GRID_AA, flux, color="black", linewidth=0.8)
+    axes.plot(points.wavelength_aa, flux, color="black", linewidth=0.8)
     for name, places in LINES.items():
-        for number, place in enumerate(places):
+        inside = [place for place in places if points.first_aa < place < points.last_aa]
+        for number, place in enumerate(inside):
             label = {"Pa": "H I Paschen"}.get(name, name) if number == 0 else None
             axes.axvline(
                 place, color="C0", linestyle=LINE_STYLES[name], linewidth=0.7, alpha=0.7, label=label
             )
-    teff, logg, vsini, mh, vmic, resolution = chosen
-    title = f"Teff {teff:.0f} K, log g {logg:.2f}, v sin i {vsini:.0f} km/s, [M/H] {mh:+.2f}, "
-    axes.set_title(f"{title}vmic {vmic:.1f} km/s, R {resolution:.0f}", fontsize="medium")
-    axes.set(xlabel="Wavelength in air [Å]", ylabel="Normalised flux", xlim=(8400, 8800))
-    axes.legend(loc="lower right")
+    axes.set_title(domain.symbols(chosen), fontsize="medium")
+    axes.set(xlabel=f"Wavelength in {points.medium} [Å]", ylabel="Normalised flux")
+    axes.set_xlim(points.first_aa, points.last_aa)
+    if axes.get_legend_handles_labels()[0]:  # a band may have none of the lines
+        axes.legend(loc="lower right")
 
 
 def statistics(store: Store, bins: int = 5) -> str:
@@ -78,15 +83,15 @@ def statistics(store: Store, bins: int = 5) -> str:
     for number, name in enumerate(SPLITS):
         split[store.splits[name]] = number
     rows = [_row("label", "bin", *SPLITS, "mean flux", "lowest")]
-    for column in INTRINSIC:
-        edges = np.linspace(*store.recipe.ranges[column], bins + 1)
+    for column in store.recipe.synthesised:
+        edges = np.linspace(store.domain.low[column], store.domain.high[column], bins + 1)
         place = np.clip(np.searchsorted(edges, store.labels[:, column], side="right") - 1, 0, bins - 1)
         for number in range(bins):
             inside = place == number
             counts = np.bincount(split[inside], minlength=len(SPLITS))
             flux = (f"{mean[inside].mean():.4f}", f"{lowest[inside].min():.4f}") if inside.any() else ("", "")
             interval = f"{edges[number]:.5g}..{edges[number + 1]:.5g}"
-            rows.append(_row(labels.NAMES[column], interval, *counts, *flux))
+            rows.append(_row(store.domain.names[column], interval, *counts, *flux))
     return "\n".join(rows)
 
 

@@ -2,43 +2,46 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from starloom import labels
-from starloom.broadening import (
-    KEPT_GRID_AA,
-    KEPT_RESOLUTION,
-    KEPT_STRIDE,
-    broaden,
-    instrument_variance,
-    uniform_step,
-)
+from starloom.bands import MARGIN_KMS, Band
+from starloom.broadening import broaden, instrument_variance
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.database.layouts import MEDIA, NORMALISATIONS, Layout, Raw
-from starloom.database.recipe import BROADENING, IMPORTED, INTRINSIC, Recipe
+from starloom.database import recipe as recipes
+from starloom.database.recipe import IMPORTED, Recipe
 from starloom.database.store import FLUX_STEP, HIGHEST_FLUX, Manifest, encode, read_manifest
 from starloom.errors import ConfigError, ParseError, StarloomError, StoreError
 from starloom.files import allocate, filling, parsing
-from starloom.wavelength import SYNTHESIS_GRID_AA, vacuum_from_air
+from starloom.io.format import File, Format, find
+from starloom.io.label_tables import LabelTable, read_labels
+from starloom.io.record import Record
+from starloom.labels import BROADENING, Domain
+from starloom.spectrum.axis import angstroms
+from starloom.wavelength import MEDIA, LogGrid, vacuum_from_air
 
-MARGIN_KMS = 430.0  # of the synthesis grid beyond 8400-8800 A, which may be filled
+NORMALISATIONS = ("none", "continuum", "envelope")
+ROOM_AA, ROUND_AA = 15.0, 10.0  # beyond a chunk's ends what is read of a file, to the next round wavelength
+FEWEST = 100  # points of a file in a chunk
 BUFFER = "spectra.buffer"
 
 
 @dataclass(frozen=True)
 class Import:
-    """What is to be done with the files: where their layout leaves it open or is to be overruled.
+    """What is to be done with the files: where their format leaves it open or is to be overruled.
 
+    ``recipe`` says which labels are wanted, the ranges of those of the broadening, and the band.
     ``resolution`` of the files' spectra (infinite: not broadened by an instrument), unless the table has a
     column of that name. ``given`` are labels that the table lacks. ``fill_margin`` continues a spectrum that
-    covers 8400-8800 A (air) but not 8388-8812 A with its end values, which reaches in where v sin i is high.
+    covers the band's points but not the margins of its chunks with its end values, which reach in where v sin
+    i is high.
     """
 
-    layout: Layout
+    format: Format
     columns: tuple = ()
     medium: str | None = None
     normalise: str | None = None
@@ -46,16 +49,20 @@ class Import:
     given: Mapping[str, float] = field(default_factory=dict)
     fill_margin: bool = False
     skip_bad: bool = False
+    recipe: Recipe = field(default_factory=lambda: recipes.load("paper"))
 
     def __post_init__(self):
-        if (self.medium or self.layout.medium) not in MEDIA:
-            raise ConfigError(
-                f"medium = {self.medium!r}: say whether wavelengths are in {' or '.join(MEDIA)}"
-            )
-        if (self.normalise or self.layout.normalise) not in NORMALISATIONS:
+        if self.medium is not None and self.medium not in MEDIA:
+            raise ConfigError(f"medium = {self.medium!r} is none of {', '.join(MEDIA)}")
+        if (self.normalise or self.format.normalise) not in NORMALISATIONS:
             raise ConfigError(f"normalise = {self.normalise!r} is none of {', '.join(NORMALISATIONS)}")
-        if unknown := set(self.given) - set(labels.NAMES):
-            raise ConfigError(f"label {', '.join(sorted(unknown))} is none of {', '.join(labels.NAMES)}")
+        for name in self.given:
+            self.recipe.domain.index(name)
+
+    @property
+    def domain(self) -> Domain:
+        """The labels that are wanted."""
+        return self.recipe.domain
 
 
 @dataclass(frozen=True)
@@ -72,79 +79,78 @@ def import_grid(
     folder: str | Path,
     how: Import,
     *,
-    name: str = IMPORTED,
-    seed: int = 1,
-    chunk: int = 100,
-    train: float = 0.8,
-    validation: float = 0.1,
     progress: bool = True,
+    **settings: Any,
 ) -> Imported:
     """Make a store in the new ``folder`` from spectra in the folder ``files`` and their labels in ``table``.
 
-    ``table`` (CSV, ECSV or FITS) has a column ``file`` and one for each label that ``how`` does not give; a
-    file's vsini is 0 where neither says otherwise. Each spectrum is normalised if asked, brought to the kept
-    grid by integrating over its points, and seen at R = 40000 unless its own resolution is lower. Bad files
-    are listed in a ``StoreError``; with ``skip_bad`` they are left out. The store appears when it is
-    complete.
+    ``table`` (CSV, ECSV, FITS or VOTable) has a column ``file`` and one for each label that ``how`` does not
+    give; a file's vsini and vmac are 0 where neither says otherwise. Each spectrum is normalised if asked,
+    brought to the grids of the band's chunks by integrating over their points, and seen at the band's kept
+    resolution unless its own is lower. Bad files are listed in a ``StoreError``; with ``skip_bad`` they are
+    left out. The store appears when it is complete. ``settings`` are fields of its ``Recipe``: name, seed,
+    chunk, train, validation.
     """
-    folder = Path(folder)
+    folder, band = Path(folder), how.recipe.load_band()
     if folder.exists():
         raise StoreError(f"{folder}: exists already")
-    names, star_labels = read_labels(table, how)
+    labels = labels_of_files(table, how)
+    names, star_labels = labels.others["file"].astype(str), labels.labels.copy()
     with filling(folder) as partial:
-        shape = (len(names), KEPT_GRID_AA.size)
+        shape = (len(names), sum(grid.points for grid in band.kept))
         kept = np.lib.format.open_memmap(partial / BUFFER, mode="w+", dtype=np.float32, shape=shape)
         allocate(partial / BUFFER)
-        faults = {}
-        for row, file in enumerate(tqdm(names, unit=" files", disable=not progress)):
+        faults = {number - 1: f"{table}, row {number}: {why}" for number, why in labels.faults.items()}
+        for row in tqdm(labels.rows - 1, unit=" files", disable=not progress):
             try:
-                kept[row], star_labels[row] = kept_spectrum(Path(files) / file, star_labels[row], how)
+                kept[row], star_labels[row] = kept_spectrum(
+                    Path(files) / names[row], star_labels[row], how, band
+                )
+            except ConfigError:  # of what was asked for, not of one file
+                raise
             except StarloomError as error:
                 faults[row] = str(error)
         good = np.array([row for row in range(len(names)) if row not in faults], dtype=int)
-        reasons = tuple(faults.values())
+        reasons = tuple(faults[row] for row in sorted(faults))
         if reasons and not (how.skip_bad and good.size):
             raise StoreError(f"{len(reasons)} of {len(names)} files are bad: " + "; ".join(reasons[:20]))
-        division = {"chunk": chunk, "train": train, "validation": validation}
-        recipe = _recipe(star_labels[good], name=name, seed=seed, **division)
+        recipe = _recipe(how.recipe, star_labels[good], settings)
         _write(partial, recipe, kept, star_labels, [(names[row], row) for row in good])
         (partial / BUFFER).unlink()
     return Imported(read_manifest(folder), reasons)
 
 
-def read_labels(path: str | Path, how: Import) -> tuple[list[str], np.ndarray]:
-    """File names and labels float64[n, 6] of a label table; ``ParseError`` or ``ConfigError`` where wrong."""
-    from astropy.io.registry import IORegistryError
-    from astropy.table import Table
-
-    with parsing(path, ValueError, TypeError, IORegistryError):
-        table = Table.read(path)
-    if "file" not in table.colnames:
-        raise ParseError(f"{path}: no column file, only {', '.join(table.colnames)}")
-    values = {"vsini": 0.0, "resolution": how.resolution, **how.given}
-    values.update({name: table[name] for name in labels.NAMES if name in table.colnames})
-    if missing := [name for name in labels.NAMES if name not in values]:
-        raise ParseError(f"{path}: no column {', '.join(missing)}, and no value given for it")
-    names = [str(name) for name in table["file"]]
-    return names, np.broadcast_to(labels.as_array(**values), (len(names), len(labels.NAMES))).copy()
+def labels_of_files(path: str | Path, how: Import) -> LabelTable:
+    """The labels in a table with the column ``file``; raises as ``io.read_labels``."""
+    defaults = {"vsini": 0.0, "vmac": 0.0, "resolution": how.resolution}
+    table = read_labels(path, how.domain, how.given, defaults)
+    if "file" not in table.others:
+        raise ParseError(f"{path}: no column file, only {', '.join(table.others) or 'labels'}")
+    return table
 
 
-def kept_spectrum(path: Path, star_labels: np.ndarray, how: Import) -> tuple[np.ndarray, np.ndarray]:
+def kept_spectrum(
+    path: Path, star_labels: np.ndarray, how: Import, band: Band
+) -> tuple[np.ndarray, np.ndarray]:
     """A file's spectrum as a store keeps it, and the labels it has then (its resolution may be lower)."""
-    if not np.all(np.isfinite(np.delete(star_labels, BROADENING[1]))):
-        raise ParseError(f"{path}: labels are not all finite: {star_labels.tolist()}")
-    raw = how.layout.read(path, how.columns or how.layout.columns)
-    wavelength_aa, flux = _normalised(path, raw, how)
-    native = star_labels[BROADENING[1]]
+    domain, after = how.domain, star_labels.copy()
+    known = "resolution" in domain.names
+    native = star_labels[domain.index("resolution")] if known else how.resolution
     if not native > 0:
         raise ParseError(f"{path}: resolution = {native:g} is not above 0")
-    wanted = min(native, KEPT_RESOLUTION)
-    if star_labels[BROADENING[0]] > 0:  # can only be shown as it is, so within the resolutions that are shown
-        wanted = min(native, labels.DOMAIN.high[BROADENING[1]])
-    flux = _on_synthesis_grid(path, wavelength_aa, flux, wanted, how.fill_margin)
-    after = star_labels.copy()
-    after[BROADENING[1]] = wanted
-    return _seen(flux, native, wanted)[1::KEPT_STRIDE], after
+    wanted = min(native, band.kept_resolution)
+    if not known and native < band.finest_resolution:
+        least = f"R = {band.finest_resolution:g}, and the recipe has no label for it"
+        raise ParseError(f"{path}: resolution = {native:g} is below {least}")
+    moved = [name for name in domain.names if name in BROADENING and name != "resolution"]
+    if known and any(star_labels[domain.index(name)] > 0 for name in moved):
+        # can only be shown as it is, so within the resolutions that are shown
+        wanted = min(native, domain.high[domain.index("resolution")])
+    if known:
+        after[domain.index("resolution")] = wanted
+    record = _record(path, how)
+    parts = [_kept_chunk(path, record, grid, (native, wanted), how) for grid in band.chunks]
+    return np.concatenate([part[1 :: band.stride] for part in parts]), after
 
 
 def envelope(wavelength_aa: np.ndarray, flux: np.ndarray) -> np.ndarray:
@@ -163,35 +169,59 @@ def envelope(wavelength_aa: np.ndarray, flux: np.ndarray) -> np.ndarray:
     return fit(wavelength_aa)
 
 
-def _normalised(path: Path, raw: Raw, how: Import) -> tuple[np.ndarray, np.ndarray]:
-    """Vacuum wavelengths and normalised flux of what lies near the range."""
-    medium, normalise = how.medium or how.layout.medium, how.normalise or how.layout.normalise
-    everything = (
-        (raw.wavelength_aa, raw.flux)
-        if raw.continuum is None
-        else (raw.wavelength_aa, raw.flux, raw.continuum)
-    )
-    if len({array.size for array in everything}) != 1:
-        raise ParseError(f"{path}: {raw.wavelength_aa.size} wavelengths, {raw.flux.size} fluxes")
-    near = (raw.wavelength_aa > 8370) & (raw.wavelength_aa < 8830)
-    if near.sum() < 100:
-        raise ParseError(f"{path}: {near.sum()} points in 8370-8830 A, at least 100 are needed")
-    wavelength_aa, flux = raw.wavelength_aa[near], raw.flux[near]
+def _record(path: Path, how: Import) -> Record:
+    """The one spectrum of a file at rest, with its wavelengths in Angstrom and its medium known."""
+    file = File(path, how.columns)
+    found = list(find(how.format.name, file).spectra(file))
+    if len(found) != 1:
+        raise ParseError(f"{path}: {len(found)} spectra in it, expected one")
+    record = found[0][1]()
+    medium = how.medium or record.medium
+    if medium not in MEDIA:
+        raise ConfigError(f"{path}: medium = None: say whether wavelengths are in {' or '.join(MEDIA)}")
+    if record.frame not in (None, "rest"):
+        raise ParseError(f"{path}: its wavelengths are {record.frame}, expected those of the star at rest")
+    with parsing(path, ConfigError):
+        wavelength = record.wavelength * angstroms(record.unit or "Angstrom")
+    return replace(record, wavelength=wavelength, unit="Angstrom", medium=medium)
+
+
+def _kept_chunk(
+    path: Path, record: Record, grid: LogGrid, resolutions: tuple[float, float], how: Import
+) -> np.ndarray:
+    """The spectrum on a chunk's grid, brought from its native to the wanted resolution."""
+    native, wanted = resolutions
+    wavelength_aa, flux = _normalised(path, record, grid, how)
+    return _seen(onto_grid(path, grid, wavelength_aa, flux, wanted, how.fill_margin), grid, native, wanted)
+
+
+def _normalised(path: Path, record: Record, grid: LogGrid, how: Import) -> tuple[np.ndarray, np.ndarray]:
+    """Vacuum wavelengths and normalised flux of what lies near a chunk."""
+    normalise, arrays = how.normalise or how.format.normalise, record.arrays(path)
+    low = ROUND_AA * np.floor((grid.first_aa - ROOM_AA) / ROUND_AA)
+    high = ROUND_AA * np.ceil((grid.last_aa + ROOM_AA) / ROUND_AA)
+    near = (record.wavelength > low) & (record.wavelength < high)
+    if near.sum() < FEWEST:
+        raise ParseError(f"{path}: {near.sum()} points in {low:g}-{high:g} A, at least {FEWEST} are needed")
+    wavelength_aa, flux = record.wavelength[near], arrays["flux"][near]
     if not np.all(np.diff(wavelength_aa) > 0):
         raise ParseError(f"{path}: wavelengths do not rise")
     if normalise == "continuum":
-        if raw.continuum is None:
+        if record.continuum is None:
             raise ParseError(f"{path}: no continuum in it to normalise with")
-        flux = flux / raw.continuum[near]
+        flux = flux / record.continuum[near]
     elif normalise == "envelope":
         flux = flux / envelope(wavelength_aa, flux)
-    if not (np.all(np.isfinite(flux)) and np.all(flux >= 0)):
-        raise ParseError(f"{path}: flux is not finite, or negative")
-    return vacuum_from_air(wavelength_aa) if medium == "air" else wavelength_aa, flux
+    masked = record.mask is not None and record.mask[near].any()
+    if masked or not (np.all(np.isfinite(flux)) and np.all(flux >= 0)):
+        raise ParseError(f"{path}: flux is not finite, or negative, or masked")
+    return vacuum_from_air(wavelength_aa) if record.medium == "air" else wavelength_aa, flux
 
 
-def _on_synthesis_grid(path: Path, wavelength_aa, flux, resolution: float, fill_margin: bool) -> np.ndarray:
-    """Mean flux over each synthesis point: the exact integral of a cubic spline, so flux is conserved."""
+def onto_grid(
+    path: Path, grid: LogGrid, wavelength_aa: np.ndarray, flux: np.ndarray, resolution: float, fill: bool
+) -> np.ndarray:
+    """Mean flux over each point of a grid: the exact integral of a cubic spline, so flux is conserved."""
     from scipy.interpolate import CubicSpline  # here, since it comes with an extra
 
     step = np.max(np.diff(np.log(wavelength_aa))) * SPEED_OF_LIGHT_KMS
@@ -200,14 +230,10 @@ def _on_synthesis_grid(path: Path, wavelength_aa, flux, resolution: float, fill_
         raise ParseError(
             f"{path}: points are {step:.2f} km/s apart, R = {resolution:g} needs {needed:.2f} km/s"
         )
-    half = uniform_step(SYNTHESIS_GRID_AA) / SPEED_OF_LIGHT_KMS / 2
-    edges = SYNTHESIS_GRID_AA[0] * np.exp(half * (2 * np.arange(SYNTHESIS_GRID_AA.size + 1) - 1))
-    low, high = edges[0], edges[-1]
-    if fill_margin:
-        low, high = (
-            low * np.exp(MARGIN_KMS / SPEED_OF_LIGHT_KMS),
-            high * np.exp(-MARGIN_KMS / SPEED_OF_LIGHT_KMS),
-        )
+    half = grid.step_kms / SPEED_OF_LIGHT_KMS / 2
+    edges = grid.first_aa * np.exp(half * (2 * np.arange(grid.points + 1) - 1))
+    margin = np.exp(MARGIN_KMS / SPEED_OF_LIGHT_KMS) if fill else 1.0
+    low, high = edges[0] * margin, edges[-1] / margin
     if wavelength_aa[0] > low or wavelength_aa[-1] < high:
         found = f"{wavelength_aa[0]:.2f}-{wavelength_aa[-1]:.2f} A"
         raise ParseError(f"{path}: covers {found} (vacuum), {low:.2f}-{high:.2f} A is needed")
@@ -217,22 +243,31 @@ def _on_synthesis_grid(path: Path, wavelength_aa, flux, resolution: float, fill_
     return np.diff(total) / np.diff(edges)
 
 
-def _seen(flux: np.ndarray, native: float, wanted: float) -> np.ndarray:
+def _seen(flux: np.ndarray, grid: LogGrid, native: float, wanted: float) -> np.ndarray:
     """The spectrum at the wanted resolution; its own, and the mean over a point, have done a part already."""
-    step = uniform_step(SYNTHESIS_GRID_AA)
-    variance = instrument_variance(wanted) - instrument_variance(native) - step**2 / 12
+    variance = instrument_variance(wanted) - instrument_variance(native) - grid.step_kms**2 / 12
     if variance <= 0:
         return flux
     # a Gaussian of the variance that is left, as the resolution it would be
-    return broaden(flux, step, resolution=float(np.sqrt(instrument_variance(1.0) / variance)))
+    return broaden(flux, grid.step_kms, resolution=float(np.sqrt(instrument_variance(1.0) / variance)))
 
 
-def _recipe(star_labels: np.ndarray, **settings) -> Recipe:
-    ranges = [(label.low, label.high) for label in labels.LABELS]
-    for column in INTRINSIC:
-        ranges[column] = (float(star_labels[:, column].min()), float(star_labels[:, column].max()))
-    settings = {"sampling": IMPORTED, "intrinsic": len(star_labels), "broadenings": 1, **settings}
-    return Recipe(ranges=tuple(ranges), **settings)
+def _recipe(wanted: Recipe, star_labels: np.ndarray, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe of the imported stars: the ranges of synthesised labels are those found."""
+    low, high = wanted.domain.low.copy(), wanted.domain.high.copy()
+    places = wanted.synthesised
+    low[places], high[places] = star_labels[:, places].min(0), star_labels[:, places].max(0)
+    domain = Domain(wanted.domain.labels, low, high, wanted.domain.floor)
+    made = {"name": IMPORTED, "seed": 1, "chunk": 100, "train": 0.8, "validation": 0.1, **settings}
+    return replace(
+        wanted,
+        sampling=IMPORTED,
+        intrinsic=len(star_labels),
+        broadenings=1,
+        ends=0.0,
+        domain=domain,
+        **made,
+    )
 
 
 def _write(folder: Path, recipe: Recipe, kept, star_labels, good: list[tuple[str, int]]) -> None:

@@ -2,24 +2,32 @@
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from starloom import labels, sampling
-from starloom.errors import ConfigError, ParseError
+from starloom import bands, recipes, sampling
+from starloom.bands import Band
+from starloom.errors import ConfigError
+from starloom.labels import BROADENING, RADIATION_LIMIT, TABLE_1, Domain
 
-INTRINSIC = tuple(labels.NAMES.index(name) for name in ("teff", "logg", "mh", "vmic"))
-BROADENING = tuple(labels.NAMES.index(name) for name in ("vsini", "resolution"))
 SPLITS = ("train", "validation", "test")
 IMPORTED = "imported"  # the sampling of a store whose labels came with its spectra
 DRAW = {"uniform": sampling.uniform, "sobol": sampling.sobol}
+OPTIONAL = {"ends": 0.0, "band": "rvs"}
+TABLES = ("ranges", "splits")  # of the file; what they hold are other fields here
 # Third word of a random stream's seed. It is never zero, as a shorter seed would be filled up with zeros.
 SPLIT_STREAM, BROADENING_STREAM, SHUFFLE_STREAM, ENDS_STREAM = 1, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Shares of the intrinsic spectra for training and validation; the rest is for testing."""
+
+    train: float
+    validation: float
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,10 @@ class Recipe:
     """Labels, their sampling and their division: with the physics' version, all that a store depends on.
 
     ``intrinsic`` spectra are synthesised, ``broadenings`` observed ones made of each; ``chunk`` of them share
-    a file. ``ranges`` are (low, high) in the order and units of ``labels.NAMES``; ``train`` and
-    ``validation`` the shares of intrinsic spectra in those splits. ``ends`` is the probability with which
-    each label lies at an end of its range, log g's lower one at ``lowest_logg`` where that is higher. Raises
-    ``ConfigError`` for what makes no sense.
+    a file. ``domain`` has the labels and their ranges; ``band`` is the name of the wavelength band, or a
+    folder with one. ``train`` and ``validation`` are the shares of intrinsic spectra in those splits.
+    ``ends`` is the probability with which each label lies at an end of its range, log g's lower one at the
+    domain's floor where that is higher. Raises ``ConfigError`` for what makes no sense.
     """
 
     name: str
@@ -39,23 +47,36 @@ class Recipe:
     intrinsic: int
     broadenings: int
     chunk: int
-    ranges: tuple[tuple[float, float], ...]
+    domain: Domain
     train: float
     validation: float
-    ends: float = 0.0
+    ends: float = OPTIONAL["ends"]
+    band: str = OPTIONAL["band"]
 
     def __post_init__(self):
         _check_choice("sampling", self.sampling, (*DRAW, IMPORTED))
         _check_whole("seed", self.seed, 0)
         for name in ("intrinsic", "broadenings", "chunk"):
             _check_whole(name, getattr(self, name), 1)
-        for label, bounds in zip(labels.LABELS, self.ranges, strict=True):
-            _check_range(label, bounds, self.sampling == IMPORTED)
         if not (0 <= self.train <= 1 and 0 <= self.validation <= 1 - self.train + 1e-12):
             shares = f"train = {self.train:g}, validation = {self.validation:g}"
             raise ConfigError(f"{shares}: not shares of a whole")
         if not 0 <= self.ends <= 1:
             raise ConfigError(f"ends = {self.ends:g} is no probability")
+
+    def load_band(self) -> Band:
+        """The wavelength band; ``ConfigError`` where it is not installed."""
+        return bands.load(self.band)
+
+    @property
+    def broadening(self) -> list[int]:
+        """Places among the labels of those of the broadening."""
+        return [index for index, name in enumerate(self.domain.names) if name in BROADENING]
+
+    @property
+    def synthesised(self) -> list[int]:
+        """Places among the labels of those of the intrinsic spectrum."""
+        return [index for index, name in enumerate(self.domain.names) if name not in BROADENING]
 
     @property
     def digest(self) -> str:
@@ -72,25 +93,25 @@ class Recipe:
         return range(number * self.chunk, min((number + 1) * self.chunk, self.intrinsic))
 
     def intrinsic_labels(self, first: int, count: int) -> np.ndarray:
-        """teff, logg, mh, vmic of spectra ``first .. first + count - 1``: float64[count, 4]."""
-        low, high = np.array(self.ranges)[list(INTRINSIC)].T
-        points = DRAW[self.sampling](self.seed, first, count, low, high, in_domain)
+        """Labels of the intrinsic spectra ``first .. first + count - 1``: float64[count, label]."""
+        domain = self.domain.intrinsic
+        low, high = domain.low, domain.high
+        points = DRAW[self.sampling](self.seed, first, count, low, high, domain.contains)
         if self.ends == 0:
             return points
         streams = ([self.seed, index, ENDS_STREAM] for index in range(first, first + count))
-        chance = np.array([np.random.default_rng(stream).random(len(INTRINSIC)) for stream in streams])
+        chance = np.array([np.random.default_rng(stream).random(low.size) for stream in streams])
         points = sampling.at_ends(points, chance.reshape(points.shape), self.ends, low, high)
-        points[:, 1] = np.maximum(points[:, 1], labels.lowest_logg(points[:, 0], points[:, 2]))
-        return points
+        return points if domain.floor is None else domain.clip(points)
 
     def broadening_labels(self, epoch: int, copies: int = 1) -> np.ndarray:
-        """vsini [km/s] and resolution: float64[intrinsic, copies, 2], uniform in their ranges or at the ends.
+        """Labels of the broadening: float64[intrinsic, copies, label], uniform in their ranges or at ends.
 
         Those of one spectrum depend on the seed, the epoch and its index. Epoch 0 is that of the fixed set.
         """
-        low, high = np.array(self.ranges)[list(BROADENING)].T
+        low, high = self.domain.low[self.broadening], self.domain.high[self.broadening]
         random = np.random.default_rng([self.seed, epoch, BROADENING_STREAM])
-        shape = self.intrinsic, copies, len(BROADENING)
+        shape = self.intrinsic, copies, low.size
         drawn = low + (high - low) * random.random(shape)
         return sampling.at_ends(drawn, random.random(shape), self.ends, low, high) if self.ends else drawn
 
@@ -101,19 +122,9 @@ class Recipe:
         return {name: np.sort(part) for name, part in zip(SPLITS, np.split(order, ends), strict=True)}
 
 
-def in_domain(points: np.ndarray) -> np.ndarray:
-    """Whether teff, logg, mh, vmic [n, 4] have an atmosphere: bool[n]."""
-    everything = np.tile((labels.DOMAIN.low + labels.DOMAIN.high) / 2, (len(points), 1))
-    everything[:, INTRINSIC] = points
-    return labels.DOMAIN.contains(everything)
-
-
 def packaged() -> list[str]:
     """Names of the recipes that come with the package."""
-    folder = files(__package__) / "recipes"
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
-    )
+    return recipes.packaged(__package__)
 
 
 def load(name_or_path: str | Path) -> Recipe:
@@ -121,77 +132,61 @@ def load(name_or_path: str | Path) -> Recipe:
 
     Raises ``ParseError`` (path, line) where it is no TOML, ``ConfigError`` (path, key) where it is no recipe.
     """
-    if str(name_or_path) in packaged():
-        source = files(__package__) / "recipes" / f"{name_or_path}.toml"
-    else:
-        source = Path(name_or_path)
-    try:
-        content = tomllib.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        known = ", ".join(packaged())
-        raise ConfigError(f"{name_or_path}: no such file, nor a packaged recipe ({known})") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ParseError(f"{name_or_path}: {error}") from error
-    try:
+    content = recipes.read(name_or_path, __package__)
+    with recipes.naming(name_or_path):
         return from_mapping(content)
-    except ConfigError as error:
-        raise ConfigError(f"{name_or_path}: {error}") from error
 
 
 def from_mapping(content: Mapping) -> Recipe:
     """A recipe from the nested content of its TOML file. Raises ``ConfigError``, also for unknown keys."""
-    flat = {key: value for key, value in content.items() if key not in ("ranges", "splits")}
-    ranges, splits = _table(content, "ranges"), _table(content, "splits")
-    _check_keys("ranges", ranges, labels.NAMES)
-    _check_keys("splits", splits, ("train", "validation"))
-    flat.setdefault("ends", 0.0)
-    named = [field.name for field in fields(Recipe) if field.name not in ("ranges", "train", "validation")]
-    _check_keys("recipe", flat, named)
-    flat["ends"] = _share("ends", flat["ends"])
-    bounds = tuple(_pair(name, ranges[name]) for name in labels.NAMES)
-    return Recipe(
-        ranges=bounds, **flat, **{name: _share(f"splits: {name}", value) for name, value in splits.items()}
-    )
+    own = [each.name for each in fields(Recipe) if each.name not in ("domain", "train", "validation")]
+    needed = [name for name in (*own, *TABLES) if name not in OPTIONAL]
+    recipes.check_keys("", content, (*own, *TABLES, "floor"), needed)
+    if not isinstance(content["ranges"], Mapping):
+        raise ConfigError(f"ranges = {content['ranges']!r} is no table")
+    domain = _domain(content["ranges"], content.get("floor"))
+    shares = recipes.built(Splits, content["splits"], "splits")
+    flat = {name: content[name] for name in own if name in content}
+    return recipes.built(Recipe, {**flat, "domain": domain, **asdict(shares)})
+
+
+def _domain(ranges: Mapping, floor: Mapping | bool | None) -> Domain:
+    """The domain of the ranges, its floor a table, none (false), or that of the packaged structures."""
+    # those of the paper in its order, however they are written down
+    order = TABLE_1.names if set(ranges) == set(TABLE_1.names) else tuple(ranges)
+    bounds = [[name, _pair(name, ranges[name])] for name in order]
+    if floor is None:
+        floor = TABLE_1.mapping["floor"]
+    try:
+        return Domain.from_mapping({"ranges": bounds, "floor": floor or None})
+    except ConfigError as error:
+        raise ConfigError(f"ranges: {error}") from error
 
 
 def to_mapping(recipe: Recipe) -> dict:
     """The inverse of ``from_mapping``, ready for JSON."""
-    flat = _content(recipe)
-    ranges = dict(zip(labels.NAMES, (list(pair) for pair in flat.pop("ranges")), strict=True))
+    flat = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}
     splits = {name: flat.pop(name) for name in ("train", "validation")}
-    return {**flat, "ranges": ranges, "splits": splits}
+    told = {key: value for key, value in flat.items() if key != "domain" and OPTIONAL.get(key) != value}
+    ranges = {label.name: [low, high] for label, low, high in recipe.domain.ranges}
+    floor = (
+        {} if recipe.domain.floor == RADIATION_LIMIT else {"floor": recipe.domain.mapping["floor"] or False}
+    )
+    return {**told, "ranges": ranges, **floor, "splits": splits}
 
 
 def _content(recipe: Recipe) -> dict:
-    """All that the recipe says; without ``ends`` where there are none, as recipes were before it."""
-    return {key: value for key, value in asdict(recipe).items() if key != "ends" or value}
-
-
-def _table(content: Mapping, key: str) -> Mapping:
-    if not isinstance(content.get(key), Mapping):
-        raise ConfigError(f"{key}: missing, or not a table")
-    return content[key]
-
-
-def _check_keys(where: str, found: Mapping, expected) -> None:
-    unknown, missing = sorted(set(found) - set(expected)), sorted(set(expected) - set(found))
-    if unknown or missing:
-        faults = [f"unknown key {key}" for key in unknown] + [f"missing key {key}" for key in missing]
-        raise ConfigError(f"{where}: {', '.join(faults)}")
+    """All that the recipe says; of the paper's labels as recipes said it before they could have others."""
+    told = to_mapping(recipe)
+    ranges, splits = told.pop("ranges"), told.pop("splits")
+    first = recipe.domain.names == TABLE_1.names
+    return {**told, **splits, "ranges": list(ranges.values() if first else ranges.items())}
 
 
 def _pair(name: str, value) -> tuple[float, float]:
-    try:
-        low, high = (float(bound) for bound in value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"ranges: {name} = {value!r} is no pair [low, high]") from error
-    return low, high
-
-
-def _share(name: str, value) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name} = {value!r} is no number")
-    return float(value)
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ConfigError(f"ranges: {name} = {value!r} is no pair [low, high]")
+    return recipes.typed(tuple[float, ...], value, f"ranges.{name}")
 
 
 def _check_whole(name: str, value, low: int) -> None:
@@ -202,12 +197,3 @@ def _check_whole(name: str, value, low: int) -> None:
 def _check_choice(name: str, value, choices) -> None:
     if value not in choices:
         raise ConfigError(f"{name} = {value!r} is none of {', '.join(choices)}")
-
-
-def _check_range(label: labels.Label, bounds: tuple[float, float], imported: bool) -> None:
-    low, high = bounds
-    inside = imported or (label.low <= low and high <= label.high)
-    if not (np.isfinite(low) and np.isfinite(high) and low <= high and inside):
-        unit = f" {label.unit}" if label.unit else ""
-        allowed = f"[{label.low:g}, {label.high:g}]{unit}"
-        raise ConfigError(f"ranges: {label.name} = [{low:g}, {high:g}]{unit} is no interval within {allowed}")

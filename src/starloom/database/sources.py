@@ -10,14 +10,22 @@ from typing import Any
 
 # modules and packages of starloom: what draws the labels, makes a spectrum of them and keeps it
 DECISIVE = (
+    "arrays.py",
     "atmosphere",
-    "broadening.py",
+    "bands.py",
+    "broadening",
     "constants.py",
     "database/recipe.py",
     "labels.py",
     "physics",
+    "recipes.py",
     "sampling.py",
-    "synthesis.py",
+    "synthesis/band.py",
+    "synthesis/gas.py",
+    "synthesis/photosphere.py",
+    "synthesis/radiation.py",
+    "synthesis/spectra.py",
+    "synthesis/stars.py",
     "tables",
     "wavelength.py",
 )

@@ -4,20 +4,20 @@
 
     DIR/manifest.json       recipe, physics, encoding, and the digests of every finished pair
     DIR/manifest-copy.json  the same, should the first be damaged
-    DIR/flux-00000.npy      [spectrum, 7290]: spectra on ``broadening.KEPT_GRID_AA``, seen at R = 40000
-    DIR/labels-00000.npy    float64[spectrum, 6]: what is stored, in the order and units of ``labels.NAMES``
+    DIR/flux-00000.npy      [spectrum, point]: what is kept of each of the band's chunks, one behind the other
+    DIR/labels-00000.npy    float64[spectrum, label]: what is stored, in the order of the recipe's domain
 
 Flux is kept in units of 2e-5 as uint16, so that rounding costs at most 1e-5 and the range is 0..1.31; a store
 of imported spectra that leave this range keeps float32. The labels are true of what is stored: v sin i = 0
-and R = 40000 where the synthesiser made it. Every file is written beside its place and renamed when it is on
-disk, the manifest last: a pair counts when the manifest names it, so a build may be killed at any moment.
-A reader compares a file's digest before it uses it, once as long as the file's size and time stay.
+and the kept resolution where the synthesiser made it. Every file is written beside its place and renamed when
+it is on disk, the manifest last: a pair counts when the manifest names it, so a build may be killed at any
+moment. A reader compares a file's digest before it uses it, once as long as the file's size and time stay.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -25,14 +25,16 @@ from pathlib import Path
 
 import numpy as np
 
-from starloom import labels
-from starloom.broadening import KEPT_GRID_AA, KEPT_RESOLUTION
+from starloom.bands import Band
 from starloom.database import recipe as recipes
 from starloom.database.recipe import Recipe
-from starloom.errors import ParseError, StarloomError, StoreError
+from starloom.errors import ConfigError, ParseError, StarloomError, StoreError
 from starloom.files import replacing
+from starloom.labels import Domain
 
 FORMAT = 1
+# what the identity of a store of the packaged band says of its kept grid since format 1
+FIRST_GRID = [8390.324146368872, 8814.400032211584, 7290, 40000.0]
 FLUX_STEP = 2e-5
 HIGHEST_FLUX = FLUX_STEP * np.iinfo(np.uint16).max
 KINDS = ("flux", "labels")
@@ -44,7 +46,8 @@ UNKNOWN_PHYSICS = "unknown physics (repaired)"
 class Manifest:
     """What a store is made of and how far it is; a value, changed by making a new one and writing it.
 
-    ``digests`` maps the number of each finished chunk to the SHA-256 of its two files.
+    ``digests`` maps the number of each finished chunk to the SHA-256 of its two files; ``band`` is the
+    recipe's, by default as it is installed now.
     """
 
     folder: Path
@@ -52,11 +55,22 @@ class Manifest:
     physics: str
     dtype: str = "uint16"
     digests: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    band: Band | None = None
+
+    def __post_init__(self):
+        if self.band is None:
+            object.__setattr__(self, "band", self.recipe.load_band())
 
     @property
     def identity(self) -> str:
-        """Digest of all that the spectra depend on: recipe, physics, kept grid and encoding."""
-        grid = [KEPT_GRID_AA[0], KEPT_GRID_AA[-1], KEPT_GRID_AA.size, KEPT_RESOLUTION]
+        """Digest of all that the spectra depend on: recipe, physics, kept grids and encoding."""
+        ends = [
+            [grid.first_aa, grid.last_aa, grid.points, self.band.kept_resolution] for grid in self.band.kept
+        ]
+        steps = [self.band.chunks[0].step_kms, self.band.stride]
+        # to rounding, in which the same grid was once computed in another way
+        first = len(ends) == 1 and np.allclose(ends[0], FIRST_GRID, rtol=1e-13, atol=0)
+        grid = FIRST_GRID if first else [ends, steps]
         content = [FORMAT, self.recipe.digest, self.physics, self.dtype, grid]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -69,6 +83,11 @@ class Manifest:
     def spectra(self) -> int:
         """Number of intrinsic spectra that are there."""
         return sum(len(self.recipe.indices(number)) for number in self.digests)
+
+    @property
+    def points(self) -> int:
+        """Number of points that are kept of a spectrum, over all chunks of the band."""
+        return sum(grid.points for grid in self.band.kept)
 
     @property
     def bytes_on_disk(self) -> int:
@@ -104,8 +123,9 @@ class Manifest:
             "dtype": self.dtype,
             "flux_step": FLUX_STEP if self.dtype == "uint16" else 1.0,
             "medium": "vacuum",
-            "grid_aa": [KEPT_GRID_AA[0], KEPT_GRID_AA[-1], KEPT_GRID_AA.size],
-            "labels": labels.NAMES,
+            "band": self.band.mapping,
+            "grid_aa": [[grid.first_aa, grid.last_aa, grid.points] for grid in self.band.kept],
+            "labels": self.recipe.domain.names,
             "chunks": {str(number): self.digests[number] for number in sorted(self.digests)},
         }
         for name in NAMES:
@@ -176,10 +196,10 @@ def _digests_of(manifest: Manifest, number: int) -> dict[str, str]:
     try:
         stored = np.load(flux, mmap_mode="r")
         expected = manifest.recipe.intrinsic_labels(indices.start, len(indices))
-        same = np.array_equal(np.load(kept)[:, recipes.INTRINSIC], expected)
+        same = np.array_equal(np.load(kept)[:, manifest.recipe.synthesised], expected)
     except (OSError, ValueError, IndexError):
         return {}
-    whole = stored.shape == (len(indices), KEPT_GRID_AA.size) and stored.dtype == manifest.dtype
+    whole = stored.shape == (len(indices), manifest.points) and stored.dtype == manifest.dtype
     return {"flux": file_digest(flux), "labels": file_digest(kept)} if same and whole else {}
 
 
@@ -190,9 +210,10 @@ def _manifest_in(path: Path, hint: str = "") -> Manifest:
             raise StoreError(f"{path}: format {content['format']}, this version reads format {FORMAT}")
         digests = {int(number): value for number, value in content["chunks"].items()}
         recipe = recipes.from_mapping(content["recipe"])
-        manifest = Manifest(path.parent, recipe, content["physics"], content["dtype"], digests)
+        band = content.get("band") and Band.from_mapping(content["band"])
+        manifest = Manifest(path.parent, recipe, content["physics"], content["dtype"], digests, band)
         written = content["identity"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ParseError(f"{path}: no manifest ({type(error).__name__}: {error}){hint}") from error
     if manifest.identity != written:
         raise StoreError(f"{path}: says {written[:12]}, its content has {manifest.identity[:12]}{hint}")
@@ -240,17 +261,31 @@ class Store:
         """What the store was made from."""
         return self.manifest.recipe
 
+    @property
+    def domain(self) -> Domain:
+        """The labels and their ranges."""
+        return self.recipe.domain
+
+    @cached_property
+    def band(self) -> Band:
+        """The wavelength band."""
+        return self.manifest.band
+
     @cached_property
     def labels(self) -> np.ndarray:
-        """Labels of all stored spectra: float64[intrinsic, 6]."""
+        """Labels of all stored spectra: float64[intrinsic, label]."""
         numbers = range(self.recipe.chunks)
         return np.asarray(np.concatenate([self.manifest.array("labels", number) for number in numbers]))
 
     @cached_property
     def broadened(self) -> np.ndarray:
         """Whether a spectrum came with rotation or low resolution, to be shown as it is: bool[intrinsic]."""
-        vsini, resolution = self.labels[:, recipes.BROADENING].T
-        return (vsini > 0) | (resolution < self.recipe.ranges[recipes.BROADENING[1]][1])
+        broadened = np.zeros(len(self.labels), bool)
+        for index in self.recipe.broadening:
+            value = self.labels[:, index]
+            sharp = self.domain.names[index] == "resolution"
+            broadened |= value < self.domain.high[index] if sharp else value > 0
+        return broadened
 
     @cached_property
     def splits(self) -> dict[str, np.ndarray]:
@@ -266,13 +301,27 @@ class Store:
             self._chunks[number] = self.manifest.array("flux", number)
         return self._chunks[number]
 
-    def flux(self, indices) -> np.ndarray:
-        """Stored spectra float32[n, 7290] of the given intrinsic indices, on ``broadening.KEPT_GRID_AA``."""
-        indices = np.atleast_1d(indices)
-        rows = np.empty((indices.size, KEPT_GRID_AA.size), dtype=self.manifest.dtype)
+    def flux(self, indices, chunk: int | None = None) -> np.ndarray:
+        """Stored spectra float32[n, point] of the given intrinsic indices, on the grids of ``band.kept``.
+
+        All chunks of the band one behind the other, or one of them alone.
+        """
+        indices, size = np.atleast_1d(indices), self.band.kept[0].points
+        part = slice(None) if chunk is None else slice(chunk * size, (chunk + 1) * size)
+        rows = np.empty((indices.size, len(range(self.manifest.points)[part])), dtype=self.manifest.dtype)
         for row, index in zip(rows, indices, strict=True):
-            row[:] = self._chunk(index // self.recipe.chunk)[index % self.recipe.chunk]
+            row[:] = self._chunk(index // self.recipe.chunk)[index % self.recipe.chunk, part]
         return decode(rows)
+
+
+def common(stores: Sequence[Store]) -> tuple[Domain, Band]:
+    """The domain that holds those of all stores, and their band; ``ConfigError`` where they differ."""
+    first = stores[0]
+    for other in stores[1:]:
+        if other.domain.names != first.domain.names or other.band.bare != first.band.bare:
+            told = [f"{s.recipe.name}: {', '.join(s.domain.names)} in {s.band.name}" for s in (first, other)]
+            raise ConfigError(f"stores with different labels or bands: {'; '.join(told)}")
+    return first.domain.around([store.domain for store in stores]), first.band
 
 
 def open_store(folder: str | Path) -> Store:

@@ -8,49 +8,57 @@ import numpy as np
 
 from starloom.errors import ConfigError
 from starloom.evaluation.errors import SMALLEST, AbsoluteErrors, Cells, ErrorMap
+from starloom.labels import Domain
 from starloom.networks.generator import Generator
-from starloom.networks.paper import PAPER_POINTS
 from starloom.networks.stated_error import MEASURES, Correction, StatedError
-from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+from starloom.wavelength import Points
 
 WIDTH = 20  # points of a band: 2 A
 LEAST = 10  # spectra that a cell needs to be believed
 BROAD = 10  # of these bands in one of a correction's
-# How far into the domain its ends are felt: errors of networks fall to their usual size within a twentieth of
-# a label's range. Rotation and resolution are applied exactly, so that nothing happens at their ends.
-REACH = {"teff": 0.05, "logg": 0.05, "mh": 0.05, "vmic": 0.05}
+# How far into the domain its ends are felt, as a share of a label's range: errors of networks fall to their
+# usual size within a twentieth. Labels of broadening are applied exactly, so that nothing happens at their
+# ends.
+REACH = 0.05
 PURE = 0.85  # weight of a node in the spectra that it is measured on
 SCALE = 1e-2  # of ratios, so that they lie amid the sizes that are counted
 SHARES = {"p68": 0.6827, "p99": 0.99}  # what one standard deviation of a normal distribution holds; P99
 
 
-def default_cells() -> Cells:
-    """Cells of Teff, [M/H] and v sin i: what the errors of emulators depend on most.
+# Edges of cells in what the errors of emulators depend on most: narrow where spectra change fastest, below
+# 4600 K, where molecules form, and for slow rotators.
+EDGES = {
+    "teff": (3800.0, 4100.0, 4600.0, 5500.0, 7000.0, 9000.0, 11500.0),
+    "mh": (-0.5, 0.25, 0.9),
+    "vsini": (20.0, 60.0, 150.0),
+}
 
-    Narrow where spectra change fastest: below 4600 K, where molecules form, and for slow rotators.
-    """
-    return Cells(
-        {
-            "teff": np.array([3600.0, 3800, 4100, 4600, 5500, 7000, 9000, 11500, 15000]),
-            "mh": np.array([-1.5, -0.5, 0.25, 0.9, 1.5]),
-            "vsini": np.array([0.0, 20, 60, 150, 300]),
-        }
-    )
+
+def default_cells(domain: Domain) -> Cells:
+    """Cells of a domain's labels that have EDGES: from the lower end over the edges inside to the upper."""
+    edges = {}
+    for label, low, high in domain.ranges:
+        if label.name in EDGES and low < high:
+            inside = [edge for edge in EDGES[label.name] if low < edge < high]
+            edges[label.name] = np.array([low, *inside, high])
+    return Cells(domain, edges)
 
 
 class ErrorStatement:
-    """Adds up held-out spectra at the paper's points, batch by batch, for the ``StatedError`` of a model.
+    """Adds up held-out spectra at a model's points, batch by batch, for the ``StatedError`` of the model.
 
     An accumulator for ``errors.compare``.
     """
 
-    def __init__(self, cells: Cells | None = None, width: int = WIDTH) -> None:
-        self.cells, self.width = cells or default_cells(), width
-        self._errors = ErrorMap(PAPER_GRID_AA.size, self.cells, width)
+    def __init__(
+        self, domain: Domain, points: Points, cells: Cells | None = None, width: int = WIDTH
+    ) -> None:
+        self.points, self.cells, self.width = points, cells or default_cells(domain), width
+        self._errors = ErrorMap(points.count, self.cells, width)
         self._spectra = np.zeros(self.cells.count, int)
 
     def add(self, labels: np.ndarray, generated: np.ndarray, flux: np.ndarray) -> None:
-        """Add spectra ``[spectrum, 4000]`` with their labels."""
+        """Add spectra ``[spectrum, point]`` with their labels."""
         self._errors.add(labels, generated, flux)
         self._spectra += np.bincount(self.cells.of(labels), minlength=self.cells.count)
 
@@ -72,7 +80,8 @@ class ErrorStatement:
         measured = [self._errors.result()[0], *(self._errors.percentile(s) for s in SHARES.values())]
         sizes = np.maximum(np.array(measured), SMALLEST)
         sizes[:, ~credible] = sizes[:, credible].max(axis=1, keepdims=True)
-        return StatedError(self.cells.edges, sizes, PAPER_POINTS, self.width, int(self._spectra.sum()))
+        spectra = int(self._spectra.sum())
+        return StatedError(self.cells.domain, self.cells.edges, sizes, self.points, self.width, spectra)
 
 
 class EndCorrection:
@@ -82,7 +91,9 @@ class EndCorrection:
     spectra that lie at the node or close to it.
     """
 
-    def __init__(self, stated: StatedError, reach: Mapping[str, float] = REACH) -> None:
+    def __init__(self, stated: StatedError, reach: Mapping[str, float] | None = None) -> None:
+        wide = [label.name for label, low, high in stated.domain.intrinsic.ranges if low < high]
+        reach = reach or dict.fromkeys(wide, REACH)
         self.stated, self.width = replace(stated, ends=None), BROAD * stated.width
         self._band = np.arange(stated.points.count) // self.width
         self.shape = 3 ** len(reach), int(self._band[-1]) + 1
@@ -98,14 +109,14 @@ class EndCorrection:
         return cls(_stated(generator))
 
     def add(self, labels: np.ndarray, generated: np.ndarray, flux: np.ndarray) -> None:
-        """Add spectra ``[spectrum, 4000]`` with their labels."""
-        weights = self._nodes.weights(labels)
+        """Add spectra ``[spectrum, point]`` with their labels."""
+        weights = self._nodes.weights(self.stated.domain, labels)
         pure = weights.max(axis=1) >= PURE
         node, labels = weights.argmax(axis=1)[pure], labels[pure]
         size = np.abs(generated[pure].astype(np.float64) - flux[pure])
         group = node[:, None] * self.shape[1] + self._band
         for measure, ratios in self._ratios.items():
-            ratios.add(group, SCALE * size / self.stated.at(measure, labels, vacuum_from_air(PAPER_GRID_AA)))
+            ratios.add(group, SCALE * size / self.stated.at(measure, labels, self.stated.points.vacuum_aa))
         self._spectra += np.bincount(node, minlength=self.shape[0])
 
     def result(self) -> StatedError:
@@ -161,15 +172,15 @@ class Coverage:
 
 
 def coverage(generator: Generator, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Coverage:
-    """How much of ``batches`` (labels, flux at the paper's points) lies within the generator's errors.
+    """How much of ``batches`` (labels, flux at the model's points) lies within the generator's errors.
 
     ``ConfigError`` where it states none.
     """
     stated = _stated(generator)
-    bins = Cells.even(teff=6)
+    bins = Cells.even(stated.domain, teff=6)
     within = np.zeros((len(SHARES), bins.count))
     spectra = np.zeros(bins.count, int)
-    vacuum_aa = vacuum_from_air(PAPER_GRID_AA)
+    vacuum_aa = stated.points.vacuum_aa
     for labels, flux in batches:
         size = np.abs(generator.flux(labels) - flux)
         cell = bins.of(labels)

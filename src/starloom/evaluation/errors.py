@@ -4,15 +4,18 @@ Percentiles come from counts in logarithmic bins of |error|, 100 a decade, so me
 number of spectra and each is right to half a bin, 1.2 %. Means and maxima are exact.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.labels import DOMAIN, NAMES
+from starloom.labels import Domain
 
+# cells along a label: more where spectra change most
+CELLS = {"teff": 6, "vsini": 6, "vmic": 4, "resolution": 4}
+FEWER = 3
 SMALLEST, LARGEST, PER_DECADE = 1e-7, 10.0, 100
 BINS = PER_DECADE * 8 + 2  # one more on either side
 
@@ -76,22 +79,23 @@ class AbsoluteErrors:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A division of the label domain: ascending edges for some labels; cells are their product."""
+    """A division of a domain: ascending edges for some of its labels; cells are their product."""
 
+    domain: Domain
     edges: Mapping[str, np.ndarray]
 
     def __post_init__(self):
         for name, edges in self.edges.items():
-            if name not in NAMES or len(edges) < 2 or not np.all(np.diff(edges) > 0):
+            if name not in self.domain.names or len(edges) < 2 or not np.all(np.diff(edges) > 0):
                 raise ConfigError(f"cells of {name}: needs a label's name and ascending edges, got {edges}")
 
     @classmethod
-    def even(cls, **numbers: int) -> "Cells":
-        """Cells of equal width over the domain: ``Cells.even(teff=6, logg=3)``."""
-        if unknown := set(numbers) - set(NAMES):
+    def even(cls, domain: Domain, **numbers: int) -> "Cells":
+        """Cells of equal width over the domain: ``Cells.even(domain, teff=6, logg=3)``."""
+        if unknown := set(numbers) - set(domain.names):
             raise ConfigError(f"cells of {', '.join(sorted(unknown))}: no such label")
-        index = {name: NAMES.index(name) for name in numbers}
-        return cls({n: np.linspace(DOMAIN.low[i], DOMAIN.high[i], numbers[n] + 1) for n, i in index.items()})
+        ends = {name: (domain.low[i], domain.high[i]) for name in numbers for i in [domain.index(name)]}
+        return cls(domain, {name: np.linspace(*ends[name], count + 1) for name, count in numbers.items()})
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -104,23 +108,24 @@ class Cells:
         return int(np.prod(self.shape))
 
     def of(self, labels: np.ndarray) -> np.ndarray:
-        """Number of the cell of each row of ``labels[spectrum, 6]``; error outside the edges."""
-        positions = []
+        """Number of the cell of each row of ``labels[spectrum, label]``; error outside the edges."""
+        cell = np.zeros(len(labels), int)
         for name, edges in self.edges.items():
-            values = labels[:, NAMES.index(name)]
+            values = labels[:, self.domain.index(name)]
             outside = ~((values >= edges[0]) & (values <= edges[-1]))
             if outside.any():
                 raise OutOfRangeError(
                     f"{name} = {values[outside][0]:g} is outside [{edges[0]:g}, {edges[-1]:g}]"
                 )
-            positions.append(np.minimum(np.searchsorted(edges, values, side="right") - 1, len(edges) - 2))
-        return np.ravel_multi_index(tuple(positions), self.shape)
+            place = np.minimum(np.searchsorted(edges, values, side="right") - 1, len(edges) - 2)
+            cell = cell * (len(edges) - 1) + place
+        return cell
 
 
 class FluxErrors:
     """Errors labels -> flux: overall, by wavelength, by cells of labels, and the worst spectrum.
 
-    ``cells`` are named divisions, such as ``{"teff": Cells.even(teff=6)}``.
+    ``cells`` are named divisions, such as ``{"teff": Cells.even(domain, teff=6)}``.
     """
 
     def __init__(self, points: int, cells: Mapping[str, Cells]) -> None:
@@ -203,9 +208,10 @@ def compare(
             accumulator.add(labels, generated, flux)
 
 
-def label_cells(numbers: Sequence[int] = (6, 3, 6, 3, 4, 4)) -> dict[str, Cells]:
-    """A one-dimensional division for each of the six labels, with these numbers of cells."""
-    return {name: Cells.even(**{name: count}) for name, count in zip(NAMES, numbers, strict=True)}
+def label_cells(domain: Domain) -> dict[str, Cells]:
+    """A one-dimensional division for each label of a domain that has more than one value."""
+    names = [label.name for label, low, high in domain.ranges if low < high]
+    return {name: Cells.even(domain, **{name: CELLS.get(name, FEWER)}) for name in names}
 
 
 def _bin(size: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the page must know beside the weights: taken from the package, so that nothing is written twice.
 
-The page draws whatever labels and band are told here; this is the only place that knows today's.
+The page draws whatever labels and band are told here. They are those of the model's own file; what this
+module knows beyond it are some stars, and how the labels that they have are shown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,31 +11,49 @@ from typing import Any
 import numpy as np
 
 from starloom import __version__
-from starloom.broadening import KAISER_SHAPE, KEPT_GRID_AA, TAPS, uniform_step
+from starloom.bands import Band
+from starloom.broadening import Finish
+from starloom.broadening.samplers import KAISER_SHAPE, TAPS
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.labels import CORNER_LOGG, CORNER_MH, CORNER_TEFF, LABELS, NAMES
-from starloom.networks.emulator import Emulator, RotationTable
-from starloom.networks.paper import PAPER_POINTS
-from starloom.networks.weights import Header, LabelRange, Points
+from starloom.errors import ConfigError
+from starloom.labels import Domain, Label
+from starloom.networks.emulator import Emulator, RotationTable, network_names
+from starloom.networks.weights import Header
 from starloom.physics.species import ion_name
 from starloom.tables import load
+from starloom.wavelength import Points
 
 VELOCITY_KMS = (-400.0, 400.0)  # of the page's slider; the model's range of wavelengths bounds what is drawn
 NAMED_STRENGTH = 0.3  # opacity of a line's centre over the continuum's, below which it is not named
 PASCHEN = range(9, 23)  # upper levels of the hydrogen lines that the synthesis has
 PASCHEN_TEFF = 6000.0  # K; in cooler stars the Paschen lines are not what one sees
+NAMING = {"named_log_strength": log10(NAMED_STRENGTH), "hydrogen_from_teff": PASCHEN_TEFF}
 WINDOWS = {"Ca II 8498": 8498.02, "8542": 8542.09, "8662": 8662.14}  # air [A], where the page has buttons
 WINDOW_WIDTH_AA = 40.0
 
-# teff [K], logg, vsini [km/s], mh, vmic [km/s], resolution; Arcturus has log g 1.7, below the domain
-PRESETS = {
-    "Sun": (5777, 4.44, 2, 0.0, 1.0, 11500),
-    "Arcturus-like giant": (4290, 2.0, 2, -0.5, 1.7, 11500),
-    "Vega-like A0": (9600, 4.0, 22, -0.5, 2.0, 11500),
-    "B8 dwarf": (12000, 4.0, 150, 0.0, 2.0, 11500),
-    "Figure 1 of Gebran (2024)": (9950, 3.5, 2, 0.5, 1.3, 11500),
+# stars by the labels of the packaged model; Arcturus itself has log g 1.7, below that model's domain
+PRESETS: Mapping[str, Mapping[str, float]] = {
+    "Sun": {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0.0, "vmic": 1.0, "resolution": 11500},
+    "Arcturus-like giant": {
+        "teff": 4290,
+        "logg": 2.0,
+        "vsini": 2,
+        "mh": -0.5,
+        "vmic": 1.7,
+        "resolution": 11500,
+    },
+    "Vega-like A0": {"teff": 9600, "logg": 4.0, "vsini": 22, "mh": -0.5, "vmic": 2.0, "resolution": 11500},
+    "B8 dwarf": {"teff": 12000, "logg": 4.0, "vsini": 150, "mh": 0.0, "vmic": 2.0, "resolution": 11500},
+    "Figure 1 of Gebran (2024)": {
+        "teff": 9950,
+        "logg": 3.5,
+        "vsini": 2,
+        "mh": 0.5,
+        "vmic": 1.3,
+        "resolution": 11500,
+    },
 }
-SUN = dict(zip(NAMES, PRESETS["Sun"], strict=True))
+SUN = PRESETS["Sun"]
 # where the first estimate of an observed spectrum begins, beside the sliders' place
 STARTS = (
     {"teff": 4200, "logg": 4.6, "mh": 0, "vmic": 1},
@@ -43,7 +62,6 @@ STARTS = (
     {"teff": 7500, "logg": 4, "mh": 0, "vmic": 2},
     {"teff": 10500, "logg": 4, "mh": 0, "vmic": 2},
 )
-BROADENING = ("vsini", "resolution")  # the labels that are applied exactly; a network learns the others
 
 # How a label is shown: symbol in HTML, step of its slider, digits of an estimate, its value in words, its
 # letter in file names, other names in links. What is not here is worked out from the label by `_shown`.
@@ -79,75 +97,77 @@ VELOCITY = {
 }
 
 
-def facts(emulator: Emulator, header: Header, kept_aa: np.ndarray = KEPT_GRID_AA) -> dict[str, Any]:
+def facts(header: Header, chunks: Sequence[Emulator]) -> dict[str, Any]:
     """Everything of the page's ``facts.json`` but the model's own file, as plain data.
 
-    ``header`` is that of the weights file, whose labels and points the page shows; ``kept_aa`` the grid,
-    uniform in ln(wavelength), whose modes the network gives.
+    ``header`` is that of the weights file, whose labels, points and band the page shows; ``chunks`` are the
+    emulators of the band's chunks, in order.
     """
-    names = header.names
-    corner = {"teff", "logg", "mh"} <= set(names)
+    domain, names = header.domain, header.names
     return {
         "version": __version__,
-        "labels": [_shown(label) for label in header.labels],
-        "intrinsic": [name for name in names if name not in BROADENING],
+        "labels": [_shown(*each) for each in domain.ranges],
+        "intrinsic": domain.intrinsic.names,
         "velocity": VELOCITY,
         "roles": _roles(header),
-        "corner": {"teff": CORNER_TEFF, "mh": CORNER_MH, "logg": CORNER_LOGG} if corner else None,
+        "floor": domain.mapping["floor"],
         "speed_of_light_kms": SPEED_OF_LIGHT_KMS,
-        "finish": _finish(emulator, kept_aa, "vsini" in names),
-        "python_points": _python_points(header.points),
-        "presets": list(_presets(header.labels)),
+        "finish": [
+            {"network": name, **_finish(chunk.finish)}
+            for name, chunk in zip(network_names(len(chunks)), chunks, strict=True)
+        ],
+        "rotation": _rotation(chunks[0].rotation) if "vsini" in names else None,  # chunks are of one step
+        "presets": list(_presets(domain)),
         "starts": [{name: start[name] for name in start if name in names} for start in STARTS],
         "windows": {"width_aa": WINDOW_WIDTH_AA, "lines": _windows(header.points)},
-        "lines": _lines(),
+        "lines": _lines(header.band),
     }
 
 
-def _shown(label: LabelRange) -> dict[str, Any]:
+def _shown(label: Label, low: float, high: float) -> dict[str, Any]:
     """A label's range and unit with all that sliders, links, legend and files need."""
-    known = next((vars(each) for each in LABELS if each.name == label.name), {})
-    symbol = known.get("symbol", label.name)
-    step = 10.0 ** floor(log10((label.high - label.low) / 50))
+    power = floor(log10((high - low or 1.0) / 50))
     return {
-        "symbol": symbol,
-        "description": known.get("description", label.name),
+        "name": label.name,
+        "symbol": label.symbol,
+        "unit": label.unit,
+        "low": low,
+        "high": high,
+        "description": label.description,
         "html": None,  # the symbol as it is
-        "step": step,
-        "digits": max(0, -floor(log10(step))),
-        "words": f"{symbol} {{}}",
-        "signed": label.unit == "dex" and label.low < 0 < label.high,
+        "step": 10.0**power,
+        "digits": max(0, -power),
+        "words": f"{label.symbol} {{}}",
+        "signed": "/" in label.symbol,
         "letter": label.name,
         "aliases": [],
-        "default": _usual(label),
-        "fitted": label.name != "resolution",
-        **vars(label),
+        "default": _usual(label, low, high),
+        "fitted": label.name != "resolution" and low < high,
         **SHOWN.get(label.name, {}),
     }
 
 
-def _usual(label: LabelRange) -> float:
+def _usual(label: Label, low: float, high: float) -> float:
     """The Sun's value, or none of what the label counts, or the middle of the range."""
     wanted = SUN.get(label.name, 0.0)
-    return wanted if label.low <= wanted <= label.high else (label.low + label.high) / 2
+    return wanted if low <= wanted <= high else (low + high) / 2
 
 
 def _roles(header: Header) -> dict[str, Any]:
     """The labels that the page treats by their meaning, and the value that holds where a model has none."""
-    finest = header.settings["modes_resolution"]
-    otherwise = {"teff": 5777.0, "logg": 4.44, "mh": 0.0, "vsini": 0.0, "resolution": finest}
+    still = {"vsini": 0.0, "vmac": 0.0, "resolution": header.settings["modes_resolution"]}
+    otherwise = {name: SUN[name] for name in ("teff", "logg", "mh")} | still
     return {
         role: {"label": role if role in header.names else None, "otherwise": value}
         for role, value in otherwise.items()
     }
 
 
-def _presets(labels: Sequence[LabelRange]) -> Iterator[dict[str, Any]]:
-    """Stars that lie in the ranges; what they say nothing about is as usual."""
-    for name, row in PRESETS.items():
-        known = dict(zip(NAMES, row, strict=True))
-        star = {label.name: known.get(label.name, _usual(label)) for label in labels}
-        if all(label.low <= star[label.name] <= label.high for label in labels):
+def _presets(domain: Domain) -> Iterator[dict[str, Any]]:
+    """Stars that lie in the domain; what they say nothing about is as usual."""
+    for name, known in PRESETS.items():
+        star = {each.name: known.get(each.name, _usual(each, *ends)) for each, *ends in domain.ranges}
+        if domain.contains(domain.array(**star)):
             yield {"name": name, **star}
 
 
@@ -156,28 +176,18 @@ def _windows(points: Points) -> list[dict[str, Any]]:
     return [{"name": name, "air_aa": line} for name, line in WINDOWS.items() if first < line < last]
 
 
-def _python_points(points: Points) -> dict[str, str]:
-    """How a Python call names the model's points: what it imports, and the expression."""
-    if points == PAPER_POINTS:
-        return {"module": "starloom.wavelength", "imports": "PAPER_GRID_AA", "points": "PAPER_GRID_AA"}
-    space = "linspace" if points.spacing == "linear" else "geomspace"
-    call = f"{space}({points.first_aa!r}, {points.last_aa!r}, {points.count})"
-    return {"module": "numpy", "imports": space, "points": call}
-
-
-def _finish(emulator: Emulator, kept_aa: np.ndarray, rotates: bool) -> dict[str, Any]:
-    """The broadening's numbers: ``broadening.finish_onto`` and ``emulator.RotationTable``."""
-    finish = emulator.finish
+def _finish(finish: Finish) -> dict[str, Any]:
+    """The numbers of a chunk's broadening: ``broadening.finish_onto``."""
+    grid = finish.grid
     return {
         "modes": finish.frequency.size,
         "frequency_step": float(finish.frequency[1]),  # cycles per km/s
         "points": finish.points,
-        "first_aa": float(kept_aa[0]),
-        "last_aa": float(kept_aa[-1]),
-        "step_kms": uniform_step(kept_aa) * kept_aa.size / finish.points,
+        "first_aa": grid.first_aa,
+        "last_aa": grid.last_aa,
+        "step_kms": grid.step_kms * grid.points / finish.points,
         "taps": TAPS,
         "kaiser_shape": KAISER_SHAPE,
-        "rotation": _rotation(emulator.rotation) if rotates else None,
     }
 
 
@@ -186,9 +196,11 @@ def _rotation(table: RotationTable) -> dict[str, Any]:
     return {"step": table.step, "coefficients": coefficients}
 
 
-def _lines() -> Mapping[str, Any]:
+def _lines(band: Band | None) -> Mapping[str, Any]:
     """Lines that may carry a name: atoms by their strength at some temperatures, and hydrogen's."""
-    table, hydrogen = load("atomic_lines"), load("hydrogen_profiles")
+    table, hydrogen = _atomic_lines(band), load("hydrogen_profiles")
+    if table is None:
+        return {"temperatures": [], "atoms": [], "hydrogen": []} | NAMING
     strength = table["strength"]
     atoms = [
         {
@@ -211,8 +223,14 @@ def _lines() -> Mapping[str, Any]:
     ]
     return {
         "temperatures": table["strength_temperature"].tolist(),
-        "named_log_strength": float(np.log10(NAMED_STRENGTH)),
-        "hydrogen_from_teff": PASCHEN_TEFF,
         "atoms": atoms,
         "hydrogen": paschen,
-    }
+    } | NAMING
+
+
+def _atomic_lines(band: Band | None) -> Mapping[str, np.ndarray] | None:
+    """The band's line list, or None where it has none, or is not installed here."""
+    try:
+        return load("atomic_lines", band.tables) if band and band.tables else None
+    except (ConfigError, FileNotFoundError):
+        return None

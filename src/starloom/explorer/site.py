@@ -12,6 +12,7 @@ from starloom.errors import ConfigError
 from starloom.explorer.facts import facts
 from starloom.files import check_folder, filling, parsing
 from starloom.networks import weights
+from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
 from starloom.networks.generator import Generator
 
@@ -35,14 +36,15 @@ def site(model: str | os.PathLike = "default") -> dict[str, bytes]:
     """
     path = weights.find(model)
     generator = Generator.load(path)
-    if not isinstance(generator.model, Emulator):
+    if not isinstance(generator.model, Emulator | BandEmulator):
         raise ConfigError(f"model {model}: family {generator.header.family!r}, the page runs an 'emulator'")
     with parsing(path):
         content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     name = f"model-{digest[:12]}{weights.SUFFIX}"
     about = {"name": Path(model).name, "file": name, "sha256": digest, "bytes": len(content)}
-    told = facts(generator.model, generator.header) | {"model": about}
+    chunks = generator.model.chunks if isinstance(generator.model, BandEmulator) else (generator.model,)
+    told = facts(generator.header, chunks) | {"model": about}
     text = json.dumps(told, allow_nan=False, separators=(",", ":"))
     return dict(_packaged(files("starloom.explorer") / "page")) | {name: content, "facts.json": text.encode()}
 

@@ -1,104 +1,188 @@
-"""Coordinates in which the spectrum is close to linear and the domain, but for its corner, a box.
+"""Coordinates in which the spectrum is close to linear and the domain, but for its floor, a box.
 
-In the order of PARAMETERS, each from 0 to 1 but the last:
+In the order of the domain's labels, each from 0 to 1 over the label's range, by the label's ``scale``:
 
-- ln Teff, since spectra change with relative steps of temperature;
-- sqrt(v^2 + a^2) - a for v = v sin i, a = 10 km/s: the spectrum depends on v^2 where rotation is slower than
-  the instrument, so the derivative by v vanishes at 0, and a fit in v would never leave it;
-- log g, [M/H], vmic and the resolution, linearly;
-- the velocity in units of 100 km/s.
+- "logarithmic", ln Teff: spectra change with relative steps of temperature;
+- "rotation", sqrt(v^2 + a^2) - a for v = v sin i, a = 10 km/s: the spectrum depends on v^2 where rotation is
+  slower than the instrument, so the derivative by v vanishes at 0, and a fit in v would never leave it;
+- "linear", the others.
 
-In the corner near the radiation limit log g has a higher end, which depends on Teff and [M/H]: ``lowest``.
-Where log g is held there, [M/H] and Teff have lower ends, which depend on each other: ``highest``.
+The velocity comes last, in units of 100 km/s.
+
+Where the domain has a floor log g has a higher end, which depends on Teff and [M/H]: ``lowest``. Where log g
+is held, [M/H] and Teff have lower ends there, which depend on each other: ``highest``.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from starloom.inference.derivatives import PARAMETERS, SLOWEST
-from starloom.labels import DOMAIN, NAMES, highest_mh, highest_teff, lowest_logg
+from starloom.inference.derivatives import SLOWEST, parameters
+from starloom.labels import Domain
 
-TEFF, LOGG, VSINI, MH, VMIC, RESOLUTION, VELOCITY = range(len(PARAMETERS))
 TURN_KMS = 10.0  # a of the module's text
 VELOCITY_SCALE_KMS = 100.0
-LINEAR = (LOGG, MH, VMIC, RESOLUTION)
 INSIDE = 1e-10
-_LOW, _SPAN = DOMAIN.low, DOMAIN.high - DOMAIN.low
-_LN_LOW, _LN_SPAN = np.log(DOMAIN.low[TEFF]), np.log(DOMAIN.high[TEFF] / DOMAIN.low[TEFF])
-_ROTATION_SPAN = np.hypot(DOMAIN.high[VSINI], TURN_KMS) - TURN_KMS
 
 
-def from_parameters(parameters: np.ndarray) -> np.ndarray:
-    """Coordinates ``[..., 7]`` of labels and velocity ``[..., 7]``."""
-    place = np.empty(parameters.shape)
-    place[..., TEFF] = (np.log(parameters[..., TEFF]) - _LN_LOW) / _LN_SPAN
-    place[..., VSINI] = (np.hypot(parameters[..., VSINI], TURN_KMS) - TURN_KMS) / _ROTATION_SPAN
-    for index in LINEAR:
-        place[..., index] = (parameters[..., index] - _LOW[index]) / _SPAN[index]
-    place[..., VELOCITY] = parameters[..., VELOCITY] / VELOCITY_SCALE_KMS
-    return place
+@dataclass(frozen=True)
+class Scale:
+    """A stretched label: ``ahead`` of the label, ``back``, and the label's derivative by it, at the label."""
+
+    ahead: Callable
+    back: Callable
+    slope: Callable
 
 
-def to_parameters(place: np.ndarray) -> np.ndarray:
-    """Labels and velocity ``[..., 7]`` of coordinates ``[..., 7]``."""
-    parameters = np.empty(place.shape)
-    parameters[..., TEFF] = np.exp(_LN_LOW + place[..., TEFF] * _LN_SPAN)
-    for index in LINEAR:
-        parameters[..., index] = _LOW[index] + place[..., index] * _SPAN[index]
-    turned = place[..., VSINI] * _ROTATION_SPAN + TURN_KMS
-    parameters[..., VSINI] = np.sqrt(np.maximum(turned**2 - TURN_KMS**2, 0))
-    parameters[..., VELOCITY] = place[..., VELOCITY] * VELOCITY_SCALE_KMS
-    # rounding must not carry a bound out of the domain
-    parameters[..., : len(NAMES)] = np.clip(parameters[..., : len(NAMES)], DOMAIN.low, DOMAIN.high)
-    return parameters
+def _turned(stretched):
+    return np.sqrt(np.maximum((stretched + TURN_KMS) ** 2 - TURN_KMS**2, 0))
 
 
-def slopes(parameters: np.ndarray) -> np.ndarray:
-    """Derivative of each of ``parameters[..., 7]`` by its own coordinate; it depends on no other.
-
-    That of v sin i, infinite at 0, is taken at SLOWEST or above, like the spectrum's derivative by v sin i,
-    so that their product is right.
-    """
-    found = np.empty(parameters.shape)
-    found[..., TEFF] = parameters[..., TEFF] * _LN_SPAN
-    for index in LINEAR:
-        found[..., index] = _SPAN[index]
-    vsini = np.maximum(parameters[..., VSINI], SLOWEST)
-    found[..., VSINI] = np.hypot(vsini, TURN_KMS) / vsini * _ROTATION_SPAN
-    found[..., VELOCITY] = VELOCITY_SCALE_KMS
-    return found
+def _turned_slope(label):
+    label = np.maximum(label, SLOWEST)
+    return np.hypot(label, TURN_KMS) / label
 
 
-def lowest(place: np.ndarray) -> np.ndarray:
-    """The coordinate of the lowest log g at ``place[..., 7]``."""
-    teff = np.exp(_LN_LOW + place[..., TEFF] * _LN_SPAN)
-    return (lowest_logg(teff, _LOW[MH] + place[..., MH] * _SPAN[MH]) - _LOW[LOGG]) / _SPAN[LOGG]
+SCALES = {
+    "linear": Scale(lambda label: label, lambda stretched: stretched, np.ones_like),
+    "logarithmic": Scale(np.log, np.exp, lambda label: label),
+    "rotation": Scale(lambda label: np.hypot(label, TURN_KMS) - TURN_KMS, _turned, _turned_slope),
+}
 
 
-def highest(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The coordinates of the highest Teff and of the highest [M/H] at ``place[..., 7]``, each by the others.
+@dataclass(frozen=True)
+class Axis:
+    """One coordinate: the stretched label from ``start``, in units of ``span``."""
 
-    A little inside, so that rounding leads to no log g below the lowest; minus infinity where there is none.
-    """
-    parameters = to_parameters(place)
-    logg = _LOW[LOGG] + place[..., LOGG] * _SPAN[LOGG]
-    teff = np.log(np.maximum(highest_teff(logg, parameters[..., MH]), 1e-300))
-    mh = highest_mh(parameters[..., TEFF], logg)
-    ends = (teff - _LN_LOW) / _LN_SPAN, (mh - _LOW[MH]) / _SPAN[MH]
-    return tuple(np.minimum(end - INSIDE, 1.0) for end in ends)
+    scale: Scale
+    start: float
+    span: float
+
+    @classmethod
+    def over(cls, scale: str, low: float, high: float) -> "Axis":
+        """From 0 at ``low`` to 1 at ``high``."""
+        start, end = (float(SCALES[scale].ahead(label)) for label in (low, high))
+        # the logarithm of the ratio is rounded once, the difference of two three times
+        span = float(np.log(high / low)) if scale == "logarithmic" else end - start
+        return cls(SCALES[scale], start, span or 1.0)
+
+    def place(self, label):
+        """The coordinate of a label."""
+        return (self.scale.ahead(label) - self.start) / self.span
+
+    def label(self, place):
+        """The label of a coordinate."""
+        return self.scale.back(self.start + place * self.span)
+
+    def slope(self, label):
+        """The label's derivative by the coordinate."""
+        return self.scale.slope(label) * self.span
 
 
-def highest_slopes(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Derivatives of ``highest``: of Teff by [M/H], of [M/H] by Teff, in coordinates; huge at a step."""
-    step = 1e-6 * np.eye(len(PARAMETERS))
-    pairs = [
-        (highest(place + step[i])[which], highest(place - step[i])[which])
-        for which, i in ((0, MH), (1, TEFF))
-    ]
-    return tuple(np.clip((ahead - behind) / 2e-6, -1e9, 0) for ahead, behind in pairs)
+@dataclass(frozen=True)
+class Coordinates:
+    """Those of a domain's labels and the velocity: arrays have ``names`` on their last axis."""
 
+    domain: Domain
 
-def lowest_slopes(place: np.ndarray) -> np.ndarray:
-    """Derivatives of ``lowest`` by Teff and [M/H], in coordinates, below and above: ``[2, 2, ...]``."""
-    step, here = 1e-6 * np.eye(len(PARAMETERS)), lowest(place)
-    pairs = [(here - lowest(place - step[i]), lowest(place + step[i]) - here) for i in (TEFF, MH)]
-    return np.array(pairs) / 1e-6
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The domain's labels, and the velocity."""
+        return parameters(self.domain)
+
+    def index(self, name: str) -> int:
+        """Place of a label or of the velocity, which must be there."""
+        return self.names.index(name)
+
+    def among(self, names) -> list[int]:
+        """Places of those of some labels that are there."""
+        return [self.index(name) for name in names if name in self.names]
+
+    @cached_property
+    def rotations(self) -> list[int]:
+        """Places of labels whose scale is that of rotation."""
+        return [i for i, label in enumerate(self.domain.labels) if label.scale == "rotation"]
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """The coordinates one by one."""
+        labels = (Axis.over(label.scale, low, high) for label, low, high in self.domain.ranges)
+        return (*labels, Axis(SCALES["linear"], 0.0, VELOCITY_SCALE_KMS))
+
+    def _each(self, method: Callable, values: np.ndarray) -> np.ndarray:
+        found = np.empty(values.shape)
+        for index, axis in enumerate(self.axes):
+            found[..., index] = method(axis, values[..., index])
+        return found
+
+    def from_parameters(self, parameters: np.ndarray) -> np.ndarray:
+        """Coordinates of labels and velocity."""
+        return self._each(Axis.place, parameters)
+
+    def to_parameters(self, place: np.ndarray) -> np.ndarray:
+        """Labels and velocity of coordinates."""
+        found = self._each(Axis.label, place)
+        # rounding must not carry a bound out of the domain
+        found[..., :-1] = np.clip(found[..., :-1], self.domain.low, self.domain.high)
+        return found
+
+    def slopes(self, parameters: np.ndarray) -> np.ndarray:
+        """Derivative of each parameter by its own coordinate; it depends on no other.
+
+        That of v sin i, infinite at 0, is taken at SLOWEST or above, like the spectrum's derivative by v sin
+        i, so that their product is right.
+        """
+        return self._each(Axis.slope, parameters)
+
+    @cached_property
+    def floored(self) -> tuple[int, int, int]:
+        """Places of Teff, log g and [M/H], which the domain's floor relates."""
+        return tuple(self.index(name) for name in ("teff", "logg", "mh"))
+
+    def lowest(self, place: np.ndarray) -> np.ndarray:
+        """The coordinate of the lowest log g at ``place``: 0 where the domain has no floor."""
+        if self.domain.floor is None:
+            return np.zeros(place.shape[:-1])
+        teff, logg, mh = self.floored
+        lowest = self.domain.floor(*(self.axes[i].label(place[..., i]) for i in (teff, mh)))
+        return self.axes[logg].place(np.maximum(lowest, self.domain.low[logg]))
+
+    def highest(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The coordinates of the highest Teff and of the highest [M/H] at ``place``, each by the others.
+
+        A little inside, so that rounding leads to no log g below the lowest; minus infinity where there is
+        none. The domain must have a floor.
+        """
+        (teff, logg, mh), floor = self.floored, self.domain.floor
+        labels, gravity = self.to_parameters(place), self.axes[logg].label(place[..., logg])
+        hottest = np.maximum(floor.highest_teff(gravity, labels[..., mh]), 1e-300)
+        richest = floor.highest_mh(labels[..., teff], gravity)
+        ends = self.axes[teff].place(hottest), self.axes[mh].place(richest)
+        return tuple(np.minimum(end - INSIDE, 1.0) for end in ends)
+
+    def highest_slopes(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of ``highest``: of Teff by [M/H], of [M/H] by Teff; huge at a step."""
+        teff, _, mh = self.floored
+        step = 1e-6 * np.eye(len(self.names))
+        pairs = [
+            (self.highest(place + step[i])[which], self.highest(place - step[i])[which])
+            for which, i in ((0, mh), (1, teff))
+        ]
+        return tuple(np.clip((ahead - behind) / 2e-6, -1e9, 0) for ahead, behind in pairs)
+
+    def lowest_slopes(self, place: np.ndarray) -> np.ndarray:
+        """Derivatives of ``lowest`` by Teff and [M/H], below and above: ``[2, 2, ...]``."""
+        teff, _, mh = self.floored
+        step, here = 1e-6 * np.eye(len(self.names)), self.lowest(place)
+        pairs = [
+            (here - self.lowest(place - step[i]), self.lowest(place + step[i]) - here) for i in (teff, mh)
+        ]
+        return np.array(pairs) / 1e-6
+
+    @cached_property
+    def kinks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates of Teff and of [M/H] at which the floor has a kink."""
+        (teff, _, mh), floor = self.floored, self.domain.floor
+        return tuple(self.axes[i].place(np.array(knots)) for i, knots in ((teff, floor.teff), (mh, floor.mh)))

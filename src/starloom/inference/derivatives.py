@@ -1,29 +1,40 @@
-"""The emulator's flux with its derivatives by labels and velocity, in closed form, on NumPy alone.
+"""A model's flux with its derivatives by labels and velocity, in closed form, on NumPy alone.
 
-The derivatives are taken where they are cheap: by the four intrinsic labels in the network (forward mode,
-four directions beside the value), by v sin i, resolution and velocity in the transfer that multiplies the
-Fourier modes. Value and derivatives then share one inverse transform and one interpolation. The same
-numbers as ``Generator.jacobian`` without compiling anything: half a millisecond of one core for a
-spectrum.
+The derivatives of an emulator are taken where they are cheap: by the intrinsic labels in the network (forward
+mode, a direction for each beside the value), by rotation, macroturbulence, resolution and velocity in the
+transfer that multiplies the Fourier modes. Value and derivatives then share one inverse transform and one
+interpolation. The same numbers as ``Generator.jacobian`` without compiling anything: half a millisecond of
+one core for a spectrum.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from math import log, pi, sqrt
+from typing import Any
 
 import numpy as np
 from scipy import fft
 
-from starloom.broadening import doppler_shift, finish_onto, gaussian_transfer, instrument_variance
+from starloom.broadening import (
+    doppler_shift,
+    gaussian_transfer,
+    instrument_variance,
+    macroturbulence_transfer,
+)
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
-from starloom.labels import NAMES
-from starloom.networks.emulator import INTRINSIC, RESOLUTION, VSINI, Emulator, RotationTable
+from starloom.labels import Domain
+from starloom.networks.band_emulator import BandEmulator
+from starloom.networks.emulator import Emulator, RotationTable
 from starloom.networks.forward import ACTIVATIONS, Affine, Dense, Dropout, Network, Reciprocal
+from starloom.networks.pixels import PixelNetwork
 
-PARAMETERS = (*NAMES, "velocity")
-VELOCITY = PARAMETERS.index("velocity")
-SLOWEST = 0.5  # km/s: the derivative by v sin i is proportional to it below, and is taken here or above
+SLOWEST = 0.5  # km/s: a fit takes the derivatives by a rotation, which vanish at 0, here or above
+STEP_KMS = 1.0  # of differences by the velocity
+
+
+def parameters(domain: Domain) -> tuple[str, ...]:
+    """Names of what a spectrum depends on, in order: the domain's labels, and the velocity [km/s]."""
+    return (*domain.names, "velocity")
 
 
 def _silu(x, y):
@@ -89,55 +100,42 @@ def rotation_slope(table: RotationTable, x: np.ndarray) -> np.ndarray:
     return ((3 * third * t + 2 * second) * t + first) * np.float32(1 / table.step)
 
 
-def at_most(emulator: Emulator, wavelength_vacuum_aa: np.ndarray, resolution: float) -> Emulator:
-    """The emulator at other wavelengths with no more modes than ``resolution`` needs: good up to it."""
-    if not isinstance(emulator, Emulator):
-        raise ConfigError("a fit needs a model of the family 'emulator', whose derivatives are known")
-    finish = finish_onto(wavelength_vacuum_aa, min(resolution, emulator.finish.finest_resolution))
-    whole, count = emulator.finish.frequency.size, finish.frequency.size
-    kept = np.concatenate([np.arange(count), whole + np.arange(count)])  # real and imaginary parts
-    *layers, last = emulator.network.layers
-    *parameters, decoder = emulator.network.parameters
-    decoder = {"weight": np.ascontiguousarray(decoder["weight"][:, kept]), "bias": decoder["bias"][kept]}
-    network = Network((*layers, replace(last, outputs=2 * count)), (*parameters, decoder))
-    return replace(emulator, network=network, finish=finish)
-
-
 class Derivatives:
-    """Flux and its derivatives by PARAMETERS of an emulator at its wavelengths; see the module."""
+    """Flux and its derivatives by ``parameters`` of an emulator at its wavelengths; see the module.
 
-    def __init__(self, emulator: Emulator):
-        self.emulator = emulator
+    Those by v sin i and macroturbulence, proportional to them where they are small, are the ones at
+    ``slowest`` [km/s] where they are below it.
+    """
+
+    def __init__(self, emulator: Emulator, slowest: float = SLOWEST):
+        self.emulator, self.slowest, self.names = emulator, slowest, parameters(emulator.domain)
+        self._inputs = {index: number for number, index in enumerate(emulator.intrinsic.tolist(), start=1)}
         self._frequency = emulator.finish.frequency.astype(np.float32)
 
-    def __call__(self, labels: np.ndarray, velocity: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
-        """``float32[row, 1 + wanted, wavelength]`` for ``labels[row, 6]`` and ``velocity[row]`` [km/s].
+    def __call__(self, labels: np.ndarray, velocity: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+        """``float32[row, 1 + wanted, wavelength]`` for ``labels[row, label]`` and ``velocity[row]`` [km/s].
 
-        ``wanted`` are indices of PARAMETERS; labels are not checked. Derivatives are per unit of each;
-        that by v sin i is the one at SLOWEST where v sin i is below it.
+        ``wanted`` are indices of ``parameters``; labels are not checked. Derivatives are per unit of each.
         """
-        modes = self._modes(labels, any(index in INTRINSIC for index in wanted))
-        rotation, instrument, phase = self._transfer(labels, velocity)
-        common = rotation * instrument * phase
+        modes = self._modes(labels, any(index in self._inputs for index in wanted))
+        rotation, others, phase = self._transfer(labels, velocity)
+        common = rotation * others * phase
         finish = self.emulator.finish
         whole = np.zeros((len(labels), 1 + len(wanted), finish.points // 2 + 1), np.complex64)
         out = whole[..., : self._frequency.size]  # the rest of the modes is zero
         np.multiply(modes[:, 0], common, out=out[:, 0])
         for place, index in enumerate(wanted, start=1):
-            if index in INTRINSIC:
-                np.multiply(modes[:, 1 + INTRINSIC.index(index)], common, out=out[:, place])
-            elif index == VSINI:
-                out[:, place] = modes[:, 0] * (self._by_vsini(labels) * instrument * phase)
-            elif index == RESOLUTION:
-                out[:, place] = out[:, 0] * self._by_resolution(labels)
+            if index in self._inputs:
+                np.multiply(modes[:, self._inputs[index]], common, out=out[:, place])
+            elif self.names[index] == "vsini":
+                out[:, place] = modes[:, 0] * (self._by_vsini(labels) * others * phase)
             else:
-                slope = 1 / (1 - (velocity / SPEED_OF_LIGHT_KMS) ** 2)
-                out[:, place] = out[:, 0] * (-2j * pi * self._frequency * slope[:, None]).astype(np.complex64)
+                out[:, place] = out[:, 0] * self._relative(self.names[index], labels, velocity)
         return finish.sampler(fft.irfft(whole, n=finish.points, axis=-1, overwrite_x=True))
 
     def _modes(self, labels: np.ndarray, derivatives: bool) -> np.ndarray:
-        """Modes complex64[row, 1 (+ 4), mode], in units of flux times points."""
-        network, inputs = self.emulator.network, labels[:, INTRINSIC]
+        """Modes complex64[row, 1 (+ inputs), mode], in units of flux times points."""
+        network, inputs = self.emulator.network, labels[:, self.emulator.intrinsic]
         halves = network_derivatives(network, inputs) if derivatives else network(inputs)[:, None]
         count = halves.shape[-1] // 2
         modes = np.empty((*halves.shape[:-1], count), np.complex64)
@@ -145,24 +143,86 @@ class Derivatives:
         return modes
 
     def _transfer(self, labels, velocity):
+        """Factors of the modes: by rotation, by the other profiles, and by motion."""
         frequency, points = self._frequency, np.float32(self.emulator.finish.points)
-        x = (2 * pi * labels[:, VSINI, None]).astype(np.float32) * frequency
-        left = instrument_variance(labels[:, RESOLUTION]) - instrument_variance(
-            self.emulator.modes_resolution
-        )
-        instrument = gaussian_transfer(frequency, left.astype(np.float32)[:, None]) * points
+        profile = self.emulator.profile
+        x = (2 * pi * profile(labels, "vsini")[:, None]).astype(np.float32) * frequency
+        left = instrument_variance(profile(labels, "resolution"))
+        left = left - instrument_variance(self.emulator.modes_resolution)
+        others = gaussian_transfer(frequency, left.astype(np.float32)[:, None]) * points
+        if "vmac" in self.names:
+            others *= macroturbulence_transfer(frequency, profile(labels, "vmac").astype(np.float32)[:, None])
         shift = (-2 * pi * doppler_shift(velocity)).astype(np.float32)[:, None] * frequency
         phase = np.empty(shift.shape, np.complex64)
         np.cos(shift, out=phase.real)
         np.sin(shift, out=phase.imag)
-        return self.emulator.rotation(x), instrument, phase
+        return self.emulator.rotation(x), others, phase
 
     def _by_vsini(self, labels):
         frequency = (2 * pi * self._frequency).astype(np.float32)
-        at = np.maximum(labels[:, VSINI, None], SLOWEST).astype(np.float32)
+        vsini = self.emulator.profile(labels, "vsini")[:, None]
+        at = np.maximum(vsini, self.slowest).astype(np.float32)
         return rotation_slope(self.emulator.rotation, at * frequency) * frequency
 
-    def _by_resolution(self, labels):
-        resolution = labels[:, RESOLUTION]
-        variance_slope = -2 * (SPEED_OF_LIGHT_KMS / resolution) ** 2 / (8 * log(2)) / resolution
-        return (-2 * pi**2 * variance_slope[:, None] * self._frequency**2).astype(np.float32)
+    def _relative(self, name: str, labels, velocity):
+        """Derivative of the logarithm of the modes by the velocity, or a label of a profile."""
+        if name == "velocity":
+            slope = 1 / (1 - (velocity / SPEED_OF_LIGHT_KMS) ** 2)
+            return (-2j * pi * self._frequency * slope[:, None]).astype(np.complex64)
+        value = self.emulator.profile(labels, name)[:, None]
+        if name == "resolution":
+            variance_slope = -2 * (SPEED_OF_LIGHT_KMS / value) ** 2 / (8 * log(2)) / value
+            return (-2 * pi**2 * variance_slope * self._frequency**2).astype(np.float32)
+        # of ln((1 - exp(-a)) / a), a = (pi zeta f)^2: see broadening.macroturbulence_transfer
+        zeta, frequency = np.maximum(value, self.slowest), self._frequency.astype(np.float64)
+        exponent = np.clip((pi * zeta * frequency) ** 2, 1e-8, 80.0)
+        by_exponent = 1 / np.expm1(exponent) - 1 / exponent
+        return (2 * pi**2 * frequency**2 * zeta * by_exponent).astype(np.float32)
+
+
+class BandDerivatives:
+    """As ``Derivatives``, of several chunks: each wavelength as ``BandEmulator.spectrum`` has it."""
+
+    def __init__(self, band: BandEmulator, slowest: float = SLOWEST):
+        self.band, self.slowest = band, slowest
+
+    def __call__(self, labels: np.ndarray, velocity: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+        """As ``Derivatives``."""
+        found = np.zeros((len(labels), 1 + len(wanted), self.band.vacuum_aa.size), np.float32)
+        for part, emulator, mine in self.band.shares(labels, velocity):
+            values = Derivatives(emulator, self.slowest)(labels, velocity, wanted)
+            found[..., part] += np.where(mine[:, None], values, 0)
+        return found
+
+
+class PixelDerivatives:
+    """As ``Derivatives``, of a network of pixels; by the velocity from four fluxes around.
+
+    Their error is of fourth order in STEP_KMS over the width of a line, 11 km/s at least: below 1e-4.
+    """
+
+    def __init__(self, pixels: PixelNetwork):
+        self.pixels = pixels
+
+    def __call__(self, labels: np.ndarray, velocity: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+        """As ``Derivatives``."""
+        every = network_derivatives(self.pixels.network, labels)
+        places = [1 + index for index in wanted if index < labels.shape[1]]
+        found = self.pixels.sampled(every[:, [0, *places]], velocity[:, None])
+        if len(places) == len(wanted):
+            return found
+        moved = {n: self.pixels.sampled(every[:, 0], velocity + n * STEP_KMS) for n in (-2, -1, 1, 2)}
+        slope = (8 * (moved[1] - moved[-1]) - (moved[2] - moved[-2])) / (12 * STEP_KMS)
+        return np.insert(found, 1 + list(wanted).index(labels.shape[1]), slope, axis=1)
+
+
+def derivatives_of(model: Any, slowest: float = SLOWEST) -> Callable:
+    """The derivatives of a model at its wavelengths: see ``Derivatives``.
+
+    What is none of the package's models must be such a function itself.
+    """
+    if isinstance(model, Emulator):
+        return Derivatives(model, slowest)
+    if isinstance(model, BandEmulator):
+        return BandDerivatives(model, slowest)
+    return PixelDerivatives(model) if isinstance(model, PixelNetwork) else model

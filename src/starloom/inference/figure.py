@@ -5,13 +5,10 @@ from os import PathLike
 import numpy as np
 
 from starloom.figures import check, pyplot, save
-from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.result import FitResult
-from starloom.labels import LABELS
 
 DATA, MODEL = "0.25", "#c8102e"
 SHOWN_SIGMA = 8.0
-SYMBOLS = {label.name: (label.symbol, label.unit) for label in LABELS} | {"velocity": ("velocity", "km/s")}
 
 
 def draw(result: FitResult, path: str | PathLike) -> None:
@@ -37,16 +34,17 @@ def draw(result: FitResult, path: str | PathLike) -> None:
 def text(result: FitResult) -> str:
     """The labels as lines: value, standard deviation, and in brackets the one that noise alone allows."""
     lines = []
-    for index, name in enumerate(PARAMETERS):
-        symbol, unit = SYMBOLS[name]
+    symbols = [*((label.symbol, label.unit) for label in result.domain.labels), ("velocity", "km/s")]
+    width = max(9, *(len(symbol) + 1 for symbol, _ in symbols))
+    for index, (name, (symbol, unit)) in enumerate(zip(result.parameters, symbols, strict=True)):
         value = result.values[index]
         if name not in result.free:
-            lines.append(f"{symbol:<9}{_digits(value, value / 1e4)} {unit} (given)".rstrip())
+            lines.append(f"{symbol:<{width}}{_digits(value, value / 1e4)} {unit} (given)".rstrip())
             continue
         error = np.sqrt(result.covariance[index, index])
         numbers = f"{_digits(value, error)} ± {error:.2g} {unit}".rstrip()
         note = " at bound" if name in result.at_bound else ""
-        lines.append(f"{symbol:<9}{numbers} ({result.bounds[index]:.2g}){note}")
+        lines.append(f"{symbol:<{width}}{numbers} ({result.bounds[index]:.2g}){note}")
     lines.append("")
     lines.append("± all uncertainties, in brackets")
     lines.append("what noise alone allows")

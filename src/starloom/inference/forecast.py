@@ -23,14 +23,15 @@ from types import MappingProxyType
 import numpy as np
 
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.io.gaia import WAVELENGTH_NM
-from starloom.labels import DOMAIN, LABELS, NAMES
+from starloom.inference.derivatives import derivatives_of, parameters
+from starloom.io.formats.gaia import WAVELENGTH_NM
+from starloom.labels import Domain
 from starloom.networks.generator import Generator
 from starloom.units import plain
+from starloom.wavelength import vacuum_from_air
 
-PARAMETERS = (*NAMES, "velocity")
-VELOCITY_STEP_KMS = 1.0
 HIGHEST_ORDER = 20
+PORTION = 64  # stars at once
 # parameters whose effects agree to 3e-5 of their size are one: the flux is known to float32
 DEGENERATE = 1e-9
 NO_INFORMATION = 1e3  # a bound of so many times a label's range is none
@@ -43,9 +44,9 @@ class Setting:
     ``snr``: signal-to-noise ratio of a pixel in the continuum, a number or one for each wavelength (0: a
     pixel that is not used). ``wavelength_aa``: increasing wavelengths [A] in ``medium`` of independent
     pixels; None: the 2401 points of Gaia's RVS mean spectra. ``continuum``: order of the polynomial that is
-    not known (0: scale, 1: scale and slope); None: it is known. ``fixed``: parameters that are known, of
-    PARAMETERS. ``priors``: standard deviations of Gaussian knowledge, by name. Raises ConfigError or
-    OutOfRangeError for what makes no sense.
+    not known (0: scale, 1: scale and slope); None: it is known. ``fixed``: parameters that are known: labels
+    of the model, or "velocity". ``priors``: standard deviations of Gaussian knowledge, by name. Raises
+    ConfigError or OutOfRangeError for what makes no sense.
     """
 
     snr: float | np.ndarray
@@ -70,30 +71,32 @@ class Setting:
             raise OutOfRangeError(f"snr = {self.snr} must be finite and positive (0: a pixel not used)")
         if self.continuum is not None and not 0 <= self.continuum <= HIGHEST_ORDER:
             raise OutOfRangeError(f"continuum = {self.continuum} is outside [0, {HIGHEST_ORDER}]")
-        for name in (*self.fixed, *self.priors):
-            if name not in PARAMETERS:
-                raise ConfigError(f"{name!r} is not one of {', '.join(PARAMETERS)}")
         for name, deviation in self.priors.items():
             if name in self.fixed:
                 raise ConfigError(f"{name} is fixed and has a prior: give one of them")
             if not 0 < deviation < np.inf:
                 raise OutOfRangeError(f"prior of {name} = {deviation} is not a positive standard deviation")
 
-    @property
-    def free(self) -> tuple[str, ...]:
-        """Parameters that are not fixed, in the order of PARAMETERS."""
-        return tuple(name for name in PARAMETERS if name not in self.fixed)
+    def free(self, domain: Domain) -> tuple[str, ...]:
+        """Parameters of a domain that are not fixed; ConfigError for a name that it does not have."""
+        names = parameters(domain)
+        for name in (*self.fixed, *self.priors):
+            # the resolution of a model without such a label is fixed whether that is said or not
+            if name not in names and (name in self.priors or name != "resolution"):
+                raise ConfigError(f"{name!r} is not one of {', '.join(names)}")
+        return tuple(name for name in names if name not in self.fixed)
 
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Cramer-Rao bounds at ``labels`` (by name).
+    """Cramer-Rao bounds at ``labels`` (by name) of a ``domain``.
 
     ``bounds``: the smallest standard deviation of each parameter, in its unit, by name; 0 for a fixed one,
     inf where the spectrum does not constrain it. ``alone``: the same if it were the only unknown.
     ``covariance`` of the free parameters ``names``: float64[n, n], NaN in the rows of those without a bound.
     """
 
+    domain: Domain
     labels: Mapping[str, float]
     names: tuple[str, ...]
     bounds: Mapping[str, float]
@@ -105,37 +108,40 @@ class Forecast:
         bound = self.bounds[name]
         if name not in self.names:
             return "fixed"
-        if name not in NAMES:
+        if name not in self.labels:
             return "unconstrained" if np.isinf(bound) else ""
-        label = LABELS[NAMES.index(name)]
+        index, value = self.domain.index(name), self.labels[name]
+        rotation = self.domain.labels[index].scale == "rotation"
         if np.isinf(bound):
-            only_square = name == "vsini" and self.labels[name] == 0
-            return "unconstrained" + (": flux depends on its square here" if only_square else "")
-        if name == "vsini" and bound > self.labels[name]:
+            return "unconstrained" + (": flux depends on its square here" if rotation and value == 0 else "")
+        if rotation and bound > value:
             # the flux is linear in the square of a small v sin i: a variance of 2 v bound
-            limit = np.sqrt(self.labels[name] * (self.labels[name] + 2 * bound))
-            return f"not told from 0: upper limit {limit:.3g} {label.unit} (68 %)"
-        return "unconstrained: exceeds the label's range" if bound > label.high - label.low else ""
+            limit = np.sqrt(value * (value + 2 * bound))
+            return f"not told from 0: upper limit {limit:.3g} {self.domain.labels[index].unit} (68 %)"
+        length = self.domain.high[index] - self.domain.low[index]
+        return "unconstrained: exceeds the label's range" if bound > length else ""
 
 
 def forecast(generator: Generator, labels, setting: Setting) -> Forecast:
-    """Bounds for one star, ``labels`` float[6] in the order and units of LABELS.
+    """Bounds for one star, ``labels`` float[label] in the order and units of the generator's domain.
 
-    Raises OutOfRangeError outside the domain or the generator's wavelengths, ConfigError where JAX, from
-    which the derivatives come, is not installed.
+    Raises OutOfRangeError outside the domain or the generator's wavelengths, ConfigError for labels that it
+    does not have.
     """
-    labels = plain("labels", labels, "")
-    if labels.shape != (len(NAMES),):
-        raise ConfigError(f"labels have the shape {labels.shape}, expected ({len(NAMES)},)")
-    names = setting.free
+    labels, domain = plain("labels", labels, ""), generator.domain
+    if labels.shape != (expected := (len(domain.labels),)):
+        raise ConfigError(f"labels have the shape {labels.shape}, expected {expected}")
+    names = setting.free(domain)
     if not names:
         raise ConfigError("every parameter is fixed: nothing is left to forecast")
-    covariance = covariances(generator, labels[None], setting)[0]
-    alone = 1 / np.sqrt(np.diag(information(generator, labels[None], setting)[0])[: len(names)].clip(1e-300))
+    told = information(generator, labels[None], setting)
+    covariance = _covariances(told, domain, names)[0]
+    alone = 1 / np.sqrt(np.diag(told[0])[: len(names)].clip(1e-300))
     bounds = np.where(np.isnan(np.diag(covariance)), np.inf, np.sqrt(np.diag(covariance)))
-    known = dict.fromkeys(setting.fixed, 0.0)
+    known = {name: 0.0 for name in parameters(domain) if name not in names}
     return Forecast(
-        MappingProxyType(dict(zip(NAMES, labels.tolist(), strict=True))),
+        domain,
+        MappingProxyType(dict(zip(domain.names, labels.tolist(), strict=True))),
         names,
         MappingProxyType(dict(zip(names, bounds.tolist(), strict=True)) | known),
         MappingProxyType(dict(zip(names, alone.tolist(), strict=True)) | known),
@@ -144,15 +150,18 @@ def forecast(generator: Generator, labels, setting: Setting) -> Forecast:
 
 
 def covariances(generator: Generator, labels, setting: Setting) -> np.ndarray:
-    """Smallest covariance of the free parameters: float64[star, n, n] of ``labels[star, 6]``.
+    """Smallest covariance of the free parameters: float64[star, n, n] of ``labels[star, label]``.
 
     NaN in the rows and columns of a parameter that the spectrum does not constrain.
     """
-    inverse = np.stack([constrained_inverse(one) for one in information(generator, labels, setting)])
-    count = len(setting.free)
-    inverse = inverse[:, :count, :count]
-    lengths = np.array([*(DOMAIN.high - DOMAIN.low), np.inf])
-    largest = NO_INFORMATION * lengths[[PARAMETERS.index(name) for name in setting.free]]
+    told = information(generator, labels, setting)
+    return _covariances(told, generator.domain, setting.free(generator.domain))
+
+
+def _covariances(told: np.ndarray, domain: Domain, names: tuple[str, ...]) -> np.ndarray:
+    inverse = np.stack([constrained_inverse(one) for one in told])[:, : len(names), : len(names)]
+    lengths = dict(zip(domain.names, domain.high - domain.low, strict=True))
+    largest = NO_INFORMATION * np.array([lengths.get(name, np.inf) for name in names])
     none = np.diagonal(inverse, axis1=1, axis2=2) > largest**2
     inverse[none[:, :, None] | none[:, None, :]] = np.nan
     return inverse
@@ -163,29 +172,30 @@ def information(generator: Generator, labels, setting: Setting) -> np.ndarray:
     derivatives = model_derivatives(generator, labels, setting)
     weighted = derivatives * np.broadcast_to(setting.snr, setting.wavelength_aa.shape)[:, None]
     total = weighted.swapaxes(-1, -2) @ weighted
+    free = setting.free(generator.domain)
     for name, deviation in setting.priors.items():
-        place = setting.free.index(name)
+        place = free.index(name)
         total[:, place, place] += deviation**-2
     return total
 
 
 def model_derivatives(generator: Generator, labels, setting: Setting) -> np.ndarray:
-    """Derivatives of the observed flux: float64[star, wavelength, parameter], the continuum's last.
-
-    By the labels exactly, by the velocity from four fluxes around rest (error of fourth order in 1 km/s over
-    the width of a line, which is 11 km/s at least: below 1e-4).
-    """
-    view = {"wavelength_aa": setting.wavelength_aa, "medium": setting.medium}
-    labels = np.asarray(labels, np.float64)
-    columns = generator.jacobian(labels, **view).astype(np.float64)
-    if "velocity" in setting.free:
-        columns = np.concatenate([columns, _by_velocity(generator, labels, view)[..., None]], axis=-1)
-    columns = columns[..., [PARAMETERS.index(name) for name in setting.free]]
+    """Derivatives of the observed flux: float64[star, wavelength, parameter], the continuum's last."""
+    domain, wavelength, labels = generator.domain, setting.wavelength_aa, np.asarray(labels, np.float64)
+    # also a check of labels and wavelengths
+    flux = generator.flux(labels, wavelength_aa=wavelength, medium=setting.medium).astype(np.float64)
+    vacuum = vacuum_from_air(wavelength) if setting.medium == "air" else wavelength
+    derivatives = derivatives_of(generator.model.on(vacuum), slowest=0.0)
+    wanted = [parameters(domain).index(name) for name in setting.free(domain)]
+    columns = np.empty((*flux.shape, len(wanted)))
+    for start in range(0, len(labels), PORTION):
+        part = labels[start : start + PORTION]
+        found = derivatives(part, np.zeros(len(part)), wanted)[:, 1:]
+        columns[start : start + PORTION] = found.swapaxes(1, 2)
     if setting.continuum is None:
         return columns
-    place = np.interp(setting.wavelength_aa, setting.wavelength_aa[[0, -1]], [-1, 1])
+    place = np.interp(wavelength, wavelength[[0, -1]], [-1, 1])
     polynomials = np.polynomial.chebyshev.chebvander(place, setting.continuum)
-    flux = generator.flux(labels, **view).astype(np.float64)
     return np.concatenate([columns, flux[..., None] * polynomials], axis=-1)
 
 
@@ -206,12 +216,3 @@ def constrained_inverse(matrix: np.ndarray) -> np.ndarray:
     kept = told[within]
     inverse[np.ix_(kept, kept)] = found[np.ix_(within, within)]
     return inverse
-
-
-def _by_velocity(generator: Generator, labels: np.ndarray, view: dict) -> np.ndarray:
-    """Derivative of the flux [star, wavelength] by the radial velocity, per km/s."""
-    step = VELOCITY_STEP_KMS
-    fluxes = {
-        n: generator.flux(labels, radial_velocity=n * step, **view).astype(np.float64) for n in (-2, -1, 1, 2)
-    }
-    return (8 * (fluxes[1] - fluxes[-1]) - (fluxes[2] - fluxes[-2])) / (12 * step)

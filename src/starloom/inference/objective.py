@@ -12,10 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from starloom.inference import coordinates, corner
-from starloom.inference.coordinates import LOGG, MH, TEFF
-from starloom.inference.derivatives import PARAMETERS, Derivatives
-from starloom.labels import lowest_logg
+from starloom.inference.derivatives import BandDerivatives, Derivatives
+from starloom.inference.setup import Setup
 
 PORTION = 24  # rows evaluated at once: their arrays stay in the processor's cache
 
@@ -28,24 +26,11 @@ def chebyshev(wavelength_aa: np.ndarray, order: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Prior:
-    """Gaussian knowledge of PARAMETERS: ``mean[7]`` and ``deviation[7]``, infinite where there is none."""
-
-    mean: np.ndarray
-    deviation: np.ndarray
-
-    def terms(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Differences to the mean ``[row, 7]`` in units of the deviation, and 1 / deviation ``[7]``."""
-        inverse = 1 / self.deviation
-        return (self.mean - parameters) * inverse, inverse
-
-
-@dataclass(frozen=True, eq=False)
 class Linearised:
-    """A model and its derivatives at ``parameters[row, 7]``.
+    """A model and its derivatives at ``parameters[row, p]``.
 
     ``model[row, wavelength]`` with the continuum in it, ``continuum[row, coefficient]``; ``columns[row,
-    free + coefficient, wavelength]``: derivatives by the free PARAMETERS, then by the continuum's
+    free + coefficient, wavelength]``: derivatives by the free parameters, then by the continuum's
     coefficients.
     """
 
@@ -59,44 +44,49 @@ class Linearised:
 class Objective:
     """Problems at common wavelengths: ``flux`` and ``weight`` (0: not used) of stars ``[star, wavelength]``.
 
-    ``owner[row]`` is the star of each row (each start), ``fixed[row, 7]`` the values of the PARAMETERS
-    that are not among the indices ``free``.
+    ``owner[row]`` is the star of each row (each start), ``fixed[row, p]`` the values of the parameters
+    that are not free.
     """
 
-    derivatives: Derivatives
+    setup: Setup
+    derivatives: Derivatives | BandDerivatives
     basis: np.ndarray
     flux: np.ndarray
     weight: np.ndarray
     owner: np.ndarray
     fixed: np.ndarray
-    free: tuple[int, ...]
-    prior: Prior
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """Places of the free parameters."""
+        return self.setup.free
 
     @cached_property
     def _fixed_place(self) -> np.ndarray:
-        return coordinates.from_parameters(self.fixed)
+        return self.setup.coordinates.from_parameters(self.fixed)
 
     def place(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """All coordinates ``[row, 7]`` from the free ones ``at[row, free]``."""
+        """All coordinates ``[row, p]`` from the free ones ``at[row, free]``."""
         place = self._fixed_place[rows]
         place[:, self.free] = at
         return place
 
     def parameters(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """PARAMETERS ``[row, 7]`` at coordinates of the free ones ``at[row, free]``."""
-        found = coordinates.to_parameters(self.place(rows, at))
-        held = [index for index in range(len(PARAMETERS)) if index not in self.free]
+        """Parameters ``[row, p]`` at coordinates of the free ones ``at[row, free]``."""
+        found = self.setup.coordinates.to_parameters(self.place(rows, at))
+        held = [index for index in range(found.shape[1]) if index not in self.free]
         found[:, held] = self.fixed[rows][:, held]
-        if LOGG in self.free:  # rounding must not carry it out of the domain
-            found[:, LOGG] = np.maximum(found[:, LOGG], lowest_logg(found[:, TEFF], found[:, MH]))
+        if self.setup.corner.is_floor:  # rounding must not carry it out of the domain
+            logg = self.setup.domain.index("logg")
+            found[:, logg] = np.maximum(found[:, logg], self.setup.domain.lowest_logg(found[:, :-1]))
         return found
 
     def project(self, rows: np.ndarray, at: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
         """The free coordinates, moved out of the corner; ``origin``: where a step began."""
-        place = self.place(rows, at)
-        if origin is not None and LOGG in self.free:
+        place, corner = self.place(rows, at), self.setup.corner
+        if origin is not None:
             place = corner.up_to_kinks(place, self.place(rows, origin))
-        return corner.inside(place, self.free)[:, self.free]
+        return corner.inside(place)[:, self.free]
 
     def __call__(self, rows: np.ndarray, at: np.ndarray):
         """What ``minimise`` asks for: chi2, half of minus its gradient, and the normal matrix.
@@ -104,9 +94,9 @@ class Objective:
         Where chi2 would fall beyond the corner's bound, all three are along it.
         """
         chi2, slope, normal = self.plain(rows, at)
-        whole = np.zeros((len(rows), len(PARAMETERS)))
+        whole = np.zeros((len(rows), self.fixed.shape[1]))
         whole[:, self.free] = slope
-        held, along = corner.along(self.place(rows, at), whole, self.free)
+        held, along = self.setup.corner.along(self.place(rows, at), whole)
         if held.size:
             along = along[:, self.free][:, :, self.free]
             turned = along.swapaxes(1, 2)
@@ -135,12 +125,12 @@ class Objective:
         right = (columns @ residual[..., None].astype(np.float32))[..., 0].astype(np.float64)
         mixed, linear = products[:, :count, count:], products[:, count:, count:]
         normal = products[:, :count, :count] - mixed @ np.linalg.solve(linear, mixed.swapaxes(1, 2))
-        apart, inverse = self.prior.terms(here.parameters)
+        apart, inverse = self.setup.prior.terms(here.parameters)
         apart, inverse = apart[:, list(self.free)], inverse[list(self.free)]
         slope = right[:, :count] + apart * inverse
         normal = normal + np.diag(inverse**2)
         chi2 = (residual**2).sum(axis=1) + (apart**2).sum(axis=1)
-        scale = coordinates.slopes(here.parameters)[:, list(self.free)]
+        scale = self.setup.coordinates.slopes(here.parameters)[:, list(self.free)]
         return chi2, scale * slope, scale[:, None] * normal * scale[..., None]
 
     def linearised(self, rows: np.ndarray, at: np.ndarray) -> Linearised:

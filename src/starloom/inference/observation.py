@@ -8,13 +8,16 @@ import numpy as np
 from starloom.broadening import known_range
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference.settings import Settings
+from starloom.inference.setup import Setup
 from starloom.inference.tellurics import telluric
-from starloom.labels import DOMAIN, NAMES, number
+from starloom.labels import number
 from starloom.spectrum import Spectrum
 from starloom.wavelength import air_from_vacuum, vacuum_from_air
 
-FEWEST = 100  # pixels, for up to seven parameters and a continuum
+FEWEST = 100  # pixels, for some seven parameters and a continuum
 RESOLUTION_KEYS = ("resolution", "R", "resolving_power")
+USUAL_RESOLUTION = 11500.0  # where a fit that is free to change it begins
+SAME_RESOLUTION = 0.01
 FURTHEST = 1e9  # times the median flux, or one over it: beyond are marks of missing numbers, no measurements
 OUTSIDE, COSMIC = (
     "outside what the model knows",
@@ -48,16 +51,16 @@ class Observation:
         return {reason: count for reason, count in counts.items() if count}
 
 
-def observe(spectrum: Spectrum, settings: Settings) -> Observation:
+def observe(spectrum: Spectrum, setup: Setup) -> Observation:
     """The observation in a spectrum, which is not changed.
 
-    Left out and counted are pixels that no model can know at this resolution (what it knows of the others
+    Left out and counted are pixels that the model cannot know at this resolution (what it knows of the others
     depends on rotation and velocity: ``Emulator.known``), that are masked, in a window or telluric, and where
     flux or error lies FURTHEST from the median flux. Raises ConfigError or OutOfRangeError, one line, where
     it cannot be fitted: too few pixels are left, no flux, an unknown resolution.
     """
-    resolution = _resolution(spectrum, settings)
-    ends = np.array(known_range(resolution))
+    settings, resolution = setup.settings, _resolution(spectrum, setup)
+    ends = _widest(setup, resolution)
     ends = air_from_vacuum(ends) if spectrum.medium == "air" else ends
     pixels = slice(*np.searchsorted(spectrum.wavelength, ends).tolist())
     wavelength = spectrum.wavelength[pixels]
@@ -66,7 +69,7 @@ def observe(spectrum: Spectrum, settings: Settings) -> Observation:
     vacuum = vacuum_from_air(wavelength) if spectrum.medium == "air" else wavelength
     bad = _unusable(spectrum, settings, pixels)
     if settings.telluric:
-        bad["telluric"] = telluric(spectrum, vacuum, resolution)
+        bad["telluric"] = telluric(spectrum, vacuum, resolution, setup.generator.header.band)
     good = ~np.any([*bad.values()], axis=0)
     if good.sum() < FEWEST:
         raise ConfigError(f"flux: {good.sum()} usable pixels in the model's range, {FEWEST} are needed")
@@ -98,25 +101,35 @@ def _range_text(spectrum: Spectrum, ends: np.ndarray, inside: int) -> str:
     return f"{asked}: {inside} pixels in {low:.1f}..{high:.1f} A, which the model knows; {FEWEST} are needed"
 
 
-def _resolution(spectrum: Spectrum, settings: Settings) -> float:
+def _widest(setup: Setup, resolution: float) -> np.ndarray:
+    """First and last vacuum wavelength [A] that the model can know of spectra of a resolution."""
+    first, last = (
+        known_range(finish.grid, resolution, finish.kept_resolution)
+        for finish in (setup.model.chunks[0].finish, setup.model.chunks[-1].finish)
+    )
+    return np.array([first[0], last[1]])
+
+
+def _resolution(spectrum: Spectrum, setup: Setup) -> float:
     """The instrument's resolution: asked for, or what the spectrum says of itself."""
-    index = NAMES.index("resolution")
-    found = settings.resolution or spectrum.labels.get("resolution")
+    lowest, highest = setup.resolutions[0], setup.resolutions[-1]
+    found = setup.settings.resolution or spectrum.labels.get("resolution")
     for key in RESOLUTION_KEYS:
         found = found or spectrum.provenance.get(key)
-    if found is None and settings.free_resolution:
-        found = 11500.0
+    if found is None and setup.settings.free_resolution:
+        found = np.clip(USUAL_RESOLUTION, lowest, highest)
     if found is None:
         raise ConfigError("resolution: the spectrum does not tell it, so it must be given")
     try:
         value = float(found)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"resolution = {found!r} is no number") from error
-    low, high = DOMAIN.low[index], DOMAIN.high[index]
-    if not low <= value <= high:
+    if lowest == highest and abs(value / lowest - 1) < SAME_RESOLUTION:
+        return lowest
+    if not lowest <= value <= highest:
         raise OutOfRangeError(
-            f"resolution = {number(value)} is outside [{number(low)}, {number(high)}]"
-            + (": smooth the spectrum first" if value > high else "")
+            f"resolution = {number(value)} is outside [{number(lowest)}, {number(highest)}]"
+            + (": smooth the spectrum first" if value > highest else "")
         )
     return value
 

@@ -15,16 +15,12 @@ import numpy as np
 from starloom.errors import ConfigError
 from starloom.figures import check as check_figure
 from starloom.figures import pyplot, save
-from starloom.inference.derivatives import PARAMETERS
 from starloom.inference.objective import chebyshev
 from starloom.inference.result import FitResult
-from starloom.labels import DOMAIN, LABELS, NAMES, lowest_logg
 from starloom.networks.generator import Generator
 from starloom.wavelength import vacuum_from_air
 
 VELOCITY_REACH_KMS = 100.0  # around the fit
-SYMBOLS = {label.name: f"{label.symbol} [{label.unit}]".removesuffix(" []") for label in LABELS}
-LOGG = NAMES.index("logg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,21 +87,23 @@ def _model(result: FitResult, generator: Generator):
     data = np.where(used, spectrum.flux[result.pixels], 0.0) / scale
     basis = chebyshev(vacuum, len(result.continuum) - 1).astype(np.float64)
     priors = result.settings.get("priors", {})
-    ends = _ends(result)
+    ends, floored = _ends(result), _floored(result)
 
     def model():
-        values = dict(zip(PARAMETERS, result.values, strict=True))
+        values = dict(zip(result.parameters, result.values, strict=True))
         for name in result.free:
-            if name != "logg":
+            if name != floored:
                 values[name] = numpyro.sample(name, distributions.Uniform(*ends[name]))
-        if "logg" in result.free:
-            lowest = lowest_logg(jnp.asarray(values["teff"]), jnp.asarray(values["mh"]))
+        if floored:
+            low, high = ends[floored]
+            teff, mh = (jnp.asarray(values[name]) for name in ("teff", "mh"))
+            lowest = jnp.maximum(result.domain.floor(teff, mh), low)
             part = numpyro.sample("logg_part", distributions.Uniform(0.0, 1.0))
-            values["logg"] = numpyro.deterministic("logg", lowest + part * (DOMAIN.high[LOGG] - lowest))
-            numpyro.factor("corner", jnp.log(DOMAIN.high[LOGG] - lowest))  # uniform over the domain
+            values[floored] = numpyro.deterministic(floored, lowest + part * (high - lowest))
+            numpyro.factor("corner", jnp.log(high - lowest))  # uniform over the domain
         for name, (mean, deviation) in priors.items():
             numpyro.factor(f"prior_{name}", -0.5 * ((values[name] - mean) / deviation) ** 2)
-        labels = jnp.stack([jnp.asarray(values[name], float) for name in NAMES])
+        labels = jnp.stack([jnp.asarray(values[name], float) for name in result.domain.names])
         flux = emulator.spectrum(labels, jnp.asarray(values["velocity"], float)).astype(float)
         linear = basis * flux
         normal = (linear * weight) @ linear.T
@@ -118,22 +116,27 @@ def _model(result: FitResult, generator: Generator):
 
 
 def _ends(result: FitResult) -> dict[str, tuple[float, float]]:
-    ends = {label.name: (label.low, label.high) for label in LABELS}
+    ends = {label.name: (low, high) for label, low, high in result.domain.ranges}
     velocity = result.velocity
     return ends | {"velocity": (velocity - VELOCITY_REACH_KMS, velocity + VELOCITY_REACH_KMS)}
 
 
+def _floored(result: FitResult) -> str:
+    """The label whose lower end the others decide: a free log g, where the domain has a floor."""
+    return "logg" if result.domain.floor is not None and "logg" in result.free else ""
+
+
 def _inner(result: FitResult) -> dict[str, float]:
     """The fit's values, a little inside the domain, where the sampler starts."""
-    inner = {}
-    for name, value in zip(PARAMETERS, result.values, strict=True):
-        low, high = _ends(result)[name]
-        if name in result.free:
-            inner[name] = float(np.clip(value, low + 0.02 * (high - low), high - 0.02 * (high - low)))
-    if "logg" in inner:
-        values = dict(zip(PARAMETERS, result.values, strict=True)) | inner
-        lowest = float(lowest_logg(values["teff"], values["mh"]))
-        part = (inner.pop("logg") - lowest) / (DOMAIN.high[LOGG] - lowest)
+    inner, ends = {}, _ends(result)
+    values = dict(zip(result.parameters, result.values.tolist(), strict=True))
+    for name in result.free:
+        low, high = ends[name]
+        inner[name] = float(np.clip(values[name], low + 0.02 * (high - low), high - 0.02 * (high - low)))
+    if floored := _floored(result):
+        labels = np.array([(values | inner)[name] for name in result.domain.names])
+        lowest, highest = float(result.domain.lowest_logg(labels)), ends[floored][1]
+        part = (inner.pop(floored) - lowest) / (highest - lowest)
         inner["logg_part"] = float(np.clip(part, 0.02, 0.98))
     return inner
 
@@ -151,7 +154,7 @@ def text(posterior: Posterior) -> str:
     lines = [f"{'':<10}{'posterior':>34}{'fit':>14}{'error':>10}{'draws':>8}"]
     for row, name in enumerate(posterior.names):
         low, middle, high = posterior.intervals[row]
-        index = PARAMETERS.index(name)
+        index = posterior.result.parameters.index(name)
         value, error = posterior.result.values[index], posterior.result.errors[name]
         numbers = f"{middle:.5g} +{high - middle:.2g} -{middle - low:.2g}"
         lines.append(f"{name:<10}{numbers:>34}{value:>14.5g}{error:>10.2g}{posterior.effective[row]:>8.0f}")
@@ -175,12 +178,12 @@ def corner(posterior: Posterior, path: str | PathLike) -> None:
                 continue
             _panel(panel, posterior, row, column)
             if row == count - 1:
-                panel.set_xlabel(_symbol(posterior.names[column]), fontsize="small")
+                panel.set_xlabel(_symbol(posterior, column), fontsize="small")
                 panel.tick_params(axis="x", rotation=45)
             else:
                 panel.set_xticklabels([])
             if column == 0 and row > 0:
-                panel.set_ylabel(_symbol(posterior.names[row]), fontsize="small")
+                panel.set_ylabel(_symbol(posterior, row), fontsize="small")
             elif column > 0 or row == 0:
                 panel.set_yticklabels([])
             panel.tick_params(labelsize="x-small")
@@ -189,13 +192,17 @@ def corner(posterior: Posterior, path: str | PathLike) -> None:
     save(figure, path, dpi=130)
 
 
-def _symbol(name: str) -> str:
-    return SYMBOLS.get(name, "velocity [km/s]")
+def _symbol(posterior: Posterior, number: int) -> str:
+    """Symbol and unit of a free parameter."""
+    for label in posterior.result.domain.labels:
+        if label.name == posterior.names[number]:
+            return f"{label.symbol} [{label.unit}]".removesuffix(" []")
+    return "velocity [km/s]"
 
 
 def _panel(panel, posterior: Posterior, row: int, column: int) -> None:
     result = posterior.result
-    here, there = (PARAMETERS.index(posterior.names[i]) for i in (column, row))
+    here, there = (result.parameters.index(posterior.names[i]) for i in (column, row))
     x, y = posterior.draws[:, column], posterior.draws[:, row]
     low, high = x.min(), x.max()
     if row == column:

@@ -5,8 +5,8 @@ from os import PathLike
 
 import numpy as np
 
-from starloom.inference.derivatives import PARAMETERS
-from starloom.labels import NAMES
+from starloom.inference.derivatives import parameters
+from starloom.labels import Domain
 from starloom.spectrum import Spectrum
 
 BAD_CHI2 = 1.5  # chi2 over the degrees of freedom, above which the residuals are called too large
@@ -24,24 +24,25 @@ FLAGS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FitResult:
-    """The best model of one observed spectrum; arrays are in the order of PARAMETERS.
+    """The best model of one observed spectrum; arrays are in the order of ``parameters``.
 
-    - ``values[7]``: labels and radial velocity [km/s], in the spectrum's frame; - ``covariance[7, 7]``:
-    of all that is known to be uncertain: noise, the generator's error, misfit; zero for
-      what was held;
-    - ``bounds[7]``: the standard deviation that noise alone allows, the Cramer-Rao bound;
-    - ``intervals[7, 2]``: 68 %, within the domain;
+    - ``domain``: labels and ranges of the model;
+    - ``values[p]``: labels and radial velocity [km/s], in the spectrum's frame;
+    - ``covariance[p, p]``: of all that is known to be uncertain: noise, the generator's error, misfit; zero
+      for what was held;
+    - ``bounds[p]``: the standard deviation that noise alone allows, the Cramer-Rao bound;
+    - ``intervals[p, 2]``: 68 %, within the domain;
     - ``inflation``: the factor in the covariance (its root: in the errors) for residuals that are larger than
       the errors allow, or correlated between pixels; 1 where they are neither;
     - ``model``: flux with the continuum in it, in the observed unit, at the fitted ``pixels`` of
-    ``spectrum``;
-      ``used``: those that entered; ``error``: what they were weighted with; ``left_out``: how many of the
-      spectrum's pixels did not enter, by reason;
+      ``spectrum``; ``used``: those that entered; ``error``: what they were weighted with; ``left_out``: how
+      many of the spectrum's pixels did not enter, by reason;
     - ``continuum``: Chebyshev coefficients in the observed unit;
     - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range.
     """
 
     spectrum: Spectrum
+    domain: Domain
     values: np.ndarray
     covariance: np.ndarray
     bounds: np.ndarray
@@ -67,9 +68,14 @@ class FitResult:
             getattr(self, name).flags.writeable = False
 
     @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the model's labels, and "velocity"."""
+        return parameters(self.domain)
+
+    @property
     def labels(self) -> dict[str, float]:
-        """The six labels by name."""
-        return dict(zip(NAMES, self.values[: len(NAMES)].tolist(), strict=True))
+        """The model's labels by name."""
+        return dict(zip(self.domain.names, self.values[:-1].tolist(), strict=True))
 
     @property
     def velocity(self) -> float:
@@ -78,8 +84,8 @@ class FitResult:
 
     @property
     def errors(self) -> dict[str, float]:
-        """Standard deviations by name of PARAMETERS, 0 for what was held."""
-        return dict(zip(PARAMETERS, np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
+        """Standard deviations by name, 0 for what was held."""
+        return dict(zip(self.parameters, np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
 
     @property
     def reduced_chi2(self) -> float:
@@ -97,10 +103,10 @@ class FitResult:
         about = {
             "velocity_kms": self.velocity,
             "errors": self.errors,
-            "bounds": dict(zip(PARAMETERS, self.bounds.tolist(), strict=True)),
-            "intervals": dict(zip(PARAMETERS, self.intervals.tolist(), strict=True)),
+            "bounds": dict(zip(self.parameters, self.bounds.tolist(), strict=True)),
+            "intervals": dict(zip(self.parameters, self.intervals.tolist(), strict=True)),
             "covariance": self.covariance.tolist(),
-            "parameters": list(PARAMETERS),
+            "parameters": list(self.parameters),
             "free": list(self.free),
             "continuum": self.continuum.tolist(),
             "chi2": self.chi2,
@@ -129,7 +135,7 @@ class FitResult:
         self.best.write(path, overwrite)
 
     def __repr__(self) -> str:
-        pairs = zip(PARAMETERS, self.values, np.sqrt(np.diag(self.covariance)), strict=True)
+        pairs = zip(self.parameters, self.values, np.sqrt(np.diag(self.covariance)), strict=True)
         texts = [f"{name} = {value:.5g} +- {size:.2g}" for name, value, size in pairs if name in self.free]
         flags = ", ".join(self.flags) or "no flags"
         return f"FitResult({', '.join(texts)}; chi2/dof {self.reduced_chi2:.2f}; {flags})"

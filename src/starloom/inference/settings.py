@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.inference.derivatives import PARAMETERS
-from starloom.inference.objective import Prior
-from starloom.labels import DOMAIN, LABELS, NAMES, number
+from starloom.inference.derivatives import parameters
+from starloom.labels import Domain, number
 from starloom.units import within
 
 # of the Ca II triplet in air [A] (Edlen & Risberg 1956, as in the NIST Atomic Spectra Database)
@@ -22,6 +21,8 @@ HIGHEST_ORDER = 20
 @dataclass(frozen=True)
 class Settings:
     """Options of a fit; the defaults suit a spectrum whose resolution is known.
+
+    The labels that are named are those of the model, against which ``check`` holds them.
 
     ``fixed``: labels (or ``velocity`` [km/s]) held at a value, by name. ``priors``: mean and standard
     deviation of what is known, by name. ``resolution``: of the instrument; None: what the spectrum says
@@ -54,27 +55,28 @@ class Settings:
     def __post_init__(self):
         object.__setattr__(self, "fixed", MappingProxyType(dict(self.fixed)))
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
-        for name in (*self.fixed, *self.priors):
-            if name not in PARAMETERS:
-                raise ConfigError(f"{name} is not one of {', '.join(PARAMETERS)}")
         if both := set(self.fixed) & set(self.priors):
             raise ConfigError(f"{min(both)} is fixed and has a prior: give one of them")
         if "resolution" in self.fixed:
             raise ConfigError("resolution is given by its own option, not among the fixed labels")
-        for name, value in self.fixed.items():
-            _check(name, value)
-        _check_together(self.fixed)
         for name, (mean, deviation) in self.priors.items():
             if not (np.isfinite(mean) and 0 < deviation < np.inf):
                 raise ConfigError(f"prior of {name}: {mean} +- {deviation} is no mean and deviation")
-        if self.resolution is not None:
-            _check("resolution", self.resolution)
+        self._check_ranges()
+        self._check_numbers()
+
+    def _check_ranges(self) -> None:
         low, high = self.velocities
         if not -LARGEST_VELOCITY <= low < high <= LARGEST_VELOCITY:
             limit = number(LARGEST_VELOCITY)
             raise OutOfRangeError(
                 f"velocities = {low:g}..{high:g} km/s: needs -{limit} <= low < high <= {limit}"
             )
+        for low, high in self.windows:
+            if not 0 < low < high < np.inf:
+                raise ConfigError(f"window {low:g}..{high:g} A: needs 0 < low < high")
+
+    def _check_numbers(self) -> None:
         for name, low, high in (("continuum", 0, HIGHEST_ORDER), ("starts", 1, 20)):
             if not low <= getattr(self, name) <= high:
                 raise OutOfRangeError(f"{name} = {getattr(self, name)} is outside [{low}, {high}]")
@@ -83,9 +85,19 @@ class Settings:
                 raise OutOfRangeError(f"{name} = {getattr(self, name)} is not a number from 0")
         if self.snr is not None and not 0 < self.snr < np.inf:
             raise OutOfRangeError(f"snr = {self.snr} is not a number above 0")
-        for low, high in self.windows:
-            if not 0 < low < high < np.inf:
-                raise ConfigError(f"window {low:g}..{high:g} A: needs 0 < low < high")
+
+    def check(self, domain: Domain) -> None:
+        """Raise ConfigError or OutOfRangeError where a label that is named has no such value in a domain."""
+        for name in (*self.fixed, *self.priors):
+            if name not in parameters(domain):
+                raise ConfigError(f"{name} is not one of {', '.join(parameters(domain))}")
+        if self.free_resolution and "resolution" not in domain.names:
+            raise ConfigError("resolution: the model has no such label, so it cannot be fitted")
+        for name, value in self.fixed.items():
+            _check(domain, name, value)
+        _check_together(domain, self.fixed)
+        if self.resolution is not None and "resolution" in domain.names:
+            _check(domain, "resolution", self.resolution)
 
     def __reduce__(self):
         # a read-only mapping cannot be pickled; the constructor makes it again
@@ -96,41 +108,26 @@ class Settings:
         return {"fixed": dict(self.fixed), "priors": dict(self.priors)}
 
     @property
-    def free(self) -> tuple[int, ...]:
-        """Indices of the PARAMETERS that are fitted."""
-        held = {*self.fixed} | (set() if self.free_resolution else {"resolution"})
-        return tuple(index for index, name in enumerate(PARAMETERS) if name not in held)
-
-    @property
     def about(self) -> dict[str, Any]:
         """The settings as JSON holds them."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         values |= self._mappings | {"priors": {name: list(pair) for name, pair in self.priors.items()}}
         return values | {"velocities": list(self.velocities), "windows": [list(w) for w in self.windows]}
 
-    @property
-    def prior(self) -> Prior:
-        """The priors as arrays."""
-        mean, deviation = np.zeros(len(PARAMETERS)), np.full(len(PARAMETERS), np.inf)
-        for name, values in self.priors.items():
-            mean[PARAMETERS.index(name)], deviation[PARAMETERS.index(name)] = values
-        return Prior(mean, deviation)
-
 
 def _rebuild(options: dict) -> Settings:
     return Settings(**options)
 
 
-def _check_together(fixed: Mapping[str, float]) -> None:
+def _check_together(domain: Domain, fixed: Mapping[str, float]) -> None:
     """Raise OutOfRangeError where no values of the free labels make the held ones a place of the domain."""
-    easiest = DOMAIN.low.copy()
-    easiest[NAMES.index("logg")] = DOMAIN.high[NAMES.index("logg")]
-    DOMAIN.check([fixed.get(name, value) for name, value in zip(NAMES, easiest, strict=True)])
+    easiest = {label.name: high if label.name == "logg" else low for label, low, high in domain.ranges}
+    domain.check([fixed.get(name, value) for name, value in easiest.items()])
 
 
-def _check(name: str, value: float) -> None:
+def _check(domain: Domain, name: str, value: float) -> None:
     if name == "velocity":
         within(name, value, -LARGEST_VELOCITY, LARGEST_VELOCITY, "km/s")
     else:
-        index = NAMES.index(name)
-        within(name, value, DOMAIN.low[index], DOMAIN.high[index], LABELS[index].unit)
+        index = domain.index(name)
+        within(name, value, domain.low[index], domain.high[index], domain.labels[index].unit)

@@ -16,20 +16,16 @@ import numpy as np
 from scipy import fft
 from scipy.stats import qmc
 
-from starloom.broadening import KEPT_GRID_AA, doppler_shift
+from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.inference import coordinates
-from starloom.inference.coordinates import LOGG, MH, RESOLUTION, TEFF, VELOCITY, VSINI
-from starloom.inference.derivatives import PARAMETERS
-from starloom.inference.objective import Prior
-from starloom.labels import highest_mh, highest_teff, lowest_logg
+from starloom.inference.coordinates import Coordinates
+from starloom.inference.setup import Prior
+from starloom.labels import Domain
+from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
 
 CELL_KMS = 6.0
 MARGIN = 40  # cells at the ends of the kept range, which interpolation needs
-ORIGIN_AA = KEPT_GRID_AA[0] * np.exp(MARGIN * CELL_KMS / SPEED_OF_LIGHT_KMS)
-_SPAN_KMS = SPEED_OF_LIGHT_KMS * np.log(KEPT_GRID_AA[-1] / KEPT_GRID_AA[0])
-CELLS = int(_SPAN_KMS / CELL_KMS) - 2 * MARGIN
 NARROW = 50  # cells: the parts of them that are worth a table are multiples of it
 STRIDE = 2  # cells between the velocities that are tried: half a width of the sharpest profile
 TEMPLATES = 2048
@@ -42,11 +38,37 @@ FAST_KMS = 80.0
 ROUNDING = 1e-9
 
 
+@dataclass(frozen=True)
+class Cells:
+    """Cells uniform in velocity over what a model keeps: ``count`` of CELL_KMS from ``origin_aa`` on."""
+
+    origin_aa: float
+    count: int
+
+    @classmethod
+    def of(cls, model: Emulator | BandEmulator) -> "Cells":
+        """The cells of a model, without MARGIN at either end."""
+        first, last = model.chunks[0].finish.grid.first_aa, model.chunks[-1].finish.grid.last_aa
+        count = int(SPEED_OF_LIGHT_KMS * np.log(last / first) / CELL_KMS) - 2 * MARGIN
+        return cls(first * float(np.exp(MARGIN * CELL_KMS / SPEED_OF_LIGHT_KMS)), count)
+
+    def needed(self, vacuum_aa: np.ndarray, velocities: tuple[float, float]) -> tuple[int, int]:
+        """First and last cell that templates need for ``vacuum_aa`` at ``velocities``: of narrow ranges few.
+
+        What the components leave out of the flux averages out over long ranges, not over short ones.
+        """
+        moved = doppler_shift(np.array(velocities)[::-1])
+        ends = SPEED_OF_LIGHT_KMS * np.log(vacuum_aa[[0, -1]] / self.origin_aa) - moved
+        first, last = np.floor(ends[0] / CELL_KMS / NARROW), np.ceil(ends[1] / CELL_KMS / NARROW)
+        first, last = (int(np.clip(NARROW * end, 0, self.count)) for end in (first, last))
+        return (first, last) if last - first < self.count / 2 else (0, self.count)
+
+
 @dataclass(frozen=True, eq=False)
 class Templates:
     """Templates on cells uniform in velocity; made by ``templates``.
 
-    ``parameters[template, 7]`` (velocity 0); ``flux`` and ``square``: scores[template, component] and the
+    ``parameters[template, p]`` (velocity 0); ``flux`` and ``square``: scores[template, component] and the
     components' transforms [component, frequency], conjugate, of each.
     """
 
@@ -59,62 +81,67 @@ class Templates:
     group: np.ndarray
 
 
-def needed_cells(vacuum_aa: np.ndarray, velocities: tuple[float, float]) -> tuple[int, int]:
-    """First and last cell that templates need for ``vacuum_aa`` at ``velocities``: of narrow ranges few.
-
-    What the components leave out of the flux averages out over long ranges, not over short ones.
-    """
-    ends = SPEED_OF_LIGHT_KMS * np.log(vacuum_aa[[0, -1]] / ORIGIN_AA) - doppler_shift(
-        np.array(velocities)[::-1]
-    )
-    cells = ends / CELL_KMS / NARROW
-    first, last = np.clip(NARROW * np.array([np.floor(cells[0]), np.ceil(cells[1])]), 0, CELLS).astype(int)
-    return (int(first), int(last)) if last - first < CELLS / 2 else (0, CELLS)
-
-
 @lru_cache(maxsize=8)
 def templates(
-    emulator: Emulator,
+    model: Emulator | BandEmulator,
     resolution: float,
-    fixed: tuple[tuple[int, float], ...] = (),
-    part: tuple[int, int] = (0, CELLS),
+    fixed: tuple[tuple[str, float], ...] = (),
+    part: tuple[int, int] | None = None,
 ) -> Templates:
-    """The table at one resolution, on ``part`` of the cells, with labels ``fixed`` (index, value)."""
-    place = qmc.Sobol(4 + 1, scramble=True, rng=np.random.default_rng(7)).random(TEMPLATES)
-    coordinate = np.zeros((TEMPLATES, len(PARAMETERS)))
-    coordinate[:, [TEFF, LOGG, VSINI, MH, coordinates.VMIC]] = place
-    # half of the templates rotate slowly: there spectra change fastest
-    coordinate[::2, VSINI] *= 0.2
-    parameters = coordinates.to_parameters(coordinate)
-    for index, value in fixed:
-        parameters[:, index] = value
-    parameters[:, RESOLUTION] = resolution
-    _into_domain(parameters, [index for index, _ in fixed])
-    grid = ORIGIN_AA * np.exp(np.arange(*part) * CELL_KMS / SPEED_OF_LIGHT_KMS)
-    flux = emulator.on(grid).spectrum(parameters[:, :VELOCITY])
+    """The table at one resolution, on ``part`` of the model's cells, with labels ``fixed`` (name, value)."""
+    cells, coordinates = Cells.of(model), Coordinates(model.domain)
+    parameters = _drawn(coordinates, {**dict(fixed), "resolution": resolution})
+    _into_domain(parameters, model.domain, {name for name, _ in fixed})
+    first, last = part or (0, cells.count)
+    grid = cells.origin_aa * np.exp(np.arange(first, last) * CELL_KMS / SPEED_OF_LIGHT_KMS)
+    flux = model.on(grid).spectrum(parameters[:, :-1])
     length = fft.next_fast_len(2 * grid.size, real=True)
-    parts = (_components(array, length) for array in (flux, flux**2))
-    place = (coordinates.from_parameters(parameters)[:, TEFF] * TEFF_BINS).astype(int)
-    return Templates(
-        parameters, grid[0], grid.size, length, *parts, 2 * place + (parameters[:, VSINI] > FAST_KMS)
-    )
+    count = COMPONENTS if grid.size == cells.count else min(COMPONENTS_OF_PART, grid.size)
+    parts = (_components(array, length, count) for array in (flux, flux**2))
+    return Templates(parameters, grid[0], grid.size, length, *parts, _groups(coordinates, parameters))
 
 
-def _into_domain(parameters: np.ndarray, held: list[int]) -> None:
+def _drawn(coordinates: Coordinates, held: dict[str, float]) -> np.ndarray:
+    """Quasi-random parameters ``[template, p]`` over the box, at rest, with the ``held`` ones among them."""
+    drawn = [i for i, name in enumerate(coordinates.domain.names) if name != "resolution"]
+    coordinate = np.zeros((TEMPLATES, len(coordinates.names)))
+    sequence = qmc.Sobol(len(drawn), scramble=True, rng=np.random.default_rng(7))
+    coordinate[:, drawn] = sequence.random(TEMPLATES)
+    # half of the templates rotate slowly: there spectra change fastest
+    coordinate[::2, coordinates.rotations] *= 0.2
+    parameters = coordinates.to_parameters(coordinate)
+    for name in coordinates.names:
+        if name in held:
+            parameters[:, coordinates.index(name)] = held[name]
+    return parameters
+
+
+def _groups(coordinates: Coordinates, parameters: np.ndarray) -> np.ndarray:
+    """Groups of templates by Teff and rotation, as far as the domain has them."""
+    group = np.zeros(len(parameters), int)
+    for index in coordinates.among(["teff"]):
+        group += 2 * (coordinates.axes[index].place(parameters[:, index]) * TEFF_BINS).astype(int)
+    for index in coordinates.among(["vsini"]):
+        group += parameters[:, index] > FAST_KMS
+    return group
+
+
+def _into_domain(parameters: np.ndarray, domain: Domain, held: set[str]) -> None:
     """Out of the corner: log g is raised; where it is held, [M/H] of one row is lowered, Teff of the next."""
-    teff, logg, mh = (parameters[:, index] for index in (TEFF, LOGG, MH))
-    if LOGG not in held:
-        parameters[:, LOGG] = np.maximum(logg, lowest_logg(teff, mh))
+    if (floor := domain.floor) is None:
+        return
+    teff, logg, mh = (parameters[:, domain.index(name)] for name in ("teff", "logg", "mh"))
+    if "logg" not in held:
+        logg[:] = np.maximum(logg, floor(teff, mh))
         return
     by_mh = np.arange(len(teff)) % 2 == 0
-    by_mh = (by_mh & np.isfinite(highest_mh(teff, logg)) & (MH not in held)) | (TEFF in held)
-    mh[by_mh] = np.minimum(mh, highest_mh(teff, logg) - ROUNDING)[by_mh]
-    teff[~by_mh] = np.minimum(teff, highest_teff(logg, mh) - ROUNDING)[~by_mh]
+    by_mh = (by_mh & np.isfinite(floor.highest_mh(teff, logg)) & ("mh" not in held)) | ("teff" in held)
+    mh[by_mh] = np.minimum(mh, floor.highest_mh(teff, logg) - ROUNDING)[by_mh]
+    teff[~by_mh] = np.minimum(teff, floor.highest_teff(logg, mh) - ROUNDING)[~by_mh]
 
 
-def _components(array: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+def _components(array: np.ndarray, length: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores and transformed components; the range is found at random (Halko et al. 2011, algorithm 4.4)."""
-    count = COMPONENTS if array.shape[1] == CELLS else min(COMPONENTS_OF_PART, array.shape[1])
     draw = np.random.default_rng(3).standard_normal((array.shape[1], count), dtype=np.float32)
     sketch, _ = np.linalg.qr(array @ draw)
     sketch, _ = np.linalg.qr(array @ (array.T @ sketch))
@@ -131,7 +158,7 @@ def starting_points(
     velocities: tuple[float, float],
     count: int,
 ) -> np.ndarray:
-    """The ``count`` best and different PARAMETERS ``[star, count, 7]`` for ``flux[star, pixel]``.
+    """The ``count`` best and different parameters ``[star, count, p]`` for ``flux[star, pixel]``.
 
     ``basis[coefficient, pixel]``: of the continuum, of which scale and slope are used; ``velocities``: range
     [km/s].
@@ -141,8 +168,8 @@ def starting_points(
     cell = np.rint(SPEED_OF_LIGHT_KMS * np.log(vacuum_aa / table.origin_aa) / CELL_KMS).astype(int)
     inside = (cell >= 0) & (cell < table.cells)
     basis = basis[:2]
-    found = np.empty((len(flux), count, len(PARAMETERS)))
-    priors = (prior.terms(table.parameters)[0][:, :VELOCITY] ** 2).sum(axis=1)
+    found = np.empty((len(flux), count, table.parameters.shape[1]))
+    priors = (prior.terms(table.parameters)[0][:, :-1] ** 2).sum(axis=1)
     for star in range(len(flux)):
         sums = _cell_sums(
             cell[inside], table.cells, basis[:, inside], flux[star, inside], weight[star, inside]
@@ -150,7 +177,7 @@ def starting_points(
         chi2, lag = _best_velocities(table, lags, sums)
         chosen = _different(table.group, chi2 + priors, count)
         found[star] = table.parameters[chosen]
-        found[star, :, VELOCITY] = lag[chosen] * CELL_KMS
+        found[star, :, -1] = lag[chosen] * CELL_KMS
     return found
 
 

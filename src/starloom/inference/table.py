@@ -20,13 +20,14 @@ import numpy as np
 from starloom.database.workers import processes
 from starloom.errors import ConfigError
 from starloom.files import check_target, parsing, replacing
-from starloom.inference.derivatives import PARAMETERS
+from starloom.inference.derivatives import parameters
 from starloom.inference.fitting import BATCH, Failure, fit_each
 from starloom.inference.result import FitResult
 from starloom.inference.settings import Settings
+from starloom.inference.setup import Setup
 from starloom.interruption import outlook
 from starloom.io import read_each
-from starloom.labels import LABELS
+from starloom.labels import Domain
 from starloom.locks import locked
 from starloom.networks.generator import Generator
 
@@ -67,20 +68,20 @@ def fit_files(
     """
     output = Path(output)
     check_table(output)
-    Generator.load(model)
+    domain = Setup(Generator.load(model), settings).domain
     names = [str(path) for path in paths]
     if os.path.realpath(output) in map(os.path.realpath, names):
         raise ConfigError(f"{output} is one of the spectra: give another name")
     about = _about(model, settings, reading or {})
     with locked(output):
-        rows = _rows_in(output, about, names) if output.exists() and not overwrite else []
+        rows = _rows_in(output, about, names, domain) if output.exists() and not overwrite else []
         waiting = sorted(set(range(1, len(names) + 1)) - {row["number"] for row in rows})
         progress(len(names) - len(waiting))
         parts = [tuple(waiting[start : start + BATCH]) for start in range(0, len(waiting), BATCH)]
         tasks = (Task(part, tuple(names[number - 1] for number in part)) for part in parts)
         results = processes(workers)(partial(_done, model, settings, dict(reading or {})), tasks)
         with outlook(lambda: _saved(output, rows, len(names))):
-            _extend(output, rows, about, results, progress)
+            _extend(partial(_write, output, about, domain), rows, results, progress)
     faults = sum(bool(row["fault"]) for row in rows)
     return len(rows) - faults, faults
 
@@ -91,9 +92,8 @@ def check_table(path: Path) -> None:
 
 
 def _extend(
-    output: Path,
+    write: Callable[[list[dict]], None],
     rows: list[dict],
-    about: Mapping[str, str],
     results: Iterable[list[dict]],
     progress: Callable[[int], None],
 ) -> None:
@@ -104,10 +104,10 @@ def _extend(
             rows += found
             progress(len({row["number"] for row in found}))
             if time.monotonic() - written > SECONDS:
-                _write(output, rows, about)
+                write(rows)
                 written = time.monotonic()
     finally:
-        _write(output, rows, about)
+        write(rows)
 
 
 def _saved(output: Path, rows: Sequence[dict], files: int) -> str:
@@ -122,16 +122,18 @@ def _done(model: str, settings: Settings, reading: dict, task: Task) -> list[dic
         found = [(o.name, o.spectrum or Failure(o.fault)) for o in read_each(path, **reading)]
         seen += [(number, *pair) for pair in found or [(path, Failure("no spectrum is in it"))]]
     good = [item for item in seen if not isinstance(item[2], Failure)]
-    fits = fit_each((item[2] for item in good), Generator.load(model), settings)
+    generator = Generator.load(model)
+    fits = fit_each((item[2] for item in good), generator, settings)
     results = [item[2] if isinstance(item[2], Failure) else next(fits) for item in seen]
-    return [_row(number, name, result) for (number, name, _), result in zip(seen, results, strict=True)]
+    pairs = zip(seen, results, strict=True)
+    return [_row(number, name, result, generator.domain) for (number, name, _), result in pairs]
 
 
-def _row(number: int, name: str, result: FitResult | Failure) -> dict:
+def _row(number: int, name: str, result: FitResult | Failure, domain: Domain) -> dict:
     """A row of the table; NaN and empty where there is no fit."""
     row: dict[str, Any] = {"number": number, "name": name}
     failed = isinstance(result, Failure)
-    for index, parameter in enumerate(PARAMETERS):
+    for index, parameter in enumerate(parameters(domain)):
         values = (np.nan,) * 5
         if not failed:
             error = np.sqrt(result.covariance[index, index])
@@ -153,7 +155,7 @@ def _about(model: str, settings: Settings, reading: Mapping[str, Any]) -> dict[s
     return {"settings": text, "digest": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
-def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str]) -> list[dict]:
+def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str], domain: Domain) -> list[dict]:
     """The rows of a table made earlier; ConfigError where it belongs to other settings or another list."""
     from astropy.table import Table
 
@@ -164,7 +166,7 @@ def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str]) -> list
         rows = [{name: _text(value) for name, value in row.items()} for row in rows]
         digests = {row.pop("digest") for row in rows}
         rows = [_of_today(row) for row in rows]
-    if rows and digests != {about["digest"]}:
+    if rows and (digests != {about["digest"]} or not set(parameters(domain)) <= set(rows[0])):
         raise ConfigError(f"{path}: made with other settings: give them again, or another output")
     for row in rows:
         number, name = row["number"], row["name"]
@@ -203,7 +205,7 @@ def _as_text():
     return convert_numpy(str)
 
 
-def _write(path: Path, rows: Iterable[dict], about: Mapping[str, str]) -> None:
+def _write(path: Path, about: Mapping[str, str], domain: Domain, rows: Iterable[dict]) -> None:
     """The whole table in one step, in the order of the list."""
     from astropy.table import Table
 
@@ -212,7 +214,7 @@ def _write(path: Path, rows: Iterable[dict], about: Mapping[str, str]) -> None:
         return
     table = Table({name: [row[name] for row in rows] for name in rows[0]})
     table["digest"] = about["digest"]
-    units = {label.name: label.unit for label in LABELS} | {"velocity": "km/s"}
+    units = {label.name: label.unit for label in domain.labels} | {"velocity": "km/s"}
     for name, unit in units.items():
         for measure in MEASURES:
             # the FITS standard has no dex

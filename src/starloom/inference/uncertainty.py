@@ -17,32 +17,31 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.inference import coordinates
-from starloom.inference.derivatives import PARAMETERS
+from starloom.inference.coordinates import Coordinates
 from starloom.inference.minimise import is_held
-from starloom.inference.objective import Prior
-from starloom.labels import DOMAIN, lowest_logg
+from starloom.inference.setup import Setup
 
 # Errors of the model `default` against held-out spectra: their correlation halves within 3 A for slow and
 # 8 A for fast rotators; what is common to longer ranges the continuum takes up.
 BAND_KMS = 200.0
 HEAVY_TAILS = 1.15  # rms over 68 % size of the same errors
 SIGNIFICANT = 4.0  # standard deviations beyond which a misfit is taken for real
-
-
 FAR = 3.0  # standard deviations beyond a bound at which the domain is said to be left
+# lines sharper than the instrument's, or than thermal ones, are no sign of another kind of star
+WIDTHS = ("vsini", "vmac", "vmic", "resolution", "velocity")
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
     """A fitted star around its minimum; arrays without a name for their axis are per pixel.
 
-    ``parameters[7]``; ``columns[free + coefficient, pixel]``: derivatives of the model; ``residual``:
+    ``parameters[p]``; ``columns[free + coefficient, pixel]``: derivatives of the model; ``residual``:
     observed minus model; ``used``; ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of
-    the generator): standard deviations; ``free``: indices of PARAMETERS; ``dof``: degrees of freedom;
-    ``rivals[7, 7]``: what other minima add to the covariance of the coordinates.
+    the generator): standard deviations; ``dof``: degrees of freedom; ``rivals[p, p]``: what other minima add
+    to the covariance of the coordinates.
     """
 
+    setup: Setup
     parameters: np.ndarray
     columns: np.ndarray
     residual: np.ndarray
@@ -51,8 +50,6 @@ class Neighbourhood:
     floor: np.ndarray
     model_error: np.ndarray
     vacuum_aa: np.ndarray
-    free: tuple[int, ...]
-    prior: Prior
     dof: int
     rivals: np.ndarray
 
@@ -69,13 +66,14 @@ class Neighbourhood:
     @property
     def profile_pixels(self) -> int:
         """Pixels in a width of the instrument's profile."""
-        width = np.median(self.vacuum_aa) / self.parameters[coordinates.RESOLUTION]
+        width = np.median(self.vacuum_aa) / self.setup.resolution(self.parameters)
         return max(1, round(float(width / np.median(np.diff(self.vacuum_aa)))))
 
     def widened(self, block: np.ndarray) -> np.ndarray:
-        """The part of a matrix that belongs to the free parameters as one of all: ``[7, 7]``."""
-        matrix = np.zeros((len(PARAMETERS), len(PARAMETERS)))
-        matrix[np.ix_(self.free, self.free)] = block[: len(self.free), : len(self.free)]
+        """The part of a matrix that belongs to the free parameters as one of all: ``[p, p]``."""
+        free = self.setup.free
+        matrix = np.zeros(2 * self.parameters.shape)
+        matrix[np.ix_(free, free)] = block[: len(free), : len(free)]
         return matrix
 
 
@@ -90,14 +88,14 @@ class Uncertainty:
 
 
 def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
-    """How well the parameters are known; ``shift[7]`` as for ``intervals``."""
-    place = coordinates.from_parameters(star.parameters)
-    slopes, free = coordinates.slopes(star.parameters), list(star.free)
+    """How well the parameters are known; ``shift[p]`` as for ``intervals``."""
+    coordinates, free = star.setup.coordinates, list(star.setup.free)
+    slopes = coordinates.slopes(star.parameters)[free]
     columns = star.columns.astype(np.float64)
-    columns[: len(free)] *= slopes[free, None]
+    columns[: len(free)] *= slopes[:, None]
+    ends = domain_information(coordinates)
     information = np.zeros(len(columns))
-    information[: len(free)] = domain_information(star.free)
-    information[: len(free)] += slopes[free] ** 2 * prior_information(star.prior, star.free)
+    information[: len(free)] = ends[free] + (slopes / star.setup.prior.deviation[free]) ** 2
     weight, noise_weight = (np.where(star.used, 1 / error**2, 0.0) for error in (star.error, star.noise))
     found = covariance(
         columns, weight, star.pixel_error, star.model_error, band_edges(star.vacuum_aa), information
@@ -105,20 +103,18 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     factor = inflation(star.residual / star.error, star.used, star.dof, star.profile_pixels)
     matrix = star.widened(found) * factor
     bound = star.widened(inverted((columns * noise_weight) @ columns.T))
-    ends = intervals(
-        place, star.parameters, slopes, without_ends(matrix, star.free, factor) + star.rivals, shift
-    )
-    total = in_parameters(matrix + star.rivals, place, slopes)
+    alone = without_ends(matrix, ends, factor) + star.rivals
+    total = in_parameters(coordinates, star.parameters, matrix + star.rivals)
     # what noise leaves unknown the ends and priors may tell: no bound is above the whole
-    bound = np.minimum(np.diag(in_parameters(bound, place, slopes)), np.diag(total))
-    return Uncertainty(total, np.sqrt(bound), ends, factor)
+    bound = np.minimum(np.diag(in_parameters(coordinates, star.parameters, bound)), np.diag(total))
+    return Uncertainty(total, np.sqrt(bound), intervals(coordinates, star.parameters, alone, shift), factor)
 
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
     """Free parameters at an end of their range.
 
-    ``names``; whether the spectrum asks for labels more than FAR deviations ``outside``; ``shift[7]``:
+    ``names``; whether the spectrum asks for labels more than FAR deviations ``outside``; ``shift[p]``:
     how far each coordinate would go beyond its end, alone.
     """
 
@@ -127,21 +123,22 @@ class Bounds:
     shift: np.ndarray
 
 
-def beyond_bounds(place, slope, normal, free: tuple[int, ...], low, high) -> Bounds:
-    """What is at a bound of the free coordinates ``place``, where chi2 has ``slope`` and ``normal``."""
-    shift, outside = np.zeros(len(PARAMETERS)), False
+def beyond_bounds(names: tuple[str, ...], free: tuple[int, ...], place, slope, normal, low, high) -> Bounds:
+    """What is at a bound of the free coordinates ``place``, where chi2 has ``slope`` and ``normal``.
+
+    ``names`` are those of all parameters, of which ``free`` are the places of the free ones.
+    """
+    shift, outside = np.zeros(len(names)), False
     at = (place <= low + 1e-9) | (place >= high - 1e-9)
-    names = tuple(PARAMETERS[index] for index, there in zip(free, at, strict=True) if there)
     held = is_held(place[None], slope[None], low + 1e-9, high - 1e-9)[0]
     for index in np.flatnonzero(held):
         released = np.flatnonzero(~held | (np.arange(len(free)) == index))
         row = int(np.flatnonzero(released == index)[0])
         variance = inverted(normal[np.ix_(released, released)])[row, row]
         shift[free[index]] = variance * slope[index]
-        # lines sharper than the instrument's, or than thermal ones, are no sign of another kind of star
-        telling = place[index] > 0.5 or free[index] in (coordinates.TEFF, coordinates.LOGG, coordinates.MH)
+        telling = place[index] > 0.5 or names[free[index]] not in WIDTHS
         outside |= telling and bool(abs(slope[index]) * sqrt(variance) > FAR)
-    return Bounds(names, outside, shift)
+    return Bounds(tuple(names[free[index]] for index in np.flatnonzero(at)), outside, shift)
 
 
 def band_edges(vacuum_aa: np.ndarray) -> np.ndarray:
@@ -172,24 +169,17 @@ def covariance(
     return inverse @ middle @ inverse
 
 
-def domain_information(free: tuple[int, ...]) -> np.ndarray:
-    """What the ends tell of the free coordinates: 12 / range^2, as a uniform distribution."""
-    return np.array([0.0 if index == coordinates.VELOCITY else 12.0 for index in free])
+def domain_information(coordinates: Coordinates) -> np.ndarray:
+    """What the ends tell of each coordinate: 12 / range^2, as a uniform distribution; nothing of velocity."""
+    return np.append(np.full(len(coordinates.names) - 1, 12.0), 0.0)
 
 
-def without_ends(matrix: np.ndarray, free: tuple[int, ...], inflated: float) -> np.ndarray:
-    """A covariance ``[7, 7]`` of coordinates, each variance as it were without its own ends."""
-    known = np.zeros(len(matrix))
-    known[list(free)] = domain_information(free)
+def without_ends(matrix: np.ndarray, ends: np.ndarray, inflated: float) -> np.ndarray:
+    """A covariance ``[p, p]`` of coordinates, each variance as it were without what its own ``ends`` tell."""
     # of a normal matrix with 12 added to one diagonal element: Sherman & Morrison (1950)
-    left = np.maximum(1 - np.diag(matrix) * known / inflated, 1e-4)
+    left = np.maximum(1 - np.diag(matrix) * ends / inflated, 1e-4)
     scale = 1 / np.sqrt(left)
     return matrix * scale * scale[:, None]
-
-
-def prior_information(prior: Prior, free: tuple[int, ...]) -> np.ndarray:
-    """1 / variance of the priors of the free parameters."""
-    return (1 / prior.deviation**2)[list(free)]
 
 
 def inverted(normal: np.ndarray) -> np.ndarray:
@@ -199,19 +189,18 @@ def inverted(normal: np.ndarray) -> np.ndarray:
     return np.linalg.inv(scaled) / scale / scale[:, None]
 
 
-def in_parameters(matrix: np.ndarray, place: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """A covariance ``[7, 7]`` of coordinates as one of the parameters.
+def in_parameters(coordinates: Coordinates, parameters: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A covariance ``[p, p]`` of coordinates as one of the ``parameters``.
 
     v sin i is a root of its coordinate near 0, so its slope is that of the chord over one standard deviation.
     """
-    index = coordinates.VSINI
-    slopes = slopes.copy()
-    deviation = sqrt(matrix[index, index])
-    if deviation > 0:
-        ends = np.repeat(place[None], 2, axis=0)
-        ends[:, index] = np.clip(place[index] + np.array([-1, 1]) * deviation, 0, 1)
-        low, high = coordinates.to_parameters(ends)[:, index]
-        slopes[index] = (high - low) / (ends[1, index] - ends[0, index])
+    place, slopes = coordinates.from_parameters(parameters), coordinates.slopes(parameters)
+    for index in coordinates.rotations:
+        deviation = sqrt(matrix[index, index])
+        if deviation > 0:
+            ends = np.clip(place[index] + np.array([-1, 1]) * deviation, 0, 1)
+            low, high = coordinates.axes[index].label(ends)
+            slopes[index] = (high - low) / (ends[1] - ends[0])
     return slopes[:, None] * matrix * slopes
 
 
@@ -234,26 +223,26 @@ def inflation(residual: np.ndarray, used: np.ndarray, dof: int, reach: int) -> f
 
 
 def intervals(
-    place: np.ndarray, parameters: np.ndarray, slopes: np.ndarray, covariance: np.ndarray, shift: np.ndarray
+    coordinates: Coordinates, parameters: np.ndarray, covariance: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
-    """68 % intervals ``[7, 2]`` within the domain; ``covariance`` of coordinates, without their own ends.
+    """68 % intervals ``[p, 2]`` within the domain; ``covariance`` of coordinates, without their own ends.
 
     Each is the shortest of a normal distribution cut off at the ends of the range: symmetric where they
-    are far, and one-sided at an end. Its centre is the value plus ``shift[7]``, by which a coordinate
+    are far, and one-sided at an end. Its centre is the value plus ``shift[p]``, by which a coordinate
     held at an end would leave it. For v sin i that is so in its coordinate, for the others in the
     parameter itself.
     """
+    domain, slopes = coordinates.domain, coordinates.slopes(parameters)
     size = slopes * np.sqrt(np.diag(covariance))
-    centre = parameters + slopes * shift
-    low = np.append(DOMAIN.low, -np.inf)
-    low[coordinates.LOGG] = lowest_logg(parameters[coordinates.TEFF], parameters[coordinates.MH])
-    ends = np.stack(_shortest(centre, size, low, np.append(DOMAIN.high, np.inf)), axis=-1)
-    index = coordinates.VSINI
-    deviation = sqrt(covariance[index, index])
-    rotation = _shortest(place[[index]] + shift[index], np.array([deviation]), np.zeros(1), np.ones(1))
-    moved = np.repeat(place[None], 2, axis=0)
-    moved[:, index] = np.ravel(rotation)
-    ends[index] = coordinates.to_parameters(moved)[:, index]
+    low, high = np.append(domain.low, -np.inf), np.append(domain.high, np.inf)
+    if domain.floor is not None:
+        low[domain.index("logg")] = domain.lowest_logg(parameters[:-1])
+    ends = np.stack(_shortest(parameters + slopes * shift, size, low, high), axis=-1)
+    for index in coordinates.rotations:
+        axis, deviation = coordinates.axes[index], np.sqrt(covariance[[index], [index]])
+        centre = axis.place(parameters[[index]]) + shift[index]
+        found = axis.label(np.ravel(_shortest(centre, deviation, np.zeros(1), np.ones(1))))
+        ends[index] = np.clip(found, domain.low[index], domain.high[index])
     return np.where((np.diag(covariance) > 0)[:, None], ends, parameters[:, None])
 
 

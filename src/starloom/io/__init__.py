@@ -1,5 +1,7 @@
-"""Tables of labels in, many spectra out, observed spectra in: each a module of its own."""
+"""Tables of labels in, many spectra out, spectra of any format in: each a module of its own."""
 
+from starloom.io.format import File, Format
+from starloom.io.format import find as find_format
 from starloom.io.label_tables import LabelTable, read_labels
 from starloom.io.many_spectra import (
     HDF5,
@@ -14,17 +16,22 @@ from starloom.io.many_spectra import (
     write_each,
     write_many,
 )
-from starloom.io.observed import Observation, read_each, read_list, read_observed
+from starloom.io.observed import Observed, read_each, read_list, read_observed
+from starloom.io.record import Record
 
 __all__ = [
     "HDF5",
     "MANY",
     "PORTION",
+    "File",
+    "Format",
     "LabelTable",
-    "Observation",
+    "Observed",
     "Portion",
     "Portions",
+    "Record",
     "check_many",
+    "find_format",
     "generate_each",
     "read_each",
     "read_labels",

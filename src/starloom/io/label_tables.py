@@ -1,4 +1,4 @@
-"""Tables of labels: a row per star and a column per label, in CSV, ECSV, FITS or VOTable.
+"""Tables of labels: a row per star and a column per label of a domain, in CSV, ECSV, FITS or VOTable.
 
 A row that cannot be used does not stop the others: its number, from 1, and the reason are kept.
 """
@@ -13,22 +13,25 @@ from typing import Any
 
 import numpy as np
 
+from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
 from starloom.io.tables import read_table
-from starloom.labels import LABELS, NAMES, Label
+from starloom.labels import LABELS, Domain, Label
 
 IDENTIFIERS = ("id", "source_id", "sourceid", "star_id", "name", "star", "object")
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 REAL = re.compile(r"[+-]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{,79}")  # a name of a file on every system
-STELLAR = {"alpha", "vmac", "filling", "rv", "vrad", "radialvelocity", "velocity", "metallicity", "feh"}
+STELLAR = {"rv", "vrad", "radialvelocity", "velocity", "metallicity", "feh"}  # what is in no vocabulary
+ELEMENT = re.compile(r"\[([A-Za-z]{1,2})/?M\]|([A-Za-z]{1,2})[/_ ]M", re.IGNORECASE)  # our [X/M]
+ABUNDANCE = re.compile(r"\[?([A-Za-z]{1,2})[/_ ]?(H|M|Fe)\]?", re.IGNORECASE)
 FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits", ".vot": "votable", ".xml": "votable"}  # by astropy
 
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """Labels float64[row, 6] of a table; ``faults``: why a row, by its number from 1, cannot be used.
+    """Labels float64[row, label] of a table; ``faults``: why a row, by its number from 1, cannot be used.
 
     ``others``: the columns that are none of the labels, by name, an array [row, ...] each; ``units`` of those
     that have one.
@@ -61,34 +64,43 @@ class LabelTable:
         return numbers[~np.isin(numbers, list(self.faults))]
 
 
-def read_labels(path: str | os.PathLike, given: Mapping[str, float] | None = None) -> LabelTable:
-    """The labels in a table, whose columns have their names or symbols (``teff``, ``Teff``, ``[M/H]`` ...).
+def read_labels(
+    path: str | os.PathLike,
+    domain: Domain,
+    given: Mapping[str, float] | None = None,
+    defaults: Mapping[str, float] | None = None,
+) -> LabelTable:
+    """The labels of a domain in a table, whose columns have their names or symbols (``teff``, ``[M/H]`` ...).
 
-    ``given`` has the labels that the table lacks, by name, one value for all. Units of columns are heeded.
-    Other columns come along as they are, in ``others``. Raises ParseError (path and reason) for a table that
-    cannot be read, has no rows or lacks a label, ConfigError for another format or a label that is given
-    twice.
+    ``given`` has the labels that the table lacks, by name, one value for all; ``defaults`` are for those that
+    neither has. Units of columns are heeded; whether a label is inside the domain is not judged. Other
+    columns come along as they are, in ``others``. Raises ParseError (path and reason) for a table that cannot
+    be read, has no rows or lacks a label, ConfigError for another format, a label that is given twice or is
+    none of the domain's.
     """
     path, given = Path(path), dict(given or {})
+    for name in given:
+        domain.index(name)
     suffix = path.suffix.lower()
     if suffix != ".csv" and suffix not in FORMATS:
         raise ConfigError(f"{path}: the name must end with one of .csv, {', '.join(FORMATS)}")
     columns, faults, count = _csv_columns(path) if suffix == ".csv" else _table_columns(path, FORMATS[suffix])
     if count == 0:
         raise ParseError(f"{path}: no rows")
-    labels = np.empty((count, len(NAMES)))
-    found = _label_columns(path, columns)
+    found = _label_columns(path, domain, columns)
     if twice := [name for name in found if name in given]:
         raise ConfigError(f"{path}: {twice[0]} is a column and an option: give one of them")
-    if missing := [name for name in NAMES if name not in found and name not in given]:
+    given = {**(defaults or {}), **given}
+    if missing := [name for name in domain.names if name not in found and name not in given]:
         raise ParseError(
             f"{path}: no column {', '.join(missing)} (there are: {', '.join(columns) or 'none'})"
         )
-    for index, label in enumerate(LABELS):
-        if label.name in given:
-            labels[:, index] = given[label.name]
-        else:
+    labels = np.empty((count, len(domain.labels)))
+    for index, label in enumerate(domain.labels):
+        if label.name in found:
             labels[:, index] = _numbers(path, label, columns[found[label.name]], faults)
+        else:
+            labels[:, index] = given[label.name]
     others = {name: column for name, column in columns.items() if name not in found.values()}
     units = {name: str(column.unit) for name, column in others.items() if getattr(column, "unit", None)}
     return LabelTable(labels, faults, {name: _plain(column) for name, column in others.items()}, units)
@@ -123,14 +135,12 @@ def _text(value: Any) -> str:
 
 
 def _looks_like_label(column: str) -> bool:
-    """Whether a star's label, but none of ours, might be called so: alpha, Ca, [Mg/Fe], vmac, rv."""
-    from starloom.physics.species import SYMBOLS
-
+    """Whether a star's label might be called so: vmac, alpha, Ca, [Mg/Fe], rv."""
     letters = _letters(column)
-    element = re.fullmatch(r"\[?([A-Za-z]{1,2})[/_ ]?(H|M|Fe)\]?", column.strip(), re.IGNORECASE)
-    if letters in STELLAR or re.fullmatch("(alpha|a)(h|m|fe)", letters):
+    if letters in STELLAR or re.fullmatch("(alpha|a)(h|m|fe)", letters) or _label_meant(column):
         return True
-    return column.strip() in SYMBOLS or bool(element and element[1].capitalize() in SYMBOLS)
+    element = ABUNDANCE.fullmatch(column.strip())
+    return bool(element and element[1].capitalize() in SYMBOLS)
 
 
 def _csv_columns(path: Path) -> tuple[dict[str, list], dict[int, str], int]:
@@ -163,21 +173,38 @@ def _table_columns(path: Path, form: str) -> tuple[dict[str, Any], dict[int, str
     return {name: table[name] for name in table.colnames}, {}, len(table)
 
 
-def _label_columns(path: Path, columns: Iterable[str]) -> dict[str, str]:
-    """Names of the columns that hold labels, by the label's name."""
-    meant = {_letters(text): label.name for label in LABELS for text in (label.name, label.symbol)}
+def _label_columns(path: Path, domain: Domain, columns: Iterable[str]) -> dict[str, str]:
+    """Names of the columns that hold labels of the domain, by the label's name."""
     found: dict[str, str] = {}
     for column in columns:
-        name = meant.get(_letters(column))
+        name = _label_meant(column)
         if name in found:
             raise ParseError(f"{path}: the columns {found[name]} and {column} are both {name}")
-        if name:
+        if name in domain.names:
             found[name] = column
     return found
 
 
+def _label_meant(column: str) -> str | None:
+    """The label of the vocabulary that a column is called after; an element's is Ca, [Ca/M] or Ca_M."""
+    if (name := column.strip()) in SYMBOLS:  # as it is written: a column co is none of cobalt
+        return name
+    element = ELEMENT.fullmatch(name)
+    symbol = element and (element[1] or element[2]).capitalize()
+    return symbol if symbol in SYMBOLS else MEANT.get(_letters(name))
+
+
 def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+# what columns of labels other than the elements' may be called
+MEANT = {
+    _letters(text): label.name
+    for label in LABELS.values()
+    if label.name not in SYMBOLS
+    for text in (label.name, label.symbol)
+}
 
 
 def _numbers(path: Path, label: Label, column: Any, faults: dict[int, str]) -> np.ndarray:
@@ -191,7 +218,10 @@ def _numbers(path: Path, label: Label, column: Any, faults: dict[int, str]) -> n
         with parsing(path, ConfigError):
             values = label.plain(column)
         missing = np.isnan(values)
-    for index in np.flatnonzero(~np.isfinite(values)):
+    unusable = ~np.isfinite(values)
+    if label.name == "resolution":  # infinite where no instrument has seen the star
+        unusable &= values != np.inf
+    for index in np.flatnonzero(unusable):
         text = "missing" if missing[index] else f"no number: {str(column[index])[:40]!r}"
         faults.setdefault(int(index) + 1, f"{label.name} is {text}")
     return values

@@ -19,8 +19,8 @@ from starloom.errors import ConfigError, OutOfRangeError
 from starloom.files import check_target, filling, parsing, replacing
 from starloom.io.label_tables import LabelTable
 from starloom.io.tables import DAMAGE
-from starloom.labels import LABELS, NAMES
-from starloom.spectrum import finished
+from starloom.labels import LABELS
+from starloom.spectrum import UNNAMED, finished
 from starloom.spectrum.spectra import Spectra
 
 HDF5 = (".hdf5", ".h5")
@@ -115,7 +115,7 @@ def write_many(
         return 0
     write = _write_fits if path.suffix.lower() == ".fits" else _write_hdf5
     with replacing(path) as temporary:
-        return write(temporary, chain([first], portions), table or LabelTable(np.empty((0, len(NAMES))), {}))
+        return write(temporary, _alike(chain([first], portions)), table or LabelTable(np.empty((0, 0)), {}))
 
 
 def read_others(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -132,8 +132,8 @@ def read_others(path: str | os.PathLike) -> dict[str, np.ndarray]:
         from astropy.io import fits
 
         with fits.open(BytesIO(path.read_bytes())) as tables:
-            data = tables["LABELS"].data
-            return {name: np.array(data[name]) for name in data.names if name not in ("row", *NAMES)}
+            data, names = tables["LABELS"].data, ("row", *_label_names(tables["LABELS"]))
+            return {name: np.array(data[name]) for name in data.names if name not in names}
 
 
 def check_many(path: str | os.PathLike, overwrite: bool = False) -> None:
@@ -156,10 +156,20 @@ def read_many(path: str | os.PathLike) -> tuple[np.ndarray, Spectra]:
         return read(path)
 
 
+def _alike(portions: Portions) -> Iterator[tuple[np.ndarray, Spectra]]:
+    """The portions; ConfigError where one has other labels than the first."""
+    names = None
+    for rows, spectra in portions:
+        names = names or spectra.names
+        if spectra.names != names:
+            raise ConfigError(f"spectra of the labels {', '.join(names)} and {', '.join(spectra.names)}")
+        yield rows, spectra
+
+
 def _write_fits(path: Path, portions: Portions, table: LabelTable) -> int:
     from astropy.io import fits
 
-    from starloom.spectrum.fits import SPECSYS
+    from starloom.spectrum.fits import SPECSYS, label_column
 
     parts = list(portions)
     spectra = [part[1] for part in parts]
@@ -174,21 +184,26 @@ def _write_fits(path: Path, portions: Portions, table: LabelTable) -> int:
     tables.append(fits.BinTableHDU.from_columns([wavelength], name="WAVELENGTH"))
     rows, labels = np.concatenate([part[0] for part in parts]), np.concatenate([s.labels for s in spectra])
     columns = [fits.Column("row", "K", array=rows)]
-    for label, values in zip(LABELS, labels.T, strict=True):
-        unit = None if label.unit in ("", "dex") else label.unit  # the FITS standard has no dex
-        columns.append(fits.Column(label.name, "D", unit=unit, array=values))
-    columns += _fits_columns(table, rows)
+    names = spectra[0].names
+    columns += [label_column(LABELS[name], values) for name, values in zip(names, labels.T, strict=True)]
+    columns += _fits_columns(table, rows, names)
     tables.append(fits.BinTableHDU.from_columns(columns, name="LABELS"))
+    tables[-1].header["NLABELS"] = (len(names), "columns behind the first that are labels")
     fits.HDUList(tables).writeto(path, overwrite=True, checksum=True)
     return len(rows)
 
 
-def _fits_columns(table: LabelTable, rows: np.ndarray) -> list:
+def _label_names(table: Any) -> tuple[str, ...]:
+    """Names of the labels in the table LABELS; files of earlier versions all have the paper's six."""
+    return tuple(table.columns.names[1 : 1 + table.header.get("NLABELS", len(UNNAMED))])
+
+
+def _fits_columns(table: LabelTable, rows: np.ndarray, labels: tuple[str, ...]) -> list:
     """The other columns of a table's rows; FITS knows no case and few letters in names: others become _."""
     from astropy.io import fits
     from astropy.table import Column, Table
 
-    made, taken = Table(), {"row", *NAMES}
+    made, taken = Table(), {"row", *map(str.lower, labels)}
     for name, column in table.others.items():
         safe = re.sub("[^A-Za-z0-9_]", "_", name)
         while safe.lower() in taken:
@@ -214,20 +229,20 @@ def _fits_unit(text: str) -> str | None:
 def _read_fits(path: Path) -> tuple[np.ndarray, Spectra]:
     from astropy.io import fits
 
-    from starloom.spectrum.fits import SPECSYS
+    from starloom.spectrum.fits import FRAMES_BY_KEYWORD
 
-    frames = {standard: frame for frame, standard in SPECSYS.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # truncation and wrong checksums are only warnings
         with fits.open(BytesIO(path.read_bytes()), checksum=True) as tables:
-            flux, labels = tables["FLUX"], tables["LABELS"].data
+            flux, labels, names = tables["FLUX"], tables["LABELS"].data, _label_names(tables["LABELS"])
             spectra = Spectra(
                 tables["WAVELENGTH"].data["wavelength"].astype(np.float64),
                 _native(flux.data),
-                np.stack([labels[name] for name in NAMES], axis=-1).astype(np.float64),
+                np.stack([labels[name] for name in names], axis=-1).astype(np.float64),
+                names=names,
                 medium=flux.header["MEDIUM"],
                 error=_native(tables["ERROR"].data) if "ERROR" in tables else None,
-                frame=frames[flux.header["SPECSYS"]],
+                frame=FRAMES_BY_KEYWORD[flux.header["SPECSYS"]],
                 provenance=json.loads(flux.header["PROVENAN"]),
             )
             return labels["row"].astype(int), spectra
@@ -245,7 +260,7 @@ def _write_hdf5(path: Path, portions: Portions, table: LabelTable) -> int:
         spectra = first[1]
         file["wavelength"] = spectra.wavelength
         file["wavelength"].attrs.update(unit="Angstrom", medium=spectra.medium, frame=spectra.frame)
-        file.attrs["labels"] = json.dumps({label.name: label.unit for label in LABELS})
+        file.attrs["labels"] = json.dumps({name: LABELS[name].unit for name in spectra.names})
         provenance: dict[str, Any] = {}
         for rows, part in chain([first], portions):
             _append(file, rows, part)
@@ -287,6 +302,7 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, Spectra]:
             file["wavelength"][()],
             finished(file["flux"][()]),
             file["labels"][()],
+            names=tuple(json.loads(file.attrs["labels"])),
             medium=about["medium"],
             error=finished(file["error"][()]) if "error" in file else None,
             frame=about["frame"],

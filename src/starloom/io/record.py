@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from starloom.broadening import KEPT_GRID_AA
 from starloom.errors import ConfigError, OutOfRangeError, ParseError
 from starloom.files import parsing
 from starloom.labels import number
 from starloom.spectrum import FRAMES, MEDIA, Spectrum
 from starloom.spectrum.axis import angstroms
-from starloom.wavelength import air_from_vacuum
+from starloom.wavelength import AIR_RANGE_AA
 
 UNITS = ("Angstrom", "nm", "um")
 CHOICES = {"unit": UNITS, "medium": MEDIA, "frame": FRAMES}
@@ -22,7 +21,8 @@ CHOICES = {"unit": UNITS, "medium": MEDIA, "frame": FRAMES}
 class Record:
     """Numbers of one spectrum as they are in a file; None is what the file does not tell.
 
-    ``wavelength`` in ``unit``; flux and error (standard deviation) in ``flux_unit``; NaN where there is none.
+    ``wavelength`` in ``unit``; flux, error (standard deviation) and continuum in ``flux_unit``, as the file
+    spells it; NaN where there is none.
     """
 
     wavelength: np.ndarray
@@ -30,12 +30,29 @@ class Record:
     _: KW_ONLY
     error: np.ndarray | None = None
     mask: np.ndarray | None = None
+    continuum: np.ndarray | None = None
     unit: str | None = None
     flux_unit: str = ""
     medium: str | None = None
     frame: str | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in ("wavelength", "flux", "error", "continuum"):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, np.asarray(values, np.float64))
+
+    def arrays(self, path: Any) -> dict[str, np.ndarray]:
+        """What there is beside the wavelengths; ParseError where shapes differ, or have not one dimension."""
+        names = [name for name in ("flux", "error", "mask", "continuum") if getattr(self, name) is not None]
+        for name in names:
+            shape = np.shape(getattr(self, name))
+            if shape != self.wavelength.shape or len(shape) != 1:
+                raise ParseError(
+                    f"{path}: {name} has the shape {shape}, the wavelengths {self.wavelength.shape}"
+                )
+        return {name: getattr(self, name) for name in names}
 
 
 def completed(path: Any, record: Record, given: Mapping[str, Any]) -> Record:
@@ -51,7 +68,7 @@ def completed(path: Any, record: Record, given: Mapping[str, Any]) -> Record:
         ):
             raise ConfigError(
                 f"{path}: {name} = {value!r} is given, but file and format tell {told!r} "
-                "(if these only look like Gaia's columns: format='table')"
+                "(if the file is of another format: format=...)"
             )
     record = replace(record, **wanted)
     if missing := [name for name in CHOICES if getattr(record, name) is None]:
@@ -69,30 +86,31 @@ def checked(path: Any, record: Record) -> Spectrum:
     """The spectrum of a completed record, its unusable pixels masked.
 
     A pixel is masked where flux or error is not finite or the error is not positive; ``provenance["notes"]``
-    counts those, and says where a decreasing order of wavelengths was turned around. Raises ParseError where
-    no pixel is left, wavelengths neither rise nor fall, or none lies in the generator's range.
+    counts those, and says where a decreasing order of wavelengths was turned around or the flux divided by a
+    continuum. Raises ParseError where no pixel is left, wavelengths neither rise nor fall, or all are ones
+    that no file in this unit would have.
     """
     wavelength, notes = record.wavelength * _unit(path, record.unit), []
-    arrays = {"flux": record.flux, "error": record.error, "mask": record.mask}
-    arrays = {name: array for name, array in arrays.items() if array is not None}
-    for name, array in arrays.items():
-        if array.shape != wavelength.shape or wavelength.ndim != 1:
-            raise ParseError(
-                f"{path}: {name} has the shape {array.shape}, the wavelengths {wavelength.shape}"
-            )
+    arrays = record.arrays(path)
+    if (continuum := arrays.pop("continuum", None)) is not None:
+        notes.append("divided by the file's own continuum")
+        record = replace(record, flux_unit="")
+        with np.errstate(divide="ignore", invalid="ignore"):  # such pixels are masked
+            arrays |= {name: arrays[name] / continuum for name in ("flux", "error") if name in arrays}
     if wavelength.size > 1 and (np.diff(wavelength) < 0).all():
         wavelength = wavelength[::-1]
         arrays = {name: array[::-1] for name, array in arrays.items()}
         notes.append("wavelengths decreased and were turned around")
     _check_wavelengths(path, wavelength, record)
     arrays["mask"] = _mask(path, arrays, notes)
-    provenance = {"file": str(path), **record.provenance}
+    flux_unit, unknown = _flux_unit(record.flux_unit)
+    provenance = {"file": str(path), **record.provenance, **unknown}
     return Spectrum(
         wavelength,
         **arrays,
         medium=record.medium,
         frame=record.frame,
-        flux_unit=record.flux_unit,
+        flux_unit=flux_unit,
         labels=record.labels,
         provenance=provenance | ({"notes": notes} if notes else {}),
     )
@@ -104,10 +122,20 @@ def _unit(path: Any, name: str) -> float:
         return angstroms(name)
 
 
-def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> None:
-    """Raise ParseError unless finite, positive and rising, with a point where there are synthetic spectra.
+def _flux_unit(text: Any) -> tuple[str, dict[str, str]]:
+    """The unit as astropy spells it, none where it knows none; and what then is to be said."""
+    from astropy import units
 
-    It shows a wrong unit early; which pixels a model knows is for the fit to judge.
+    try:
+        return units.Unit(text).to_string(), {}
+    except ValueError:
+        return "", {"flux_unit": f"not known to astropy: {text}"}
+
+
+def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> None:
+    """Raise ParseError unless finite, positive and rising, with a point where the index of air is known.
+
+    All others show a wrong unit; which pixels a model knows is for the fit to judge.
     """
     if not (wavelength.size and np.isfinite(wavelength).all() and wavelength.min() > 0):
         raise ParseError(f"{path}: wavelengths must be finite and positive, and at least one")
@@ -116,12 +144,11 @@ def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> Non
         raise ParseError(
             f"{path}: wavelengths neither rise nor fall throughout: at {where} A ({fall.sum()} places)"
         )
-    ends = KEPT_GRID_AA[[0, -1]]
-    low, high = air_from_vacuum(ends) if record.medium == "air" else ends
+    low, high = AIR_RANGE_AA
     if not ((wavelength >= low) & (wavelength <= high)).any():
         raise ParseError(
             f"{path}: its wavelengths {wavelength[0]:.6g} to {wavelength[-1]:.6g} A (read as {record.unit}) "
-            f"have no point in {low:.0f} to {high:.0f} A ({record.medium})"
+            f"have no point in {low:.0f} to {high:.0f} A: another unit?"
         )
 
 

@@ -52,6 +52,14 @@ class Columns:
         spelled = {name.lower(): name for name in reversed(self.cells)}
         return next((spelled[name] for name in names if name in spelled), None)
 
+    def chosen(self, wanted: Sequence[str | int]) -> tuple[str, ...]:
+        """Columns that are given by name or by number from 1; none where one of them is missing."""
+        names, found = list(self.cells), []
+        for one in map(str, wanted):
+            place = one.isdigit() and 0 < int(one) <= len(names)
+            found.append(names[int(one) - 1] if place else one if one in names else self.named(one.lower()))
+        return () if None in found else tuple(found)
+
     def holds_arrays(self, name: str) -> bool:
         """Whether a cell of the column holds many numbers."""
         first = self.cells[name][0]
@@ -59,6 +67,8 @@ class Columns:
 
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers as float64; NaN where one is missing. Raises ValueError."""
+        if name not in self.cells:
+            raise ValueError(f"no column {name}, only {', '.join(self.cells)}")
         cells = self.cells[name]
         if not isinstance(cells, list):
             return _plain(cells)
@@ -109,6 +119,17 @@ def fits_names(path: Path, content: bytes) -> set[str]:
 
     with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
         return {table.name for table in tables}
+
+
+def fits_image(path: Path, content: bytes) -> tuple[np.ndarray, Mapping[str, Any]]:
+    """Flux and header of the first image in a FITS file; ParseError unless it is of one dimension."""
+    from astropy.io import fits
+
+    with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
+        image = next((table for table in tables if table.data is not None and table.is_image), None)
+        if image is None or np.squeeze(image.data).ndim != 1:
+            raise ParseError(f"{path}: no spectrum of one dimension in it")
+        return np.squeeze(image.data).astype(float), image.header.copy()
 
 
 def read_columns(path: Path, content: bytes) -> list[Columns]:

@@ -1,12 +1,13 @@
 """An emulator of intrinsic spectra, to which rotation and instrument are applied exactly.
 
-A network maps (teff, logg, mh, vmic) to the coefficients of a linear basis of Fourier modes; the transforms
-of the rotation's and the instrument's profiles multiply the modes; one inverse transform and a local
-interpolation give the flux. So nothing has to be learned about v sin i and the resolution. Everything is
-smooth in the labels and written for NumPy and JAX arrays alike: JAX differentiates it.
+A network maps the intrinsic labels (Teff, log g, [M/H], ...) to the coefficients of a linear basis of Fourier
+modes; the transforms of the rotation's and the instrument's profiles multiply the modes; one inverse
+transform and a local interpolation give the flux. So nothing has to be learned about v sin i and the
+resolution. Everything is smooth in the labels and written for NumPy and JAX arrays alike: JAX differentiates
+it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
@@ -17,32 +18,28 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from starloom.arrays import array_library
+from starloom.bands import Band
 from starloom.broadening import (
-    FINEST_RESOLUTION,
-    KEPT_GRID_AA,
-    KEPT_RESOLUTION,
     LIMB_DARKENING,
     Finish,
     doppler_shift,
     finish_onto,
     gaussian_transfer,
     instrument_variance,
-    paper_finish,
+    macroturbulence_transfer,
     rotation_transfer,
 )
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.errors import ConfigError, StoreError
-from starloom.labels import DOMAIN, NAMES
+from starloom.errors import ConfigError, StarloomError, StoreError
+from starloom.labels import Domain
 from starloom.networks.basis import Basis, principal_components
-from starloom.networks.forward import Network, array_library, dense_layers, linear
-from starloom.networks.paper import PAPER_POINTS, label_scaling
-from starloom.networks.weights import Header, Model, label_ranges
-from starloom.wavelength import PAPER_GRID_AA, vacuum_from_air
+from starloom.networks.forward import ACTIVATIONS, INITIALISERS, Network, dense_layers, linear
+from starloom.networks.scaling import label_scaling
+from starloom.networks.weights import Header, Model
+from starloom.recipes import at_least, one_of
 
 FAMILY = "emulator"
-INTRINSIC_NAMES = ("teff", "logg", "mh", "vmic")
-INTRINSIC = [NAMES.index(name) for name in INTRINSIC_NAMES]
-VSINI, RESOLUTION = NAMES.index("vsini"), NAMES.index("resolution")
 PORTION = 40  # spectra worked on at once: they stay in the processor's cache
 
 
@@ -50,7 +47,7 @@ PORTION = 40  # spectra worked on at once: they stay in the processor's cache
 class CoefficientNetwork:
     """Layers from intrinsic labels to whitened coefficients; ``residual``: hidden layers add their input.
 
-    ``reciprocal``: one over Teff enters beside Teff.
+    ``reciprocal``: one over Teff enters beside Teff, where that is a label.
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -59,9 +56,14 @@ class CoefficientNetwork:
     initialiser: str = "he_normal"
     reciprocal: bool = True
 
-    def initial(self, coefficients: int, seed: int) -> Network:
-        """The untrained network: labels ``[..., 4]`` to ``[..., coefficients]`` of about unit variance."""
-        entry = label_scaling(INTRINSIC_NAMES, self.reciprocal)
+    def __post_init__(self):
+        at_least(1, **{"one of hidden": min(self.hidden, default=1)})
+        one_of(ACTIVATIONS, activation=self.activation)
+        one_of(INITIALISERS, initialiser=self.initialiser)
+
+    def initial(self, domain: Domain, coefficients: int, seed: int) -> Network:
+        """The untrained network: labels of an intrinsic ``domain`` to coefficients of unit variance."""
+        entry = label_scaling(domain, self.reciprocal and "teff" in domain.names)
         sizes = (entry.outputs, *self.hidden, coefficients)
         layers = dense_layers(sizes, self.activation, residual=self.residual)
         return entry.then(Network.initial(layers, seed, self.initialiser))
@@ -107,84 +109,90 @@ class RotationTable:
 
 @dataclass(frozen=True, eq=False)
 class Emulator:
-    """Labels to flux: a network for the modes of the intrinsic spectrum, and the exact broadening.
+    """Labels to flux in one chunk of a band: a network for the intrinsic spectrum's modes, and broadening.
 
-    ``network`` maps labels ``[..., 4]`` to real parts and then imaginary parts of the modes of ``finish``, of
-    spectra seen at ``modes_resolution``, the finest that can be asked for.
+    ``domain`` has the labels, in the order in which they are given. ``network`` maps its intrinsic ones to
+    real parts and then imaginary parts of the modes of ``finish``, of spectra seen at ``modes_resolution``,
+    the finest that can be asked for. Labels of broadening that the domain lacks are 0, and this resolution.
     """
 
+    domain: Domain
     network: Network
     finish: Finish
-    limb_darkening: float = LIMB_DARKENING
-    modes_resolution: float = FINEST_RESOLUTION
+    limb_darkening: float
+    modes_resolution: float
 
     def __post_init__(self):
-        if self.network.inputs != len(INTRINSIC) or self.network.outputs != 2 * self.finish.frequency.size:
+        expected = len(self.intrinsic), 2 * self.finish.frequency.size
+        if (self.network.inputs, self.network.outputs) != expected:
             raise ConfigError(
                 f"a network of {self.network.inputs} inputs and {self.network.outputs} outputs "
-                f"is no emulator: expected {len(INTRINSIC)} and {2 * self.finish.frequency.size}"
+                f"is no emulator: expected {expected[0]} and {expected[1]}"
             )
+
+    @property
+    def chunks(self) -> "tuple[Emulator]":
+        """Itself: a band of one chunk is looked at like one of several."""
+        return (self,)
+
+    @cached_property
+    def intrinsic(self) -> np.ndarray:
+        """Places of the labels that the network takes."""
+        return np.array([self.domain.index(name) for name in self.domain.intrinsic.names])
 
     @cached_property
     def rotation(self) -> RotationTable:
         """The rotation's transform for all that the domain of labels allows."""
-        largest = 2 * pi * self.finish.frequency[-1] * DOMAIN.high[VSINI]
+        fastest = self.domain.only("vsini").high[0] if "vsini" in self.domain.names else 0.0
+        largest = 2 * pi * self.finish.frequency[-1] * fastest
         return RotationTable.up_to(float(largest), self.limb_darkening)
 
     def on(self, wavelength_vacuum_aa: np.ndarray) -> "Emulator":
         """The same emulator at other wavelengths: increasing, in vacuum, see ``known``."""
-        return replace(self, finish=finish_onto(wavelength_vacuum_aa, self.finish.finest_resolution))
+        return self.seen(wavelength_vacuum_aa, self.finish.finest_resolution)
+
+    def seen(self, wavelength_vacuum_aa: np.ndarray, finest_resolution: float) -> "Emulator":
+        """The same emulator at other wavelengths, faster: for resolutions up to ``finest_resolution``."""
+        finest = self.finish.finest_resolution
+        if "resolution" in self.domain.names:  # else all are seen at the modes' own
+            finest = min(finest_resolution, finest)
+        finish = finish_onto(self.finish.grid, wavelength_vacuum_aa, finest, self.finish.kept_resolution)
+        return replace(self, network=_with_modes(self.network, finish.frequency.size), finish=finish)
 
     def known(self, labels: np.ndarray, radial_velocity: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """First and last vacuum wavelength [A] at which the flux of ``labels[..., 6]`` is known.
+        """First and last vacuum wavelength [A] at which the flux of ``labels[..., label]`` is known.
 
-        Rotation and the instrument mix in what lies v sin i + 4 sigma away, beyond which is less than 1e-5 of
-        the flux, and that must come from the kept range; the interpolation needs 16 points on either side.
+        Rotation, macroturbulence and the instrument mix in what lies v sin i + 4 sigma away, beyond which is
+        less than 1e-5 of the flux, and that must come from the kept range; the interpolation needs 16 points
+        on either side.
         """
-        sigma = np.sqrt(instrument_variance(labels[..., RESOLUTION]))
-        reach = labels[..., VSINI] + 4 * sigma
+        xp = array_library(labels, radial_velocity)
+        sigma = xp.sqrt(instrument_variance(self.profile(labels, "resolution")))
+        # beyond 3 zeta of a profile exp(-v^2/zeta^2) are 2e-5
+        reach = self.profile(labels, "vsini") + 4 * sigma + 3 * self.profile(labels, "vmac")
         low, high = self.finish.known_aa
-        moved = doppler_shift(radial_velocity)
-        first = KEPT_GRID_AA[0] * np.exp((moved + reach) / SPEED_OF_LIGHT_KMS)
-        last = KEPT_GRID_AA[-1] * np.exp((moved - reach) / SPEED_OF_LIGHT_KMS)
-        return np.maximum(first, low), np.minimum(last, high)
+        moved, grid = doppler_shift(radial_velocity), self.finish.grid
+        first = grid.first_aa * xp.exp((moved + reach) / SPEED_OF_LIGHT_KMS)
+        last = grid.last_aa * xp.exp((moved - reach) / SPEED_OF_LIGHT_KMS)
+        return xp.maximum(first, low), xp.minimum(last, high)
 
     def flux(self, labels: np.ndarray, radial_velocity: Any = 0.0, threads: int | None = None) -> np.ndarray:
-        """Normalised flux float32[..., wavelength] of ``labels[..., 6]``, in portions on some threads.
-
-        ``radial_velocity`` [km/s] is a number or an array of the labels' leading shape; ``threads`` is by
-        default one for each processor. Raises ``OutOfRangeError`` where labels are outside the domain.
-        """
-        labels = np.asarray(labels, dtype=np.float64)
-        DOMAIN.check(labels)
-        rows = labels.reshape(-1, len(NAMES))
-        velocity = np.broadcast_to(radial_velocity, labels.shape[:-1]).reshape(-1)
-        moving = bool(np.any(velocity != 0))
-        flux = np.empty((len(rows), self.finish.sampler.targets), np.float32)
-
-        def work(start: int) -> None:
-            part = slice(start, start + PORTION)
-            flux[part] = self.spectrum(rows[part], velocity[part] if moving else None)
-
-        starts = range(0, len(rows), PORTION)
-        # matrix products that start threads of their own would only wait for each other
-        with linear_algebra().limit(limits=1):
-            if len(starts) == 1:
-                work(0)
-            else:
-                with ThreadPoolExecutor(threads or cpu_count()) as pool:
-                    list(pool.map(work, starts))
-        return flux.reshape(*labels.shape[:-1], flux.shape[1])
+        """Normalised flux float32[..., wavelength] of ``labels[..., label]``: see ``in_portions``."""
+        return in_portions(self, self.finish.sampler.targets, labels, radial_velocity, threads)
 
     def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
-        """Flux ``[..., wavelength]`` as a pure function of ``labels[..., 6]``, which are not checked."""
+        """Flux ``[..., wavelength]`` as a pure function of ``labels[..., label]``, which are not checked."""
         xp = array_library(labels)
         frequency = self.finish.frequency.astype(np.float32)
-        modes = self.network(labels[..., np.array(INTRINSIC)])
-        vsini = (2 * pi * labels[..., VSINI]).astype(np.float32)
-        left = instrument_variance(labels[..., RESOLUTION]) - instrument_variance(self.modes_resolution)
+        modes = self.network(labels[..., self.intrinsic])
+        vsini = xp.asarray(2 * pi * self.profile(labels, "vsini")).astype(np.float32)
+        resolution = self.profile(labels, "resolution")
+        left = instrument_variance(resolution) - instrument_variance(self.modes_resolution)
         transfer = self.rotation(vsini[..., None] * frequency)
-        transfer = transfer * gaussian_transfer(frequency, left.astype(np.float32)[..., None])
+        transfer = transfer * gaussian_transfer(frequency, xp.asarray(left).astype(np.float32)[..., None])
+        if "vmac" in self.domain.names:
+            vmac = self.profile(labels, "vmac").astype(np.float32)
+            transfer = transfer * macroturbulence_transfer(frequency, vmac[..., None])
         # the inverse transform divides by its length
         modes = _complex(modes, transfer * np.float32(self.finish.points), xp)
         if radial_velocity is not None:
@@ -193,6 +201,54 @@ class Emulator:
             modes = modes * xp.exp(-1j * angle)
         return self.finish.sampler(xp.fft.irfft(modes, n=self.finish.points, axis=-1))
 
+    def profile(self, labels: Any, name: str) -> Any:
+        """A label of broadening of each row: 0, or the modes' resolution, where there is none."""
+        if name in self.domain.names:
+            return labels[..., self.domain.index(name)]
+        absent = self.modes_resolution if name == "resolution" else 0.0
+        return absent * array_library(labels).ones_like(labels[..., 0])
+
+
+def _with_modes(network: Network, count: int) -> Network:
+    """The network with the first ``count`` of its modes alone."""
+    whole = network.outputs // 2
+    if count == whole:
+        return network
+    kept = np.concatenate([np.arange(count), whole + np.arange(count)])  # real and imaginary parts
+    (*layers, last), (*parameters, decoder) = network.layers, network.parameters
+    decoder = {"weight": np.ascontiguousarray(decoder["weight"][:, kept]), "bias": decoder["bias"][kept]}
+    return Network((*layers, replace(last, outputs=2 * count)), (*parameters, decoder))
+
+
+def in_portions(
+    model: Any, points: int, labels: np.ndarray, radial_velocity: Any = 0.0, threads: int | None = None
+) -> np.ndarray:
+    """Flux float32[..., points] of ``labels[..., label]`` by ``model.spectrum``, in portions on some threads.
+
+    ``radial_velocity`` [km/s] is a number or an array of the labels' leading shape; ``threads`` is by default
+    one for each processor. Raises ``OutOfRangeError`` where labels are outside the model's domain.
+    """
+    labels = np.asarray(labels, dtype=np.float64)
+    model.domain.check(labels)
+    rows = labels.reshape(-1, labels.shape[-1])
+    velocity = np.broadcast_to(radial_velocity, labels.shape[:-1]).reshape(-1)
+    moving = bool(np.any(velocity != 0))
+    flux = np.empty((len(rows), points), np.float32)
+
+    def work(start: int) -> None:
+        part = slice(start, start + PORTION)
+        flux[part] = model.spectrum(rows[part], velocity[part] if moving else None)
+
+    starts = range(0, len(rows), PORTION)
+    # matrix products that start threads of their own would only wait for each other
+    with linear_algebra().limit(limits=1):
+        if len(starts) == 1:
+            work(0)
+        else:
+            with ThreadPoolExecutor(threads or cpu_count()) as pool:
+                list(pool.map(work, starts))
+    return flux.reshape(*labels.shape[:-1], flux.shape[1])
+
 
 @cache
 def linear_algebra() -> ThreadpoolController:
@@ -200,69 +256,87 @@ def linear_algebra() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def mode_basis(kept: Iterable[np.ndarray], coefficients: int, finish: Finish | None = None) -> Basis:
-    """Principal components of the modes of kept spectra ``[spectrum, 7290]`` that arrive in batches.
+def mode_basis(kept: Iterable[np.ndarray], coefficients: int, finish: Finish) -> Basis:
+    """Principal components of the modes of kept spectra ``[spectrum, point]`` that arrive in batches.
 
-    The modes are those of spectra seen at R = 14500, the sharpest that is ever asked for, so that nothing is
-    spent on detail that no instrument of the domain passes. They are scaled as in ``scaled_modes``.
+    The modes are those of spectra seen at the finest resolution of ``finish``, the sharpest that is ever
+    asked for, so that nothing is spent on detail that no instrument of the domain passes. They are scaled as
+    in ``scaled_modes``.
     """
-    finish = finish or paper_finish()
     return principal_components((scaled_modes(batch, finish) for batch in kept), coefficients)
 
 
-def scaled_modes(kept: np.ndarray, finish: Finish | None = None) -> np.ndarray:
+def scaled_modes(kept: np.ndarray, finish: Finish) -> np.ndarray:
     """Modes ``[spectrum, 2 x mode]``, real parts first, of kept spectra seen at the finest resolution.
 
     Scaled so that the squared distance of two of them is the mean squared difference of the two spectra over
     the kept range (Parseval): all but the constant mode by sqrt(2).
     """
-    finish = finish or paper_finish()
     modes = finish.modes(np.asarray(kept)) * _seen(finish)
     return np.concatenate([modes.real, modes.imag], axis=-1) * _parseval(finish)
 
 
-def encode(kept: Iterable[np.ndarray], basis: Basis, finish: Finish | None = None) -> np.ndarray:
+def encode(kept: Iterable[np.ndarray], basis: Basis, finish: Finish) -> np.ndarray:
     """Whitened coefficients ``[spectrum, coefficient]`` of kept spectra that arrive in batches."""
     encoder = basis.encoder()
     return np.concatenate([encoder(scaled_modes(batch, finish)) for batch in kept])
 
 
-def assembled(network: Network, basis: Basis, finish: Finish | None = None) -> Emulator:
-    """The emulator of a network that gives the whitened coefficients of ``basis``."""
-    finish = finish or paper_finish()
+def assembled(domain: Domain, network: Network, basis: Basis, finish: Finish) -> Emulator:
+    """The emulator of a network that gives the whitened coefficients of ``basis`` for the domain's labels."""
     decoder = linear(
         basis.components * basis.deviation[:, None] / _parseval(finish), basis.mean / _parseval(finish)
     )
-    return Emulator(network.then(decoder), finish)
+    return Emulator(domain, network.then(decoder), finish, LIMB_DARKENING, finish.finest_resolution)
 
 
-def packed(emulator: Emulator, recipe: str = "", card: str = "") -> Model:
-    """The emulator as a model for a weights file."""
-    settings = {
-        "limb_darkening": emulator.limb_darkening,
-        "modes_resolution": emulator.modes_resolution,
-        "kept_resolution": KEPT_RESOLUTION,
-    }
-    header = Header(FAMILY, label_ranges(), PAPER_POINTS, recipe, card, settings)
-    return Model(header, {"modes": emulator.network})
+def packed(emulators: Sequence[Emulator], band: Band, recipe: str = "", card: str = "") -> Model:
+    """The emulators of a band's chunks, in order, as a model for a weights file."""
+    first = emulators[0]
+    settings = {"limb_darkening": first.limb_darkening, "modes_resolution": first.modes_resolution}
+    header = Header(FAMILY, first.domain, band.points, band.bare, recipe, card, settings)
+    names = network_names(len(emulators))
+    return Model(header, {name: each.network for name, each in zip(names, emulators, strict=True)})
 
 
-def unpacked(model: Model) -> Emulator:
-    """The emulator in a model, at the paper's points; ``StoreError`` where the model is none."""
-    settings = model.header.settings
+def network_names(chunks: int) -> list[str]:
+    """Names in a weights file of the networks of a band's chunks."""
+    return ["modes"] if chunks == 1 else [f"modes_{number}" for number in range(chunks)]
+
+
+def unpacked(model: Model) -> tuple[Emulator, ...]:
+    """The emulators of the chunks in a model, each at the points of the band between its edges.
+
+    ``StoreError`` where the model is none, or says what cannot be.
+    """
+    header, settings = model.header, model.header.settings
+    if header.band is None or header.points is None:
+        raise StoreError(f"a model of the family {header.family!r} without a band and points is no emulator")
+    band = header.band
     try:
-        network, limb_darkening = model.networks["modes"], float(settings["limb_darkening"])
-        finest = float(settings["modes_resolution"])
+        networks = [model.networks[name] for name in network_names(len(band.chunks))]
+        limb_darkening, finest = float(settings["limb_darkening"]), float(settings["modes_resolution"])
     except KeyError as error:
-        raise StoreError(
-            f"a model of the family {model.header.family!r} without {error} is no emulator"
-        ) from error
-    return Emulator(network, finish_onto(vacuum_from_air(PAPER_GRID_AA), finest), limb_darkening, finest)
+        raise StoreError(f"a model of the family {header.family!r} without {error} is no emulator") from error
+    parts = np.split(header.points.vacuum_aa, np.searchsorted(header.points.vacuum_aa, band.edges_aa[1:-1]))
+    try:
+        return tuple(
+            Emulator(
+                header.domain,
+                network,
+                finish_onto(grid, part, finest, band.kept_resolution),
+                limb_darkening,
+                finest,
+            )
+            for network, grid, part in zip(networks, band.kept, parts, strict=True)
+        )
+    except StarloomError as error:
+        raise StoreError(f"the emulator's header makes no sense: {error}") from error
 
 
 def _seen(finish: Finish) -> np.ndarray:
     """What the modes of a kept spectrum are multiplied by to be seen at the finest resolution."""
-    left = instrument_variance(finish.finest_resolution) - instrument_variance(KEPT_RESOLUTION)
+    left = instrument_variance(finish.finest_resolution) - instrument_variance(finish.kept_resolution)
     return gaussian_transfer(finish.frequency, left).astype(np.float32)
 
 

@@ -14,18 +14,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from starloom.arrays import array_library
 from starloom.errors import ConfigError
 
 Parameters = Mapping[str, Any]
 Drop = Callable[[Any, float, int], Any]
-
-
-def array_library(*arrays: Any) -> Any:
-    """The library that suits all ``arrays``: ``numpy``, or ``jax.numpy`` where one is a JAX array."""
-    for array in arrays:
-        if not isinstance(array, (np.ndarray, np.generic, float, int)):
-            return array.__array_namespace__()
-    return np
 
 
 def _linear(x, xp):

@@ -15,8 +15,9 @@ import numpy as np
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError, StoreError
-from starloom.labels import DOMAIN, NAMES, as_array, lowest_logg
+from starloom.labels import Domain
 from starloom.networks import emulator, weights
+from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.stated_error import MEASURES, StatedError, stated_in
@@ -26,6 +27,7 @@ from starloom.spectrum.spectra import Spectra
 from starloom.units import plain
 from starloom.wavelength import AIR_RANGE_AA, air_from_vacuum, vacuum_from_air
 
+Generating = Emulator | BandEmulator | PixelNetwork
 OUTSIDE = ("error", "clip")
 PORTION = 64  # Jacobians at once
 
@@ -72,10 +74,10 @@ class View:
 class Generator:
     """A trained model that turns labels into spectra. Made by ``load``.
 
-    All methods take ``labels[..., 6]`` in the order and units of ``LABELS``, and:
+    All methods take ``labels[..., label]`` in the order and units of the model's ``domain``, and:
 
     ``wavelength_aa``: increasing wavelengths [A] in ``medium`` ("air" or "vacuum"); default the model's own
-    points (for the packaged models 8400.0 to 8799.9 A in air, in steps of 0.1 A);
+    points (for the model ``default`` 8400.0 to 8799.9 A in air, in steps of 0.1 A);
     ``radial_velocity`` [km/s], positive away from us: a number or an array of the labels' leading shape;
     ``outside``: "error" (OutOfRangeError, the default) or "clip" (into the domain, including the corner near
     the radiation limit, with an OutsideDomainWarning) for labels outside the domain.
@@ -85,7 +87,7 @@ class Generator:
 
     name: str
     header: Header
-    model: Emulator | PixelNetwork
+    model: Generating
     stated: StatedError | None = None
 
     @classmethod
@@ -102,16 +104,23 @@ class Generator:
         """The generator in a model; ``StoreError`` where it is none."""
         header = model.header
         if header.family == emulator.FAMILY:
-            return cls(name, header, emulator.unpacked(model), stated_in(model))
+            chunks = emulator.unpacked(model)
+            own = chunks[0] if len(chunks) == 1 else BandEmulator(chunks, header.points.vacuum_aa)
+            return cls(name, header, own, stated_in(model))
         if header.family == "generator" and "generator" in model.networks and header.points:
-            pixels = PixelNetwork(model.networks["generator"], header.points)
+            pixels = PixelNetwork(header.domain, model.networks["generator"], header.points)
             return cls(name, header, pixels, stated_in(model))
         raise StoreError(f"{name}: a model of the family {header.family!r} generates no spectra")
+
+    @property
+    def domain(self) -> Domain:
+        """The labels that the model takes, in order, and the ranges in which it was trained."""
+        return self.header.domain
 
     def flux(self, labels, *, outside: str = "error", **view) -> np.ndarray:
         """Normalised flux float32[..., wavelength]."""
         chosen = self._view(**view)
-        labels = _inside(labels, outside)
+        labels = _inside(self.domain, labels, outside)
         return self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
 
     def error(self, labels, measure: str = "p68", *, outside: str = "error", **view) -> np.ndarray | None:
@@ -122,7 +131,7 @@ class Generator:
         """
         if measure not in MEASURES:
             raise ConfigError(f"measure = {measure!r} is not one of {', '.join(MEASURES)}")
-        chosen, labels = self._view(**view), _inside(labels, outside)
+        chosen, labels = self._view(**view), _inside(self.domain, labels, outside)
         _check_shape(chosen, labels)
         if self.stated is None:
             return None
@@ -130,16 +139,16 @@ class Generator:
         return self.stated.at(measure, labels, chosen.vacuum_aa * to_rest[..., None])
 
     def jacobian(self, labels, *, outside: str = "error", **view) -> np.ndarray:
-        """Derivatives of the flux by the labels, per unit of each: float32[..., wavelength, 6].
+        """Derivatives of the flux by the labels, per unit of each: float32[..., wavelength, label].
 
         Exact (forward mode) through JAX; ConfigError where it is not installed.
         """
-        chosen, labels = self._view(**view), _inside(labels, outside)
+        chosen, labels = self._view(**view), _inside(self.domain, labels, outside)
         derivative = _derivative(self._model_in(chosen, labels))
-        rows = labels.reshape(-1, len(NAMES)).astype(np.float32)
+        rows = labels.reshape(-1, labels.shape[-1]).astype(np.float32)
         velocity = np.broadcast_to(chosen.radial_velocity, labels.shape[:-1]).reshape(-1).astype(np.float32)
         parts = [slice(start, start + PORTION) for start in range(0, len(rows), PORTION)]
-        jacobian = np.empty((len(rows), chosen.wavelength_aa.size, len(NAMES)), np.float32)
+        jacobian = np.empty((len(rows), chosen.wavelength_aa.size, rows.shape[1]), np.float32)
         for part in parts:
             jacobian[part] = derivative(rows[part], velocity[part])
         return jacobian.reshape(*labels.shape[:-1], *jacobian.shape[1:])
@@ -147,7 +156,7 @@ class Generator:
     def spectra(self, labels, *, outside: str = "error", **view) -> Spectra:
         """Spectra of many labels at once, with the 68 % error that the model states."""
         chosen, wanted = self._view(**view), plain("labels", labels, "")
-        labels = _inside(wanted, outside)
+        labels = _inside(self.domain, wanted, outside)
         flux, error = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity), None
         provenance = {"model": self.name, "family": self.header.family, "version": self.header.version}
         if self.header.recipe:
@@ -161,6 +170,7 @@ class Generator:
             chosen.wavelength_aa,
             finished(flux),
             labels,
+            names=self.domain.names,
             medium=chosen.medium,
             frame=chosen.frame,
             error=error,
@@ -168,10 +178,10 @@ class Generator:
         )
 
     def spectrum(self, labels, **options) -> Spectrum:
-        """The spectrum of one set of labels, six numbers, with the 68 % error that the model states."""
+        """The spectrum of one set of labels, one number each, with the 68 % error that the model states."""
         labels = plain("labels", labels, "")
-        if labels.shape != (len(NAMES),):
-            raise ConfigError(f"labels have the shape {labels.shape}, expected ({len(NAMES)},)")
+        if labels.shape != (expected := (len(self.domain.labels),)):
+            raise ConfigError(f"labels have the shape {labels.shape}, expected {expected}")
         return self.spectra(labels, **options)[()]
 
     def _view(self, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0) -> View:
@@ -191,7 +201,7 @@ class Generator:
         own = {points.medium: points.wavelength_aa, other: convert[other](points.wavelength_aa)}
         return {medium: View(wavelength, medium, np.zeros(())) for medium, wavelength in own.items()}
 
-    def _model_in(self, view: View, labels: np.ndarray) -> Emulator | PixelNetwork:
+    def _model_in(self, view: View, labels: np.ndarray) -> Generating:
         """The model at the view's wavelengths; error where it does not know one of them for the labels."""
         _check_shape(view, labels)
         self._check_range(view, labels)
@@ -221,28 +231,23 @@ class Generator:
 
 def generate(
     *,
-    teff,
-    logg,
-    vsini,
-    mh,
-    vmic,
-    resolution,
     model: str | os.PathLike = "default",
     wavelength_aa=None,
     medium: str = "air",
     radial_velocity=0.0,
     outside: str = "error",
+    **labels,
 ) -> Spectrum | Spectra:
     """The spectrum of a star from its labels, by a trained model.
 
-    teff [K], logg [dex], vsini [km/s], mh [dex], vmic [km/s], resolution: numbers, arrays that broadcast
-    against each other, or astropy quantities. Plain numbers give a ``Spectrum``, arrays ``Spectra`` of their
-    common shape. The rest, and what is raised, as in ``Generator``.
+    ``labels`` are those of the model, by name, for ``default``: teff [K], logg [dex], vsini [km/s], mh [dex],
+    vmic [km/s], resolution. Each is a number, an array (they broadcast against each other) or an astropy
+    quantity. Plain numbers give a ``Spectrum``, arrays ``Spectra`` of their common shape. The rest, and what
+    is raised, as in ``Generator``.
     """
-    labels = as_array(teff=teff, logg=logg, vsini=vsini, mh=mh, vmic=vmic, resolution=resolution)
     generator = _loaded(os.fspath(model))
     view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
-    return generator.spectra(labels, outside=outside, **view)[()]
+    return generator.spectra(generator.domain.array(**labels), outside=outside, **view)[()]
 
 
 @cache
@@ -251,14 +256,14 @@ def _loaded(name: str) -> Generator:
 
 
 @lru_cache(maxsize=8)
-def _placed(model: Emulator | PixelNetwork, vacuum_aa: bytes) -> Emulator | PixelNetwork:
+def _placed(model: Generating, vacuum_aa: bytes) -> Generating:
     """The model at other wavelengths; making it takes longer than one spectrum."""
     return model.on(np.frombuffer(vacuum_aa))
 
 
 @lru_cache(maxsize=8)
-def _derivative(model: Emulator | PixelNetwork) -> Any:
-    """Jacobians [spectrum, wavelength, 6] of labels [spectrum, 6] and velocities [spectrum], compiled."""
+def _derivative(model: Generating) -> Any:
+    """Jacobians [spectrum, wavelength, label] of labels and velocities [spectrum, ...], compiled."""
     try:
         import jax
     except ImportError as error:
@@ -266,19 +271,18 @@ def _derivative(model: Emulator | PixelNetwork) -> Any:
     return jax.jit(jax.vmap(jax.jacfwd(model.spectrum)))
 
 
-def _inside(labels, outside: str) -> np.ndarray:
+def _inside(domain: Domain, labels, outside: str) -> np.ndarray:
     """Labels that are in the domain: checked, or clipped into it with a warning."""
     if outside not in OUTSIDE:
         raise ConfigError(f"outside = {outside!r} is not one of {', '.join(OUTSIDE)}")
     labels = plain("labels", labels, "")
-    if outside == "error" or labels.ndim == 0 or labels.shape[-1] != len(NAMES):
-        DOMAIN.check(labels)
+    if outside == "error" or labels.ndim == 0 or labels.shape[-1] != len(domain.labels):
+        domain.check(labels)
         return labels
-    clipped = np.clip(labels, DOMAIN.low, DOMAIN.high)
-    clipped[..., 1] = np.maximum(clipped[..., 1], lowest_logg(clipped[..., 0], clipped[..., 3]))
-    DOMAIN.check(clipped)  # what is not a number stays outside
+    clipped = domain.clip(labels)
+    domain.check(clipped)  # what is not a number stays outside
     try:
-        DOMAIN.check(labels)
+        domain.check(labels)
     except OutOfRangeError as fault:
         warnings.warn(f"clipped into the domain: {fault}", OutsideDomainWarning, stacklevel=3)
     return clipped

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from starloom.arrays import array_library
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
-from starloom.labels import DOMAIN, NAMES
-from starloom.networks.forward import Network, array_library
-from starloom.networks.weights import Points
-from starloom.wavelength import air_from_vacuum, vacuum_from_air
+from starloom.labels import Domain
+from starloom.networks.forward import Network
+from starloom.wavelength import Points, air_from_vacuum, vacuum_from_air
 
 PORTION = 512  # spectra at once
 NODES = 8  # points that one interpolated value is made of
@@ -25,15 +25,18 @@ class PixelNetwork:
     line has 2.5 points in a standard deviation or more, to 1e-6 of its depth.
     """
 
+    domain: Domain
     network: Network
     points: Points
     vacuum_aa: np.ndarray | None = None
 
     def __post_init__(self):
-        if (self.network.inputs, self.network.outputs) != (len(NAMES), self.points.count):
+        if self.points.count < NODES:
+            raise ConfigError(f"a generator of {self.points.count} points: at least {NODES} are needed")
+        if (self.network.inputs, self.network.outputs) != (len(self.domain.labels), self.points.count):
             raise ConfigError(
                 f"a network of {self.network.inputs} inputs and {self.network.outputs} outputs is no "
-                f"generator of {self.points.count} points from {len(NAMES)} labels"
+                f"generator of {self.points.count} points from {len(self.domain.labels)} labels"
             )
 
     def on(self, wavelength_vacuum_aa: np.ndarray) -> "PixelNetwork":
@@ -47,10 +50,10 @@ class PixelNetwork:
         return ends[0] * factor, ends[1] * factor
 
     def flux(self, labels: np.ndarray, radial_velocity: Any = 0.0) -> np.ndarray:
-        """Flux float32[..., wavelength] of ``labels[..., 6]``; ``OutOfRangeError`` outside the domain."""
+        """Flux float32[..., wavelength] of ``labels[..., label]``; ``OutOfRangeError`` outside the domain."""
         labels = np.asarray(labels, dtype=np.float64)
-        DOMAIN.check(labels)
-        rows = labels.reshape(-1, len(NAMES))
+        self.domain.check(labels)
+        rows = labels.reshape(-1, labels.shape[-1])
         velocity = np.broadcast_to(radial_velocity, labels.shape[:-1]).reshape(-1)
         size = self.points.count if self.vacuum_aa is None else self.vacuum_aa.size
         flux = np.empty((len(rows), size), np.float32)
@@ -60,13 +63,16 @@ class PixelNetwork:
         return flux.reshape(*labels.shape[:-1], size)
 
     def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
-        """Flux ``[..., wavelength]`` as a pure function of ``labels[..., 6]``, which are not checked."""
-        flux = self.network(labels)
+        """Flux ``[..., wavelength]`` as a pure function of ``labels[..., label]``, which are not checked."""
+        return self.sampled(self.network(labels), radial_velocity)
+
+    def sampled(self, flux: Any, radial_velocity: Any = None) -> Any:
+        """``flux[..., point]``, moved, at the network's wavelengths."""
         if self.vacuum_aa is None and radial_velocity is None:
             return flux
-        xp = array_library(labels)
+        xp = array_library(flux)
         own = self._vacuum(self.points.wavelength_aa) if self.vacuum_aa is None else self.vacuum_aa
-        velocity = xp.zeros(labels.shape[:-1]) if radial_velocity is None else xp.asarray(radial_velocity)
+        velocity = xp.zeros(flux.shape[:-1]) if radial_velocity is None else xp.asarray(radial_velocity)
         shift = doppler_shift(velocity)[..., None] / SPEED_OF_LIGHT_KMS
         return _lagrange(flux, self._place(own, shift, xp), xp)
 

@@ -13,10 +13,10 @@ from functools import cached_property
 import numpy as np
 
 from starloom.errors import ConfigError, StoreError
-from starloom.labels import DOMAIN, NAMES, lowest_logg
+from starloom.labels import Domain
 from starloom.networks.forward import Network, linear
-from starloom.networks.weights import Model, Points
-from starloom.wavelength import air_from_vacuum
+from starloom.networks.weights import Model
+from starloom.wavelength import Points, air_from_vacuum
 
 MEASURES = ("mean", "p68", "p99")
 SETTING = "stated_error"
@@ -25,7 +25,7 @@ _NAMES = {f"{prefix}_{name}" for prefix in ("error", "ends") for name in MEASURE
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """Factors on stated errors by how near to its ends each of some labels lies.
+    """Factors on stated errors by how near to its ends each of some labels of a domain lies.
 
     ``reach`` says, for each of them, how far an end is felt, as a share of the label's range up to 1/2.
     ``factors`` is [measure, node, band], all above 0 and finite: nodes are the products of (lower end,
@@ -40,12 +40,12 @@ class Correction:
         if not all(0 < share <= 0.5 for share in self.reach.values()):
             raise ConfigError(f"reach of ends: {dict(self.reach)} is not within (0, 0.5]")
 
-    def weights(self, labels: np.ndarray) -> np.ndarray:
-        """Weight of each node for ``labels[..., 6]``: float64[..., node], of sum 1, linear in each label."""
-        place = places(labels)
+    def weights(self, domain: Domain, labels: np.ndarray) -> np.ndarray:
+        """Weight of each node for ``labels[..., label]``: float64[..., node], sum 1, linear in each."""
+        place = places(domain, labels)
         weights = np.ones((*place.shape[:-1], 1))
         for name, share in self.reach.items():
-            u = place[..., NAMES.index(name)]
+            u = place[..., domain.index(name)]
             ends = [(1 - end / share).clip(0, 1) for end in (u, 1 - u)]
             each = np.stack([ends[0], 1 - ends[0] - ends[1], ends[1]], axis=-1)
             weights = (weights[..., None] * each[..., None, :]).reshape(*place.shape[:-1], -1)
@@ -56,12 +56,13 @@ class Correction:
 class StatedError:
     """Absolute flux errors by cell of labels and band of wavelengths, all above 0 and finite.
 
-    ``edges`` divide the domain for some labels; ``sizes`` is [measure, cell, band] in the order of MEASURES,
-    cells in the order of their product (last label fastest); a band is ``width`` neighbouring points of
-    ``points``. ``ends`` corrects them, in bands of a multiple of that width. ``spectra`` is how many they
-    come from.
+    ``edges`` divide the ``domain`` for some labels; ``sizes`` is [measure, cell, band] in the order of
+    MEASURES, cells in the order of their product (last label fastest); a band is ``width`` neighbouring
+    points of ``points``. ``ends`` corrects them, in bands of a multiple of that width. ``spectra`` is how
+    many they come from.
     """
 
+    domain: Domain
     edges: Mapping[str, np.ndarray]
     sizes: np.ndarray
     points: Points
@@ -77,7 +78,7 @@ class StatedError:
 
     def _check(self, what: str, labels: Iterable[str], sizes: np.ndarray, cells: int, width: int) -> None:
         shape = len(MEASURES), cells, -(-self.points.count // width)
-        if sizes.shape != shape or set(labels) - set(NAMES):
+        if sizes.shape != shape or set(labels) - set(self.domain.names):
             raise ConfigError(f"{what} of the shape {sizes.shape}, expected {shape}")
         if width % self.width:
             raise ConfigError(f"{what} in bands of {width} points: no multiple of {self.width}")
@@ -85,7 +86,7 @@ class StatedError:
             raise ConfigError(f"{what} must be finite and above 0")
 
     def at(self, measure: str, labels: np.ndarray, vacuum_aa: np.ndarray) -> np.ndarray:
-        """Error float32[..., wavelength] for ``labels[..., 6]`` at rest wavelengths [A], in vacuum.
+        """Error float32[..., wavelength] for ``labels[..., label]`` at rest wavelengths [A], in vacuum.
 
         The wavelengths are one axis for all labels, or [..., wavelength]. The error is that of the labels'
         cells, so that it holds for the share of errors that it names; between the centres of bands linear in
@@ -102,12 +103,20 @@ class StatedError:
     def by_band(self, measure: str, labels: np.ndarray) -> np.ndarray:
         """Natural logarithm of the error in each band: float32[..., band]."""
         row = MEASURES.index(measure)
-        by_band = self._logarithms[row][_cell(self.edges, labels)]
+        by_band = self._logarithms[row][self._cell(labels)]
         if self.ends is None:
             return by_band
-        factors = self.ends.weights(labels) @ np.log(self.ends.factors[row])
+        factors = self.ends.weights(self.domain, labels) @ np.log(self.ends.factors[row])
         wide = np.repeat(factors, self.ends.width // self.width, axis=-1)
         return by_band + wide[..., : by_band.shape[-1]].astype(np.float32)
+
+    def _cell(self, labels: np.ndarray) -> np.ndarray:
+        """Number of the cell that each row of ``labels[..., label]`` lies in."""
+        cell = np.zeros(labels.shape[:-1], int)
+        for name, ends in self.edges.items():
+            place = np.searchsorted(ends, labels[..., self.domain.index(name)], side="right") - 1
+            cell = cell * (len(ends) - 1) + np.clip(place, 0, len(ends) - 2)
+        return cell
 
     @cached_property
     def _logarithms(self) -> np.ndarray:
@@ -125,26 +134,21 @@ class StatedError:
     def summary(self) -> dict[str, float]:
         """Each of the MEASURES, averaged over bands and the cells' centres (other labels amid the domain)."""
         middles = [(edges[1:] + edges[:-1]) / 2 for edges in self.edges.values()]
-        labels = np.tile((DOMAIN.low + DOMAIN.high) / 2, (*map(len, middles), 1))
+        labels = np.tile((self.domain.low + self.domain.high) / 2, (*map(len, middles), 1))
         for name, middle in zip(self.edges, np.meshgrid(*middles, indexing="ij"), strict=True):
-            labels[..., NAMES.index(name)] = middle
+            labels[..., self.domain.index(name)] = middle
         return {name: float(np.exp(self.by_band(name, labels), dtype=float).mean()) for name in MEASURES}
 
 
-def places(labels: np.ndarray) -> np.ndarray:
-    """Where ``labels[..., 6]`` lie in the domain: 0 at a lower end (of log g: there), 1 at an upper one."""
-    low = np.broadcast_to(DOMAIN.low, labels.shape).copy()
-    low[..., 1] = np.maximum(low[..., 1], lowest_logg(labels[..., 0], labels[..., 3]))
-    return (labels - low) / (DOMAIN.high - low)
-
-
-def _cell(edges: Mapping[str, np.ndarray], values: np.ndarray) -> np.ndarray:
-    """Number of the cell that each row of ``values[..., label]`` lies in."""
-    cell = np.zeros(values.shape[:-1], int)
-    for name, ends in edges.items():
-        place = np.searchsorted(ends, values[..., NAMES.index(name)], side="right") - 1
-        cell = cell * (len(ends) - 1) + np.clip(place, 0, len(ends) - 2)
-    return cell
+def places(domain: Domain, labels: np.ndarray) -> np.ndarray:
+    """Where ``labels[..., label]`` lie: 0 at a lower end (of log g: there), 1 at an upper one."""
+    low = np.broadcast_to(domain.low, labels.shape).copy()
+    if domain.floor is not None:
+        low[..., domain.index("logg")] = domain.lowest_logg(labels)
+    # a label of one value lies amid its range
+    return np.where(
+        domain.high > low, (labels - low) / np.where(domain.high > low, domain.high - low, 1), 0.5
+    )
 
 
 def _taken(by_band: np.ndarray, band: np.ndarray) -> np.ndarray:
@@ -184,7 +188,7 @@ def stated_in(model: Model) -> StatedError | None:
         if entry := setting.get("ends"):
             ends = Correction(dict(entry["reach"]), _sizes(model, "ends"), entry["width"])
         sizes, width, spectra = _sizes(model, "error"), setting["width"], setting["spectra"]
-        return StatedError(edges, sizes, model.header.points, width, spectra, ends)
+        return StatedError(model.header.domain, edges, sizes, model.header.points, width, spectra, ends)
     except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise StoreError(f"the model's stated errors make no sense: {error}") from error
 

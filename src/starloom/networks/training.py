@@ -30,6 +30,7 @@ from starloom.networks.batches import Batch, Batches
 from starloom.networks.forward import Network, forward
 from starloom.networks.history import Epoch, write_history
 from starloom.networks.identity import identity
+from starloom.recipes import at_least, one_of
 
 Predict = Callable[[Any], Any]
 Loss = Callable[[Predict, tuple[Any, ...]], Any]
@@ -88,13 +89,11 @@ class Plan:
     checkpoint_minutes: float = 10.0
 
     def __post_init__(self):
-        if self.optimiser not in OPTIMISERS:
-            raise ConfigError(f"optimiser = {self.optimiser!r} is not one of {', '.join(OPTIMISERS)}")
-        if self.schedule not in SCHEDULES:
-            raise ConfigError(f"schedule = {self.schedule!r} is not one of {', '.join(SCHEDULES)}")
-        for name, low in (("epochs", 1), ("patience", 1), ("warmup", 0), ("weight_decay", 0), ("seed", 0)):
-            if not getattr(self, name) >= low:
-                raise ConfigError(f"{name} = {getattr(self, name)} is below {low}")
+        one_of(OPTIMISERS, optimiser=self.optimiser)
+        one_of(SCHEDULES, schedule=self.schedule)
+        at_least(1, epochs=self.epochs, patience=self.patience)
+        at_least(0, warmup=self.warmup, weight_decay=self.weight_decay, seed=self.seed)
+        at_least(0, checkpoint_minutes=self.checkpoint_minutes)
         if not (self.learning_rate > 0 and 0 < self.final_fraction <= 1):
             raise ConfigError(
                 f"learning_rate = {self.learning_rate} must be above 0, "

@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,65 +22,22 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as tensor_bytes
 
 import starloom
+from starloom import bands
+from starloom.bands import Band
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.files import parsing, replacing
-from starloom.labels import LABELS, NAMES
+from starloom.labels import RADIATION_LIMIT, Domain
 from starloom.networks.forward import Network, layers_from
+from starloom.wavelength import Points
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+GROUP = "starloom.models"  # entry points: a package with a file <name>.safetensors
 KEY = "starloom"
 SUFFIX = ".safetensors"
 PRECISIONS = ("float16", "float32")
-
-
-@dataclass(frozen=True)
-class LabelRange:
-    """Name, unit and trained range of one label."""
-
-    name: str
-    unit: str
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Points:
-    """The points of a spectrum: ``count`` of them from ``first_aa`` to ``last_aa``, ends included.
-
-    ``medium`` is ``air`` or ``vacuum``; ``spacing`` is ``linear`` or ``logarithmic`` in wavelength.
-    """
-
-    medium: str
-    spacing: str
-    first_aa: float
-    last_aa: float
-    count: int
-
-    def __post_init__(self):
-        if self.medium not in ("air", "vacuum") or self.spacing not in ("linear", "logarithmic"):
-            raise ConfigError(
-                f"points in {self.medium!r}, {self.spacing!r}: air or vacuum, linear or logarithmic"
-            )
-        if not (0 < self.first_aa < self.last_aa and self.count >= 2):
-            raise ConfigError(
-                f"points from {self.first_aa} to {self.last_aa} A: {self.count} of them make no grid"
-            )
-
-    @classmethod
-    def of(cls, wavelength_aa: np.ndarray, medium: str) -> "Points":
-        """The description of a grid that is uniform in wavelength or in its logarithm to 1e-6 of a step."""
-        for spacing, function in (("linear", np.asarray), ("logarithmic", np.log)):
-            steps = np.diff(function(wavelength_aa))
-            if np.ptp(steps) < 1e-6 * np.abs(steps).mean():
-                ends = float(wavelength_aa[0]), float(wavelength_aa[-1])
-                return cls(medium, spacing, *ends, len(wavelength_aa))
-        raise ConfigError("wavelengths are uniform neither in wavelength nor in its logarithm")
-
-    @property
-    def wavelength_aa(self) -> np.ndarray:
-        """The wavelengths [Angstrom]."""
-        space = np.linspace if self.spacing == "linear" else np.geomspace
-        return space(self.first_aa, self.last_aa, self.count)
+# models of the project's further distributions, and how to get them
+KNOWN = {"paper": "the distribution starloom-paper (distributions/paper of the repository)"}
 
 
 @dataclass(frozen=True)
@@ -87,12 +45,15 @@ class Header:
     """What a weights file says about itself.
 
     ``family`` names the kind of model (``generator``, ``autoencoder``, ``estimator``, ``emulator``);
-    ``settings`` are its own numbers, such as a limb darkening; ``card`` is the model card in Markdown.
+    ``domain`` has the labels that it was trained on; ``points`` are those of its spectrum, ``band`` the
+    wavelength band of its training spectra; ``settings`` are its own numbers, such as a limb darkening;
+    ``card`` is the model card in Markdown.
     """
 
     family: str
-    labels: tuple[LabelRange, ...]
+    domain: Domain
     points: Points | None = None
+    band: Band | None = None
     recipe: str = ""
     card: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +62,25 @@ class Header:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the labels, in order."""
-        return tuple(label.name for label in self.labels)
+        return self.domain.names
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The header as plain data (JSON)."""
+        plain = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        parts = {"domain": self.domain.mapping, "points": self.points and asdict(self.points)}
+        return {**plain, **parts, "band": self.band and self.band.mapping, "settings": dict(self.settings)}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "Header":
+        """The inverse of ``mapping``; ValueError, KeyError or TypeError where it makes no sense."""
+        if unknown := set(values) - {entry.name for entry in fields(cls)}:
+            raise ValueError(f"unknown fields in the header: {', '.join(sorted(unknown))}")
+        points, band = values["points"], values["band"]
+        parts = {"domain": Domain.from_mapping(values["domain"]), "points": points and Points(**points)}
+        if not isinstance(values.get("settings", {}), Mapping):
+            raise TypeError("settings are no mapping")
+        return cls(**{**values, **parts, "band": band and Band.from_mapping(band)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,14 +96,6 @@ class Model:
         return sum(network.size for network in self.networks.values())
 
 
-def label_ranges(names: Sequence[str] = NAMES) -> tuple[LabelRange, ...]:
-    """The package's labels of these names with their units and ranges."""
-    known = {label.name: LabelRange(label.name, label.unit, label.low, label.high) for label in LABELS}
-    if missing := [name for name in names if name not in known]:
-        raise ConfigError(f"labels {', '.join(missing)} are not among {', '.join(known)}")
-    return tuple(known[name] for name in names)
-
-
 def save(path: str | os.PathLike, model: Model, precision: str = "float32") -> None:
     """Write ``model`` to ``path``, whole or not at all.
 
@@ -136,7 +107,7 @@ def save(path: str | os.PathLike, model: Model, precision: str = "float32") -> N
     tensors = {name: _stored(name, array, precision) for name, array in _tensors(model)}
     description = {
         "format": FORMAT,
-        "header": asdict(model.header),
+        "header": model.header.mapping,
         "networks": {name: network.architecture for name, network in model.networks.items()},
     }
     # sorted, so that the same model gives the same bytes
@@ -145,51 +116,53 @@ def save(path: str | os.PathLike, model: Model, precision: str = "float32") -> N
         temporary.write_bytes(tensor_bytes(tensors, metadata={KEY: text}))
 
 
-def load(path: str | os.PathLike, labels: Sequence[str] | None = NAMES, family: str | None = None) -> Model:
+def load(path: str | os.PathLike, family: str | None = None) -> Model:
     """The model in a weights file, with float32 parameters.
 
-    ``labels`` are the names that the caller will give, in order (``None``: any), ``family`` the kind of
-    model that is wanted.  Raises ``ParseError`` for a file that is missing, truncated, altered or no
-    weights file, and ``StoreError`` for one of another format, made for other labels or of another family.
+    ``family`` is the kind of model that is wanted (None: any).  Raises ``ParseError`` for a file that is
+    missing, truncated, altered or no weights file, and ``StoreError`` for one of another format or family.
     """
     with parsing(path, SafetensorError, ValueError):
         content = Path(path).read_bytes()
         tensors = read_tensors(content)
         description = _description(content)
-    if description is None:
+    if not isinstance(description, dict):
         raise ParseError(f"{path}: no starloom weights file: its metadata have no entry {KEY!r}")
-    if description.get("format") != FORMAT:
-        raise StoreError(f"{path}: format {description.get('format')!r}, this version reads format {FORMAT}")
+    if description.get("format") not in READABLE:
+        formats = " and ".join(map(str, READABLE))
+        raise StoreError(f"{path}: format {description.get('format')!r}, this version reads {formats}")
     expected = description.pop("hash", None)
     if content_hash(description, tensors) != expected:
         raise ParseError(f"{path}: altered: its content does not have the hash that its header gives")
     with parsing(path, KeyError, TypeError, ValueError, ConfigError):
-        header = _header(description["header"])
+        header = (_first_header if description["format"] == 1 else Header.from_mapping)(description["header"])
         networks = {name: _network(name, layers, tensors) for name, layers in description["networks"].items()}
-    _check_purpose(path, header, labels, family)
+    if family is not None and header.family != family:
+        raise StoreError(f"{path}: holds a model of the family {header.family!r}, not {family!r}")
     return Model(header, networks)
 
 
 def find(name: str | os.PathLike) -> Path:
-    """Path of a weights file: a packaged model by its name, or ``name`` itself where it is a path.
+    """Path of a weights file: an installed model by its name, or ``name`` itself where it is a path.
 
     What has a folder or a suffix in it counts as a path.  Raises ``ConfigError`` for an unknown name.
     """
     path = Path(name)
     if path.suffix == SUFFIX or path.parent != Path("."):
         return path
-    if str(name) not in names():
-        raise ConfigError(
-            f"model {str(name)!r} is not packaged: {', '.join(names()) or 'none is'}; or give a path"
-        )
-    return Path(str(_folder() / f"{name}{SUFFIX}"))
+    found = [entry for entry in entry_points(group=GROUP) if entry.name == str(name)]
+    if not found:
+        missing = f"; {KNOWN[str(name)]} has it" if str(name) in KNOWN else "; or give a path"
+        raise ConfigError(f"model {str(name)!r} is not installed: {', '.join(names()) or 'none is'}{missing}")
+    try:
+        return Path(str(files(found[0].value) / f"{name}{SUFFIX}"))
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"model {str(name)!r}: its package {found[0].value} is not there") from error
 
 
 def names() -> list[str]:
-    """Names of the packaged models, sorted."""
-    folder = _folder()
-    entries = folder.iterdir() if folder.is_dir() else ()
-    return sorted(entry.name.removesuffix(SUFFIX) for entry in entries if entry.name.endswith(SUFFIX))
+    """Names of the installed models, sorted."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
 def content_hash(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
@@ -200,10 +173,6 @@ def content_hash(description: Mapping[str, Any], tensors: Mapping[str, np.ndarra
         sha.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()
-
-
-def _folder():
-    return files("starloom") / "models"
 
 
 def _tensors(model: Model) -> Iterator[tuple[str, np.ndarray]]:
@@ -228,13 +197,24 @@ def _description(content: bytes) -> dict[str, Any] | None:
     return None if text is None else json.loads(text)
 
 
-def _header(values: Mapping[str, Any]) -> Header:
-    known = {entry.name for entry in fields(Header)}
-    if unknown := set(values) - known:
-        raise ValueError(f"unknown fields in the header: {', '.join(sorted(unknown))}")
-    labels = tuple(LabelRange(**label) for label in values["labels"])
-    points = values["points"] and Points(**values["points"])
-    return Header(**{**values, "labels": labels, "points": points})
+def _first_header(values: Mapping[str, Any]) -> Header:
+    """The header of format 1, which was all for the packaged band and the floor of its structures."""
+    labels = {label["name"]: (label["low"], label["high"]) for label in values["labels"]}
+    units = {label["name"]: label["unit"] for label in values["labels"]}
+    settings = dict(values["settings"])
+    domain = Domain.of(labels, RADIATION_LIMIT)
+    if wrong := [label.name for label in domain.labels if label.unit != units[label.name]]:
+        raise ValueError(f"labels {', '.join(wrong)} in other units")
+    band = bands.load("rvs")
+    kept, finest = settings.pop("kept_resolution", None), settings.get("modes_resolution")
+    band = replace(
+        band,
+        kept_resolution=band.kept_resolution if kept is None else float(kept),
+        finest_resolution=band.finest_resolution if finest is None else float(finest),
+    )
+    rest = {key: value for key, value in values.items() if key != "labels"}
+    plain = {"domain": domain.mapping, "band": band.mapping, "settings": settings}
+    return Header.from_mapping({**rest, **plain})
 
 
 def _network(
@@ -246,10 +226,3 @@ def _network(
         for index, layer in enumerate(layers)
     )
     return Network(layers, parameters)
-
-
-def _check_purpose(path, header: Header, labels: Sequence[str] | None, family: str | None) -> None:
-    if labels is not None and header.names != tuple(labels):
-        raise StoreError(f"{path}: made for the labels {', '.join(header.names)}, not {', '.join(labels)}")
-    if family is not None and header.family != family:
-        raise StoreError(f"{path}: holds a model of the family {header.family!r}, not {family!r}")

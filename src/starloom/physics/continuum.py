@@ -1,7 +1,7 @@
 """Continuous opacity: one function an absorber, and their sum.
 
 Every function gives an absorption coefficient [cm-1] of shape (layer, wavelength), stimulated emission
-included, for vacuum wavelengths [cm] from 8000 to 9500 Angstrom, temperatures in K and densities in cm-3.
+included, for vacuum wavelengths [cm] in ``RANGE_AA``, temperatures in K and densities in cm-3.
 The tables are those of ``data/continuum``; beyond their temperatures the end values hold.
 """
 
@@ -15,6 +15,7 @@ from starloom.physics.species import SYMBOLS
 from starloom.tables import load
 
 _TABLE = load("continuum")
+RANGE_AA = (8000.0, 9500.0)  # Angstrom
 RYDBERG_HYDROGEN = 1.0967877174307e5  # cm-1
 KRAMERS = 2.815e29  # cm2 s-3: sigma = KRAMERS g / (n^5 nu^3), Mihalas (1978), eq. 4-114
 LEVELS = np.arange(4, 41)  # hydrogen levels whose ionisation edge lies redward of 9500 A
@@ -37,11 +38,11 @@ def _tabulated(name: str, wavelength: Wavelength, temperature: Layer | None = No
     excited levels span decades in temperature.
     """
     nodes, value = _TABLE[f"{name}_wavelength_aa"] * ANGSTROM, _TABLE[f"{name}_value"]
+    between = _hat_weights(wavelength, nodes)
     if value.ndim == 1:
-        return np.interp(wavelength, nodes, value)
+        return between @ value
     logarithmic = bool((value > 0).all())
-    table = np.log(value) if logarithmic else value
-    by_wavelength = np.stack([np.interp(wavelength, nodes, row) for row in table])
+    by_wavelength = (np.log(value) if logarithmic else value) @ between.T
     if f"{name}_theta" in _TABLE:
         axis, position = _TABLE[f"{name}_theta"], 5040.0 / temperature
     else:
@@ -50,8 +51,11 @@ def _tabulated(name: str, wavelength: Wavelength, temperature: Layer | None = No
     return jnp.exp(result) if logarithmic else result
 
 
-def _hat_weights(position: Layer, nodes: Float[np.ndarray, "node"]) -> Float[Array, "layer node"]:
+def _hat_weights(
+    position: Float[Array, "point"], nodes: Float[np.ndarray, "node"]
+) -> Float[Array, "point node"]:
     """Weights of linear interpolation; the end values hold beyond the nodes."""
+    position = jnp.asarray(position)
     rising = jnp.clip((position[:, None] - nodes[:-1]) / np.diff(nodes), 0, 1)
     one, zero = jnp.ones_like(position)[:, None], jnp.zeros_like(position)[:, None]
     return jnp.concatenate([one, rising], axis=1) - jnp.concatenate([rising, zero], axis=1)
@@ -77,9 +81,9 @@ def hydrogen_bound_free(wavelength: Wavelength, temperature: Layer, state: State
     Levels count with their occupation probability, so that the sum converges.
     """
     frequency = SPEED_OF_LIGHT / wavelength
-    gaunt = np.stack(
-        [_tabulated(f"h_bf_gaunt_{min(level, TABULATED_GAUNT):02d}", wavelength) for level in LEVELS]
-    )
+    tabulated = range(LEVELS[0], TABULATED_GAUNT + 1)
+    gaunt = jnp.stack([_tabulated(f"h_bf_gaunt_{level:02d}", wavelength) for level in tabulated])
+    gaunt = gaunt[np.minimum(LEVELS, TABULATED_GAUNT) - LEVELS[0]]
     population = jnp.stack([level_population(level, temperature, state) for level in LEVELS])
     cross_section = KRAMERS * gaunt / (LEVELS[:, None] ** 5.0 * frequency**3)
     return (population.T @ cross_section) * stimulated(wavelength, temperature)

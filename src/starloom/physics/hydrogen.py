@@ -18,10 +18,17 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
 
-from starloom.constants import ANGSTROM, BOLTZMANN, LINE_CROSS_SECTION, SPEED_OF_LIGHT
+from starloom.constants import (
+    ANGSTROM,
+    BOLTZMANN,
+    LINE_CROSS_SECTION,
+    SPEED_OF_LIGHT,
+    SPEED_OF_LIGHT_KMS,
+)
 from starloom.physics.equilibrium import State, level_population, occupation_probability, stimulated
 from starloom.physics.species import MASSES
 from starloom.tables import load
+from starloom.wavelength import LogGrid
 
 _TABLE = load("hydrogen_profiles")
 UPPER = np.arange(9, 23)  # those whose wings reach 8388-8812 A and that Lemke tabulates
@@ -111,10 +118,10 @@ def cubic_weights(position: Float[np.ndarray, "point"], nodes: Float[np.ndarray,
     return weights
 
 
-@lru_cache
-def _interpolation(first: float, step: float, pixels: int) -> np.ndarray:
-    """Weights [line, detuning, coarse wavelength] from profiles to a grid of every ``COARSE``-th pixel."""
-    coarse = first * np.exp(step * (COARSE * np.arange(-(-pixels // COARSE) + 3) - COARSE))
+def grid_weights(grid: LogGrid) -> Float[np.ndarray, "line detuning coarse"]:
+    """What ``hydrogen_opacity`` takes of a grid: weights from profiles to every ``COARSE``-th point."""
+    steps = COARSE * np.arange(-(-grid.points // COARSE) + 3) - COARSE
+    coarse = grid.first_aa * ANGSTROM * np.exp(grid.step_kms / SPEED_OF_LIGHT_KMS * steps)
     # equal frequency offsets: a detuning d nu is d lambda = lambda_0^2 d nu / c in the tables' sense
     detuning = np.abs(coarse - WAVELENGTH[:, None]) * WAVELENGTH[:, None] / coarse / ANGSTROM
     detuning = np.minimum(detuning, DETUNING[-1])
@@ -128,17 +135,18 @@ def _refinement() -> np.ndarray:
 
 
 def hydrogen_opacity(
-    grid: Float[np.ndarray, "wavelength"],
+    weights: Float[Array, "line detuning coarse"],
+    pixels: int,
     temperature: Float[Array, "layer"],
     state: State,
     microturbulence: Float[Array, ""],
     refine: bool = True,
 ) -> Float[Array, "layer wavelength"]:
-    """Absorption coefficient [cm-1] of Paschen 9 to 22 on a log-uniform grid of vacuum wavelengths [cm];
-    float32.
+    """Absorption coefficient [cm-1] of Paschen 9 to 22 on a grid of ``pixels`` points; float32.
 
-    Lines of higher levels are dissolved or add nothing here.  Outside log n_e = 10-18 and T = 2500-160 000 K
-    the tables' end values hold, where the gas has too little excited hydrogen to matter.
+    ``weights`` are the grid's, by ``grid_weights``. Lines of higher levels are dissolved or add nothing here.
+    Outside log n_e = 10-18 and T = 2500-160 000 K the tables' end values hold, where the gas has too little
+    excited hydrogen to matter.
     """
     turbulent = temperature + MASSES[0] * microturbulence**2 / (2 * BOLTZMANN)
     profile = (
@@ -152,10 +160,8 @@ def hydrogen_opacity(
         LINE_CROSS_SECTION * OSCILLATOR_STRENGTH[:, None] * survive * level_population(3, temperature, state)
     )
     factor = factor * stimulated(WAVELENGTH, temperature).T
-    step = float(np.log(grid[-1] / grid[0])) / (len(grid) - 1)
-    weights = _interpolation(float(grid[0]), step, len(grid))
     strength = (profile * factor[..., None]).astype(jnp.float32)
     coarse = jnp.tensordot(jnp.moveaxis(strength, 1, 0), jnp.asarray(weights), axes=2)
     blocks = coarse.shape[1] - 3
     fine = sum(coarse[:, i : i + blocks, None] * weight for i, weight in enumerate(_refinement()))
-    return fine.reshape(fine.shape[0], -1)[:, : len(grid)]
+    return fine.reshape(fine.shape[0], -1)[:, :pixels]

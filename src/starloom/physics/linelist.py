@@ -1,6 +1,6 @@
-"""The atomic lines of the range, as arrays."""
+"""The atomic lines of a band, as arrays."""
 
-from functools import cache
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from starloom.constants import ANGSTROM
-from starloom.tables import load
 from starloom.wavelength import vacuum_from_air
 
 NEGLIGIBLE_STRENGTH = 1e-6  # of the continuum at solar abundance; 3e-5 at [M/H] = +1.5
@@ -34,31 +33,29 @@ class LineList(NamedTuple):
         """The lines of these indices."""
         return jax.tree.map(lambda column: column[index], self)
 
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "LineList":
+        """The lines of a table ``atomic_lines`` of a band.
 
-@cache
-def packaged_lines() -> LineList:
-    """The packaged list: Gaia-ESO (Heiter et al. 2021, A&A 645, A106) with He I and Ne I; see
-    ``data/atomic_lines``.
+        Of the packaged one: Gaia-ESO (Heiter et al. 2021, A&A 645, A106) with He I and Ne I; see
+        ``data/atomic_lines``. Lines weaker than ``NEGLIGIBLE_STRENGTH`` from 4000 to 14 000 K are left out.
 
-    Lines weaker than ``NEGLIGIBLE_STRENGTH`` from 4000 to 14 000 K are left out.
-
-    Van der Waals widths follow Anstee, Barklem & O'Mara where known, growing as T^((1 - alpha)/2) (Barklem &
-    O'Mara 1997, MNRAS 290, 102, eq. 3), and else as T^0.3 (Unsold 1955).
-    """
-    packaged = load("atomic_lines")
-    kept = packaged["strength"].max(axis=1) > NEGLIGIBLE_STRENGTH
-    columns = ("wavelength_aa", "atomic_number", "charge", "log_gf", "energy_low_ev", "gamma_radiative")
-    columns += ("log_gamma_stark", "log_gamma_waals", "abo_alpha")
-    table = {key: packaged[key][kept] for key in columns}
-    abo = np.isfinite(table["abo_alpha"])
-    return LineList(
-        wavelength=vacuum_from_air(table["wavelength_aa"]) * ANGSTROM,
-        element=table["atomic_number"].astype(int) - 1,
-        charge=table["charge"].astype(int),
-        log_gf=table["log_gf"].astype(float),
-        energy_low=table["energy_low_ev"],
-        gamma_radiative=table["gamma_radiative"].astype(float),
-        log_gamma_stark=table["log_gamma_stark"].astype(float),
-        log_gamma_waals=table["log_gamma_waals"].astype(float),
-        waals_exponent=np.where(abo, (1 - table["abo_alpha"]) / 2, UNSOLD_EXPONENT),
-    )
+        Van der Waals widths follow Anstee, Barklem & O'Mara where known, growing as T^((1 - alpha)/2)
+        (Barklem & O'Mara 1997, MNRAS 290, 102, eq. 3), and else as T^0.3 (Unsold 1955).
+        """
+        kept = arrays["strength"].max(axis=1) > NEGLIGIBLE_STRENGTH
+        columns = ("wavelength_aa", "atomic_number", "charge", "log_gf", "energy_low_ev", "gamma_radiative")
+        columns += ("log_gamma_stark", "log_gamma_waals", "abo_alpha")
+        table = {key: arrays[key][kept] for key in columns}
+        abo = np.isfinite(table["abo_alpha"])
+        return cls(
+            wavelength=vacuum_from_air(table["wavelength_aa"]) * ANGSTROM,
+            element=table["atomic_number"].astype(int) - 1,
+            charge=table["charge"].astype(int),
+            log_gf=table["log_gf"].astype(float),
+            energy_low=table["energy_low_ev"],
+            gamma_radiative=table["gamma_radiative"].astype(float),
+            log_gamma_stark=table["log_gamma_stark"].astype(float),
+            log_gamma_waals=table["log_gamma_waals"].astype(float),
+            waals_exponent=np.where(abo, (1 - table["abo_alpha"]) / 2, UNSOLD_EXPONENT),
+        )

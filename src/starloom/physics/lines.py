@@ -19,15 +19,18 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from starloom.constants import (
+    ANGSTROM,
     BOLTZMANN,
     BOLTZMANN_EV,
     LINE_CROSS_SECTION,
     PLANCK,
     SPEED_OF_LIGHT,
+    SPEED_OF_LIGHT_KMS,
 )
 from starloom.physics.equilibrium import State
 from starloom.physics.linelist import LineList
 from starloom.physics.species import MASSES
+from starloom.wavelength import LogGrid
 
 ROOT_PI = math.sqrt(math.pi)  # a Python float, which leaves float32 arrays float32
 PERTURBERS = (
@@ -153,10 +156,11 @@ class Windows(NamedTuple):
     near: Int[Array, "line"]  # wings over NEAR pixels
     far: Int[Array, "line"]  # wings over FAR pixels
     broad: Int[Array, "line"]  # wings over BROAD pixels
-    whole: Int[Array, "line"]  # wings over the whole grid
+    whole: Int[Array, "line"]  # wings over the whole grid, from a centre that may lie far outside
     counts: Int[Array, "7"]
-    # several stars at once have common windows, and here the half width [pixels] of each line in the one star
-    half: Int[Array, "line"] | None = None
+    half: Int[Array, "line"]  # half widths [pixels]: where a line over the whole grid ends, too
+    # several stars at once have common windows, and here the half width of each line in the one star
+    own: Int[Array, "line"] | None = None
 
 
 NARROW, CORE, NEAR, FAR, BROAD, WHOLE = 32, 64, 256, 1024, 4096, 1 << 20  # half widths [pixels]
@@ -167,19 +171,14 @@ NEGLIGIBLE = (
 CUT = 1e-5  # of the continuous opacity: where wings are cut off
 
 
-def choose_windows(profile: Profile, continuum: Float[np.ndarray, "layer line"], step: float) -> Windows:
-    """Windows wide enough for each line's opacity at the edge to be below ``CUT`` of the continuum's.
+def half_widths(
+    profile: Profile, continuum: Float[np.ndarray, "layer line"], step: float
+) -> Int[np.ndarray, "line"]:
+    """Half width [pixels] of the narrowest window at whose edge each line is below ``CUT`` of the continuum.
 
     ``continuum`` is the continuous opacity at the lines [cm-1], ``step`` the grid's step [cm s-1].  Runs on
     numbers, not on traced arrays.
     """
-    return windows_of(half_widths(profile, continuum, step))
-
-
-def half_widths(
-    profile: Profile, continuum: Float[np.ndarray, "layer line"], step: float
-) -> Int[np.ndarray, "line"]:
-    """Half width [pixels] of the narrowest window that is wide enough for each line; ``choose_windows``."""
     peak, damping, doppler = (np.asarray(part) for part in profile)
     ratio = peak / continuum
     # W = a / (sqrt(pi) x^2) = CUT / ratio at the edge
@@ -192,38 +191,48 @@ def half_widths(
     return np.select(cases, [NONE, NARROW, *wider], WHOLE).astype(np.int32)
 
 
-def windows_of(half: Int[np.ndarray, "line"]) -> Windows:
-    """Windows of lines by their half widths [pixels]."""
-    chosen = [
-        half == NARROW,
-        half == CORE,
-        half > CORE,
-        *(half == size for size in (NEAR, FAR, BROAD, WHOLE)),
-    ]
-    index = [np.pad(np.flatnonzero(mask), (0, half.size - mask.sum())).astype(np.int32) for mask in chosen]
-    return Windows(*index, counts=np.array([mask.sum() for mask in chosen], dtype=np.int32))
-
-
-PAD = BROAD + FAR  # pixels added either side of the grid, so that no window leaves it
-
-
 class Positions(NamedTuple):
-    """Where the lines lie on the log-uniform grid."""
+    """Where the lines lie on a log-uniform grid, also outside of it."""
 
     pixel: Int[Array, "line"]  # nearest
     offset: Float[Array, "line"]  # of the centre from it, in pixels
 
 
-def line_positions(wavelength: Float[np.ndarray, "line"], grid: Float[np.ndarray, "wavelength"]) -> Positions:
-    """Positions of vacuum wavelengths on a log-uniform grid of vacuum wavelengths, in float64."""
-    step = np.log(grid[-1] / grid[0]) / (len(grid) - 1)
-    position = np.log(wavelength / grid[0]) / step
-    pixel = np.clip(np.rint(position), -FAR, len(grid) - 1 + FAR)  # lines further out are at this edge
+def line_positions(wavelength: Float[np.ndarray, "line"], grid: LogGrid) -> Positions:
+    """Positions of vacuum wavelengths [cm] on a grid, in float64."""
+    step = grid.step_kms / SPEED_OF_LIGHT_KMS
+    position = np.log(wavelength / (grid.first_aa * ANGSTROM)) / step
+    pixel = np.rint(position)
     return Positions(pixel.astype(np.int32), (position - pixel).astype(np.float32))
 
 
+def windows_of(half: Int[np.ndarray, "line"], positions: Positions, pixels: int) -> Windows:
+    """Windows of lines by their half widths [pixels] and their places on a grid of ``pixels`` points.
+
+    A line whose window does not reach the grid is left out; one further out than ``FAR`` that does reach it
+    is added to the whole grid up to its own half width.
+    """
+    pixel = np.asarray(positions.pixel)
+    outside = np.maximum(-pixel, pixel - (pixels - 1))  # pixels from the nearer end; negative inside
+    size, distant = np.where(outside > half, NONE, half), outside > FAR
+    chosen = [
+        size == NARROW,
+        size == CORE,
+        (size > CORE) & ~distant,
+        size == NEAR,
+        size == FAR,
+        (size == BROAD) & ~distant,
+        (size == WHOLE) | ((size == BROAD) & distant),
+    ]
+    index = [np.pad(np.flatnonzero(mask), (0, size.size - mask.sum())).astype(np.int32) for mask in chosen]
+    return Windows(*index, np.array([mask.sum() for mask in chosen], np.int32), half.astype(np.int32))
+
+
+PAD = BROAD + FAR  # pixels added either side of the grid, so that no window leaves it
+
+
 def line_opacity(
-    profile: Profile, positions: Positions, windows: Windows, pixels: int, step: float
+    profile: Profile, positions: Positions, windows: Windows, pixels: int, step: float | Float[Array, ""]
 ) -> Float[Array, "layer wavelength"]:
     """Absorption coefficient of all lines [cm-1] on a log-uniform grid of ``pixels`` points and ``step`` [cm
     s-1].
@@ -233,13 +242,11 @@ def line_opacity(
     """
     peak, damping, doppler = (part.T.astype(jnp.float32)[..., None] for part in profile)
     inverse = step / doppler  # pixels to Doppler widths
-    positions = jax.tree.map(jnp.asarray, positions)
+    positions, windows = jax.tree.map(jnp.asarray, (positions, windows))
 
-    def within(line: Array, offsets: Array) -> Array:
-        """The line's peak, 0 beyond its own half width."""
-        if windows.half is None:
-            return peak[line]
-        return jnp.where(jnp.abs(offsets) <= windows.half[line], peak[line], 0.0)
+    def within(half: Array | None, line: Array, offsets: Array) -> Array:
+        """The line's peak, 0 beyond its half width."""
+        return peak[line] if half is None else jnp.where(jnp.abs(offsets) <= half[line], peak[line], 0.0)
 
     def add(total: Array, chosen: Array, count: Array, half: int, shape) -> Array:
         offsets = jnp.arange(-half, half + 1, dtype=jnp.float32)
@@ -250,7 +257,7 @@ def line_opacity(
             corner = (jnp.int32(0), positions.pixel[line] + PAD - half)
             window = lax.dynamic_slice(total, corner, (total.shape[0], len(offsets)))
             return lax.dynamic_update_slice(
-                total, window + within(line, offsets) * shape(damping[line], x), corner
+                total, window + within(windows.own, line, offsets) * shape(damping[line], x), corner
             )
 
         return lax.fori_loop(0, count, body, total)
@@ -260,7 +267,8 @@ def line_opacity(
         # whole pixels first, which is exact; pixel plus offset, in float32, is off by up to 1e-3 pixels
         offsets = jnp.arange(-PAD, pixels + PAD, dtype=jnp.float32) - positions.pixel[line]
         x = (offsets - positions.offset[line]) * inverse[line]
-        return total + within(line, offsets) * wings(damping[line], x)
+        half = windows.half if windows.own is None else windows.own
+        return total + within(half, line, offsets) * wings(damping[line], x)
 
     counts = windows.counts
     total = jnp.zeros((peak.shape[1], pixels + 2 * PAD), dtype=jnp.float32)

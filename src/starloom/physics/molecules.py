@@ -1,7 +1,7 @@
-"""Opacity of molecular lines, from cross-sections tabulated on the synthesis grid."""
+"""Opacity of molecular lines, from cross-sections tabulated on a band's grid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -10,15 +10,21 @@ import numpy as np
 from jax import Array
 from scipy.interpolate import CubicSpline
 
-from starloom.wavelength import SYNTHESIS_GRID_AA, velocity_step
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.errors import ConfigError
+from starloom.wavelength import LogGrid
 
 MICROTURBULENCE_KMS = (0.0, 0.6, 1.2, 2.0, 3.0, 4.0)  # nodes, chosen for the smallest error in between
 THERMAL_KMS = 1.2  # typical thermal width, see ``microturbulence_weights``
+ALIGNED = 1e-3  # points by which a grid's points may miss those of the table
 EDGE = 65  # points added at either end of the grid, 44 km/s: no profile wraps around
 
 
 @partial(
-    jax.tree_util.register_dataclass, meta_fields=["names"], data_fields=["theta", "spline", "cross_section"]
+    jax.tree_util.register_dataclass,
+    meta_fields=["names"],
+    data_fields=["theta", "spline", "cross_section"],
+    drop_fields=["grid"],
 )
 @dataclass(frozen=True)
 class MolecularTable:
@@ -26,42 +32,56 @@ class MolecularTable:
 
     ``names``: the molecules in order; ``theta`` [node]: 5040/T of the nodes, rising; ``spline`` [power,
     interval, node]: cubic in theta - theta[interval] that gives every node's weight; ``cross_section``
-    [microturbulence, molecule, node, wavelength]: cm2 per molecule at ``MICROTURBULENCE_KMS``, on the
-    synthesis grid.
+    [microturbulence, molecule, node, wavelength]: cm2 per molecule at ``MICROTURBULENCE_KMS``, on ``grid``,
+    which JAX's transformations drop.
     """
 
     names: tuple[str, ...]
     theta: Array
     spline: Array
     cross_section: Array
+    grid: LogGrid | None = None
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "MolecularTable":
-        """Unpack ``tables.load("molecular_opacity")`` and broaden it to every microturbulence, once."""
+        """Unpack a table ``molecular_opacity`` and broaden it to every microturbulence, once."""
         scale, offset = (arrays[key][:, None, None] for key in ("scale", "offset"))
         thermal = 10 ** (offset + scale * arrays["packed_log_cross_section"])
         theta = 5040.0 / arrays["temperature"]
         rising = np.argsort(theta)
-        broadened = np.stack([broaden(thermal[:, rising], xi) for xi in MICROTURBULENCE_KMS])
+        grid = LogGrid(float(arrays["first_vacuum_aa"]), thermal.shape[-1], float(arrays["step_kms"]))
+        broadened = np.stack([broaden(thermal[:, rising], xi, grid.step_kms) for xi in MICROTURBULENCE_KMS])
         return cls(
             names=tuple(str(name) for name in arrays["name"]),
             theta=jnp.asarray(theta[rising], dtype=jnp.float32),
             spline=jnp.asarray(CubicSpline(theta[rising], np.eye(theta.size)).c, dtype=jnp.float32),
             cross_section=jnp.asarray(broadened, dtype=jnp.float32),
+            grid=grid,
         )
 
+    def on(self, grid: LogGrid) -> "MolecularTable":
+        """The cross-sections on a grid that is an aligned part of this table's own; else ``ConfigError``."""
+        first = np.log(grid.first_aa / self.grid.first_aa) * SPEED_OF_LIGHT_KMS / self.grid.step_kms
+        start, stretch = round(first), grid.points * (grid.step_kms / self.grid.step_kms - 1)
+        inside = 0 <= start <= self.grid.points - grid.points
+        if not inside or max(abs(first - start), abs(stretch)) > ALIGNED:
+            raise ConfigError(f"cross-sections of molecules on {self.grid} have no part that is {grid}")
+        if grid.points == self.grid.points:
+            return self
+        return replace(self, cross_section=self.cross_section[..., start : start + grid.points], grid=grid)
 
-def broaden(cross_section: np.ndarray, microturbulence_kms: float) -> np.ndarray:
-    r"""Cross-sections [..., wavelength] on the synthesis grid with microturbulence added.
+
+def broaden(cross_section: np.ndarray, microturbulence_kms: float, step_kms: float) -> np.ndarray:
+    r"""Cross-sections [..., wavelength] on a grid of ``step_kms`` with microturbulence added.
 
     Doppler widths add in quadrature, so this is the convolution with :math:`e^{-(v/\xi)^2}/(\sqrt\pi\xi)`,
-    done as the product with its transform :math:`e^{-(\pi\xi f)^2}`.  The grid's step is 0.9 Doppler widths
-    of TiO at 2000 K: its profile, so sampled, comes out 0.4 % wrong at 0.6 km/s; from 1.2 km/s on the error
-    is 0.02 % of the peak.
+    done as the product with its transform :math:`e^{-(\pi\xi f)^2}`.  A step of 0.676 km/s is 0.9 Doppler
+    widths of TiO at 2000 K: its profile, so sampled, comes out 0.4 % wrong at 0.6 km/s; from 1.2 km/s on the
+    error is 0.02 % of the peak.
     """
     edges = [(0, 0)] * (cross_section.ndim - 1) + [(EDGE, EDGE)]
     padded = np.pad(cross_section, edges, mode="edge")
-    frequency = np.fft.rfftfreq(padded.shape[-1], velocity_step(SYNTHESIS_GRID_AA))
+    frequency = np.fft.rfftfreq(padded.shape[-1], step_kms)
     transform = np.fft.rfft(padded) * np.exp(-((np.pi * microturbulence_kms * frequency) ** 2))
     return np.maximum(np.fft.irfft(transform, padded.shape[-1])[..., EDGE:-EDGE], 0.0)
 
@@ -95,7 +115,7 @@ def microturbulence_weights(microturbulence_kms: Array) -> Array:
 def molecular_opacity(
     number_densities: Array, temperature: Array, microturbulence_kms: Array, table: MolecularTable
 ) -> Array:
-    r"""Opacity [cm-1] of molecular lines at every layer [layer, wavelength], on the synthesis grid.
+    r"""Opacity [cm-1] of molecular lines at every layer [layer, wavelength], on the table's grid.
 
     .. math:: \kappa_\lambda = \sum_m n_m \sigma_m(\lambda, T, \xi)
 

@@ -1,11 +1,10 @@
 """The chemical elements, hydrogen to uranium: symbols, numbers and masses."""
 
-from starloom.constants import ATOMIC_MASS
+from starloom.constants import ATOMIC_MASS, SYMBOLS
 from starloom.errors import OutOfRangeError
 from starloom.tables import load
 
-ELEMENTS = 92
-SYMBOLS: tuple[str, ...] = tuple(str(symbol) for symbol in load("abundances")["symbol"])
+ELEMENTS = len(SYMBOLS)
 ATOMIC_NUMBER: dict[str, int] = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
 MASSES = load("abundances")["standard_atomic_weight"] * ATOMIC_MASS  # g, index Z - 1
 ROMAN = ("I", "II", "III", "IV")

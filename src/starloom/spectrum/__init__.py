@@ -14,13 +14,14 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.figures import pyplot
 from starloom.files import check_target, parsing, replacing
-from starloom.labels import LABELS, NAMES, number
+from starloom.labels import LABELS, TABLE_1, label, number
 from starloom.units import plain
-from starloom.wavelength import AIR_RANGE_AA, air_from_vacuum, vacuum_from_air
+from starloom.wavelength import AIR_RANGE_AA, MEDIA, air_from_vacuum, vacuum_from_air
 
-MEDIA = ("air", "vacuum")
 FRAMES = ("rest", "barycentric", "heliocentric", "topocentric")
 FORMATS = (".fits", ".ecsv", ".csv")  # each is read and written by the module of that name
+PLACES = {name: place for place, name in enumerate(LABELS)}
+UNNAMED = TABLE_1.names  # what labels mean that come as an array without names
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,9 +31,10 @@ class Spectrum:
     ``wavelength`` [Angstrom] must rise; ``flux``, ``error`` (standard deviation) and ``mask`` (True where a
     pixel must not be used) have its length; flux and error are finite wherever the mask is not set.
     ``medium`` is one of MEDIA, ``frame`` one of FRAMES. ``flux_unit`` is an astropy unit string, "" for flux
-    divided by the continuum. ``labels`` are the star's, all six or those known, by name. ``provenance`` is
-    anything JSON can hold. Astropy quantities are converted. All numbers are copied, to float64. Equal are
-    spectra with the same numbers and the same header. Raises ConfigError where the parts do not fit together.
+    divided by the continuum. ``labels`` are the star's, as far as known, by their names in ``LABELS``; an
+    array is taken for the paper's six. ``provenance`` is anything JSON can hold. Astropy quantities are
+    converted. All numbers are copied, to float64. Equal are spectra with the same numbers and the same
+    header. Raises ConfigError where the parts do not fit together.
     """
 
     wavelength: np.ndarray
@@ -207,9 +209,8 @@ class Spectrum:
     @property
     def title(self) -> str:
         """The labels in words: ``Teff = 5772 K, log g = 4.438 dex``."""
-        known = [label for label in LABELS if label.name in self.labels]
-        texts = [f"{label.symbol} = {self.labels[label.name]:.6g} {label.unit}".rstrip() for label in known]
-        return ", ".join(texts)
+        known = ((LABELS[name], value) for name, value in self.labels.items())
+        return ", ".join(f"{label.symbol} = {value:.6g} {label.unit}".rstrip() for label, value in known)
 
 
 def _rebuild(parts: dict) -> Spectrum:
@@ -259,21 +260,19 @@ def _quantity(values: np.ndarray, unit: str):
 
 
 def _labels_by_name(labels) -> dict[str, float]:
-    """Labels as {name: float} in the order of NAMES, from a mapping or from an array of all six."""
+    """Labels as {name: float} in the order of ``LABELS``, so that equal ones look the same."""
     if labels is None:
         return {}
     if not isinstance(labels, Mapping):
         values = plain("labels", labels, "")
-        if values.shape != (len(NAMES),):
-            raise ConfigError(f"labels have the shape {values.shape}, expected ({len(NAMES)},)")
-        labels = dict(zip(NAMES, values, strict=True))
-    if unknown := [name for name in labels if name not in NAMES]:
-        raise ConfigError(f"label {unknown[0]!r} is not one of {', '.join(NAMES)}")
-    values = {label.name: label.plain(labels[label.name]) for label in LABELS if label.name in labels}
+        if values.shape != (len(UNNAMED),):
+            raise ConfigError(f"labels have the shape {values.shape}, expected ({len(UNNAMED)},)")
+        labels = dict(zip(UNNAMED, values, strict=True))
+    values = {name: label(name).plain(value) for name, value in labels.items()}
     for name, value in values.items():
         if value.ndim or not np.isfinite(value):
             raise ConfigError(f"label {name} = {value} is not one finite number")
-    return {name: float(value) for name, value in values.items()}
+    return {name: float(values[name]) for name in sorted(values, key=PLACES.__getitem__)}
 
 
 def same(one, other) -> bool:

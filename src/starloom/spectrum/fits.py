@@ -1,4 +1,8 @@
-"""A spectrum as FITS: the binary tables SPECTRUM and LABELS, both with units and checksums."""
+"""A spectrum as FITS: the binary tables SPECTRUM and LABELS, both with units and checksums.
+
+Each label is a column of its name. FITS takes no notice of case in names of columns; no two names in
+``labels.LABELS`` differ in case alone.
+"""
 
 import json
 import warnings
@@ -13,7 +17,7 @@ from astropy.utils.exceptions import AstropyWarning
 from starloom import __version__
 from starloom.errors import ConfigError
 from starloom.files import parsing
-from starloom.labels import LABELS
+from starloom.labels import Label, label
 
 # FITS standard 4.0, table 27: names of the spectral reference frames
 SPECSYS = {
@@ -22,6 +26,7 @@ SPECSYS = {
     "heliocentric": "HELIOCEN",
     "topocentric": "TOPOCENT",
 }
+FRAMES_BY_KEYWORD = {standard: frame for frame, standard in SPECSYS.items()}
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError, AstropyWarning)
 
 
@@ -52,15 +57,16 @@ def write(path: Path, parts: dict) -> None:
 
 def _labels_table(labels) -> fits.BinTableHDU:
     """One row, a column per label: a header's floating-point number would lose digits."""
-    known = [label for label in LABELS if label.name in labels]
-    table = fits.BinTableHDU.from_columns(
-        [fits.Column(label.name, "D", array=np.array([labels[label.name]])) for label in known], name="LABELS"
-    )
-    for number, label in enumerate(known, start=1):
-        table.header.comments[f"TTYPE{number}"] = label.description[:45]
-        if label.unit not in ("", "dex"):  # the FITS standard has no dex
-            table.columns[label.name].unit = label.unit
+    columns = [label_column(label(name), np.array([value])) for name, value in labels.items()]
+    table = fits.BinTableHDU.from_columns(columns, name="LABELS")
+    for number, name in enumerate(labels, start=1):
+        table.header.comments[f"TTYPE{number}"] = label(name).description[:45]
     return table
+
+
+def label_column(label: Label, values: np.ndarray) -> fits.Column:
+    """A column of a label's values, with its unit where the FITS standard has it: there is no dex."""
+    return fits.Column(label.name, "D", unit=None if label.unit in ("", "dex") else label.unit, array=values)
 
 
 def _fits_unit(unit: str) -> str | None:
@@ -84,12 +90,11 @@ def _parts(tables: fits.HDUList) -> dict:
     table = tables["SPECTRUM"]
     names = [name for name in ("wavelength", "flux", "error", "mask") if name in table.columns.names]
     unit = table.columns["flux"].unit
-    frames = {standard: frame for frame, standard in SPECSYS.items()}
     labels = tables["LABELS"] if table.header["NLABELS"] else None
     return {name: table.data[name] for name in names} | {
         "flux_unit": units.Unit(unit, format="fits").to_string() if unit else "",
         "medium": table.header["MEDIUM"],
-        "frame": frames.get(table.header["SPECSYS"], table.header["SPECSYS"]),
+        "frame": FRAMES_BY_KEYWORD.get(table.header["SPECSYS"], table.header["SPECSYS"]),
         "labels": {name: labels.data[name][0] for name in labels.columns.names} if labels else None,
         "provenance": json.loads(table.header["PROVENAN"]),
     }

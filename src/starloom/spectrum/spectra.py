@@ -8,20 +8,20 @@ from types import MappingProxyType
 import numpy as np
 
 from starloom.errors import ConfigError
-from starloom.labels import NAMES
-from starloom.spectrum import Spectrum, json_copy, read_only, same
+from starloom.labels import label
+from starloom.spectrum import UNNAMED, Spectrum, json_copy, read_only, same
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectra:
-    """Normalised flux [..., wavelength] of many labels [..., 6] at common wavelengths [A]; immutable.
+    """Normalised flux [..., wavelength] of many labels [..., label] at common wavelengths [A]; immutable.
 
-    ``error`` has the flux's shape, or is None; the rest is as in ``Spectrum``. Flux and error keep their
-    precision, float32 from a generator; a ``Spectrum`` has the same numbers in float64. An array that can
-    still be written to is copied; one that is read-only throughout is taken as it is. Equal are ``Spectra``
-    with the same numbers and the same header. Indexing gives a ``Spectrum``,
-    or ``Spectra`` where more than one is left; iterating goes along the first axis. Raises ConfigError where
-    the parts do not fit together or something is not finite.
+    ``names`` are those of the labels, in order, by default the paper's six. ``error`` has the flux's shape,
+    or is None; the rest is as in ``Spectrum``. Flux and error keep their precision, float32 from a generator;
+    a ``Spectrum`` has the same numbers in float64. An array that can still be written to is copied; one that
+    is read-only throughout is taken as it is. Equal are ``Spectra`` with the same numbers and the same
+    header. Indexing gives a ``Spectrum``, or ``Spectra`` where more than one is left; iterating goes along
+    the first axis. Raises ConfigError where the parts do not fit together or something is not finite.
     """
 
     wavelength: np.ndarray
@@ -29,16 +29,20 @@ class Spectra:
     labels: np.ndarray
     _: KW_ONLY
     medium: str
+    names: tuple[str, ...] = UNNAMED
     error: np.ndarray | None = None
     frame: str = "rest"
     provenance: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
         object.__setattr__(self, "provenance", MappingProxyType(json_copy(self.provenance)))
+        object.__setattr__(self, "names", tuple(label(name).name for name in self.names))
+        if len(set(self.names)) != len(self.names):
+            raise ConfigError(f"a label is there twice: {', '.join(self.names)}")
         for name in ("wavelength", "flux", "labels", "error"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, read_only(getattr(self, name)))
-        expected = {"labels": (*self.shape, len(NAMES)), "flux": (*self.shape, self.wavelength.size)}
+        expected = {"labels": (*self.shape, len(self.names)), "flux": (*self.shape, self.wavelength.size)}
         if self.error is not None:
             expected["error"] = expected["flux"]
         for name, shape in expected.items():
@@ -72,8 +76,9 @@ class Spectra:
         error = None if self.error is None else self.error[index]
         about = {"medium": self.medium, "frame": self.frame, "error": error, "provenance": self.provenance}
         if labels.ndim == 1:
-            return Spectrum(self.wavelength, flux, labels=labels, **about)
-        return Spectra(self.wavelength, flux, labels, **about)
+            named = dict(zip(self.names, labels.tolist(), strict=True))
+            return Spectrum(self.wavelength, flux, labels=named, **about)
+        return Spectra(self.wavelength, flux, labels, names=self.names, **about)
 
     def __iter__(self) -> "Iterator[Spectrum | Spectra]":
         return (self[index] for index in range(len(self)))

@@ -28,11 +28,17 @@ def to_specutils(parts: dict):
 
 def from_specutils(spectrum, medium: str | None, frame: str | None) -> dict:
     """Parts of a Spectrum from a one-dimensional ``specutils.Spectrum``."""
-    known = {name: spectrum.meta.get(name) for name in META}
+    known = parts_of(spectrum)
     known |= {name: value for name, value in (("medium", medium), ("frame", frame)) if value is not None}
     for name in ("medium", "frame"):
         if known[name] is None:
             raise ConfigError(f"the spectrum does not tell its {name}: give {name}=...")
+    return known
+
+
+def parts_of(spectrum) -> dict:
+    """What a one-dimensional ``specutils.Spectrum`` tells of the parts; None where it lacks one."""
+    known = {name: spectrum.meta.get(name) for name in META}
     wavelength = spectrum.wavelength.to_value(units.AA)
     order = slice(None, None, -1) if wavelength.size > 1 and wavelength[0] > wavelength[-1] else slice(None)
     error = None
@@ -41,6 +47,7 @@ def from_specutils(spectrum, medium: str | None, frame: str | None) -> dict:
             order
         ]
     return known | {
+        "labels": known["labels"] or {},
         "provenance": known["provenance"] or {},
         "wavelength": wavelength[order],
         "flux": spectrum.flux.value[order],

@@ -1,6 +1,8 @@
 """The packaged numbers: one ``.npz`` file per source, read once.
 
-Each file is rebuilt by ``data/<source>/build.py`` from public packages; ``SHA256SUMS`` lists their digests.
+Tables that serve every wavelength lie here, those of a band (its lines and cross-sections) in the package or
+folder that is the band's. Each file is rebuilt by ``data/<source>/build.py`` from public packages;
+``SHA256SUMS`` lists their digests.
 """
 
 import hashlib
@@ -8,28 +10,42 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-FOLDER = files(__name__)
+from starloom.errors import ConfigError
+
+SHARED = __name__
 OBSERVATIONAL = ("tellurics",)  # tables on which no synthetic spectrum depends
 
 
-def names() -> list[str]:
-    """Names of the packaged tables, sorted."""
+def names(place: str = SHARED) -> list[str]:
+    """Names of the tables of a package or folder, sorted."""
     return sorted(
-        entry.name.removesuffix(".npz") for entry in FOLDER.iterdir() if entry.name.endswith(".npz")
+        entry.name.removesuffix(".npz") for entry in folder(place).iterdir() if entry.name.endswith(".npz")
     )
 
 
-@cache
-def load(name: str) -> Mapping[str, np.ndarray]:
-    """Arrays of the packaged table ``name`` by key, read-only.
+def folder(place: str) -> Traversable:
+    """The folder of this path, or that of the package of this name; else ``ConfigError``."""
+    if Path(place).is_dir():
+        return Path(place)
+    try:
+        return files(place)
+    except (ImportError, TypeError, ValueError) as error:
+        raise ConfigError(f"tables of {place!r}: neither a folder nor an installed package") from error
 
-    Raises ``FileNotFoundError`` where no such table is packaged (a broken installation).
+
+@cache
+def load(name: str, place: str = SHARED) -> Mapping[str, np.ndarray]:
+    """Arrays of the table ``name`` by key, read-only: a shared one, or that of a band (its ``tables``).
+
+    Raises ``FileNotFoundError`` where there is no such table (a broken installation, an unfinished band).
     """
-    with (FOLDER / f"{name}.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+    with (folder(place) / f"{name}.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         arrays = {key: archive[key] for key in archive.files}
     for array in arrays.values():
         array.flags.writeable = False
@@ -46,12 +62,13 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     return sha.hexdigest()
 
 
-def expected_digests() -> dict[str, str]:
-    """Content digests of the tables as released, from ``SHA256SUMS``."""
-    lines = (FOLDER / "SHA256SUMS").read_text().splitlines()
+def expected_digests(place: str = SHARED) -> dict[str, str]:
+    """Content digests of a package's tables as released, from its ``SHA256SUMS``."""
+    lines = (folder(place) / "SHA256SUMS").read_text().splitlines()
     return {name: value for value, name in (line.split() for line in lines)}
 
 
-def synthesis_digests() -> dict[str, str]:
-    """Those of ``expected_digests`` on which synthetic spectra depend: all but OBSERVATIONAL."""
-    return {name: value for name, value in expected_digests().items() if name not in OBSERVATIONAL}
+def synthesis_digests(place: str) -> dict[str, str]:
+    """Content digests of the tables on which a band's synthetic spectra depend: the shared and its own."""
+    own = {name: digest(load(name, place)) for name in names(place) if name not in OBSERVATIONAL}
+    return expected_digests() | own

@@ -26,7 +26,7 @@ function explorer(facts, emulator) {
   const plots = (tip.plots = new Plots($("plot"), $("difference"), (wavelength) => tip.show(wavelength)));
   const overlay = new Overlay({ emulator, domain, divides: () => $("normalise").checked }, () => files.changed());
   const picture = new Picture({ emulator, lines, store, overlay, plots }, () => panel.show());
-  const files = new ObservedPanel({ overlay, store, picture, facts }, (found) => (made.estimate = found));
+  const files = new ObservedPanel({ overlay, store, picture }, (found) => (made.estimate = found));
   const panel = new Panel({ facts, store, words: new Words(domain), overlay, picture });
   const made = { facts, emulator, domain, plots, estimate: null };
   for (const u of [plots.flux, plots.difference]) watch(u, panel.view);

@@ -3,7 +3,7 @@
 import { meaning } from "./roles.js";
 
 export class Domain {
-  constructor({ labels, intrinsic, roles, corner, velocity, starts }) {
+  constructor({ labels, intrinsic, roles, floor, velocity, starts }) {
     this.labels = labels;
     this.names = labels.map((label) => label.name);
     this.star = labels.filter((label) => intrinsic.includes(label.name));
@@ -11,14 +11,14 @@ export class Domain {
     this.velocity = velocity;
     this.starts = starts; // of a fit
     this.roles = roles;
-    this.corner = corner;
-    this.gravity = corner && roles.logg.label; // the label that the corner bounds
+    this.floor = floor;
+    this.gravity = floor && roles.logg.label; // the label that the floor bounds
     this.meaning = meaning(roles);
   }
 
-  /** Lowest log g at which an atmosphere exists: bilinear in the corner's table. */
+  /** Lowest log g at which an atmosphere exists: bilinear in the floor's table, constant beyond it. */
   lowestLogg(teff, mh) {
-    const { teff: rows, mh: columns, logg } = this.corner;
+    const { teff: rows, mh: columns, logg } = this.floor;
     return interpolate(
       teff,
       rows,
@@ -26,7 +26,7 @@ export class Domain {
     );
   }
 
-  /** Lowest value of a label beside the others: of log g in the corner, else the end of its range. */
+  /** Lowest value of a label beside the others: of log g the floor, else the end of its range. */
   lowest({ name, low }, labels) {
     if (name !== this.gravity) return low;
     return Math.max(low, this.lowestLogg(this.meaning(labels, "teff"), this.meaning(labels, "mh")));
@@ -42,7 +42,7 @@ export class Domain {
     return places;
   }
 
-  /** The nearest labels inside: into the box, then out of the corner by raising log g. */
+  /** The nearest labels inside: into the box, then out of what lies below the floor by raising log g. */
   inside(wanted) {
     const labels = {};
     for (const { name, low, high } of this.labels) labels[name] = clamp(wanted[name], low, high);

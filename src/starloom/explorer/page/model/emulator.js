@@ -1,14 +1,12 @@
-// Labels to flux: the network's modes, rotation, instrument and motion (starloom/networks/emulator.py).
+// Labels to flux: the chunks of a band as one, as in starloom/networks/band_emulator.py.
 
-import { inverseRealTransform } from "./fourier.js";
+import { Chunk, ROUNDING } from "./chunk.js";
 import { network } from "./network.js";
 import { meaning } from "./roles.js";
-import { pointSampler } from "./sampler.js";
 import { StatedError } from "./stated.js";
-import { airFromVacuum, dopplerShift, vacuumFromAir } from "./wavelength.js";
+import { airFromVacuum, rank, vacuumFromAir } from "./wavelength.js";
 
 const FAMILY = "emulator";
-const REACH = 4; // standard deviations of the instrument's profile that a flux is mixed from
 
 export class Emulator {
   /** From a weights file (see readWeights) and the page's facts. */
@@ -17,97 +15,48 @@ export class Emulator {
     if (header.family !== FAMILY) throw new Error(`a model of the family ${header.family} is no ${FAMILY}`);
     this.header = header;
     this.c = facts.speed_of_light_kms;
-    this.finish = facts.finish;
-    this.intrinsic = facts.intrinsic;
-    this.meaning = meaning(facts.roles);
-    this.modesResolution = header.settings.modes_resolution;
-    this.network = network("modes", networks.modes, tensors);
-    const { modes, points } = this.finish;
-    if (networks.modes.at(-1).outputs !== 2 * modes) throw new Error(`the model does not give ${modes} modes`);
-    this.transform = inverseRealTransform(points, modes);
-    this.re = new Float64Array(modes);
-    this.im = new Float64Array(modes);
-    this.grid = new Float64Array(points);
-    this.inputs = null; // labels of the modes in `output`
+    const { intrinsic, rotation } = facts;
+    const shared = { c: this.c, intrinsic, rotation, meaning: meaning(facts.roles), modesResolution: header.settings.modes_resolution };
+    this.chunks = facts.finish.map((finish) => {
+      const { network: name, modes } = finish;
+      if (networks[name].at(-1).outputs !== 2 * modes) throw new Error(`the model does not give ${modes} modes`);
+      return new Chunk(network(name, networks[name], tensors), finish, shared);
+    });
+    this.range = [facts.finish[0].first_aa, facts.finish.at(-1).last_aa]; // vacuum wavelengths [A]
     const own = wavelengths(header.points);
     this.vacuumAa = header.points.medium === "air" ? own.map(vacuumFromAir) : own;
     this.airAa = header.points.medium === "air" ? own : own.map(airFromVacuum);
-    this.sampler = pointSampler(this.finish, this.vacuumAa, this.c);
+    this.sampler = this.at(this.vacuumAa);
     this.stated = StatedError.of(description, tensors, this, facts);
   }
 
   /** Where a spectrum is wanted: increasing vacuum wavelengths [A]. */
   at(vacuum) {
-    return pointSampler(this.finish, vacuum, this.c);
+    return { vacuum, count: vacuum.length, parts: this.chunks.map((chunk) => chunk.at(vacuum)) };
   }
 
   /** Normalised flux for labels by name and a radial velocity [km/s]; NaN where the model does not know it. */
   flux(labels, velocity = 0, sampler = this.sampler, out = new Float64Array(sampler.count)) {
-    this.#modes(labels);
-    this.#broaden(labels, velocity);
-    sampler(this.transform(this.re, this.im, this.grid), out);
-    const [low, high] = this.known(labels, velocity);
-    for (let i = 0; i < out.length; i++) {
-      if (sampler.vacuum[i] < low || sampler.vacuum[i] > high) out[i] = NaN;
-    }
+    const limits = this.#limits(labels, velocity).map((limit) => rank(sampler.vacuum, limit));
+    out.fill(NaN);
+    sampler.parts.forEach(({ start, sample }, i) => {
+      const from = Math.max(limits[i] - start, 0);
+      const to = Math.min(limits[i + 1] - start, sample.count);
+      if (from < to) sample(this.chunks[i].flux(labels, velocity), out.subarray(start), from, to);
+    });
     return out;
   }
 
-  /** First and last vacuum wavelength [A] at which the flux is known: Emulator.known in Python. */
-  known(labels, velocity = 0) {
-    const { first_aa: first, last_aa: last, step_kms: step, taps } = this.finish;
-    const sigma = Math.sqrt(this.variance(this.meaning(labels, "resolution")));
-    const reach = this.meaning(labels, "vsini") + REACH * sigma;
-    const margin = Math.exp(((taps / 2 + 1) * step) / this.c);
-    const shift = dopplerShift(velocity, this.c);
-    const rounding = 1e-6; // of air to vacuum and back
-    return [
-      Math.max(first * Math.exp((shift + reach) / this.c), first * margin) - rounding,
-      Math.min(last * Math.exp((shift - reach) / this.c), last / margin) + rounding,
-    ];
+  /**
+   * Vacuum wavelengths [A] between which each chunk is used: the ends of what is known, and between neighbours the
+   * middle of what both know of the star; nothing where a motion opens a gap between them.
+   */
+  #limits(labels, velocity) {
+    const known = this.chunks.map((chunk) => chunk.known(labels, velocity));
+    const pairs = known.slice(1).map(([low], i) => [low, known[i][1]]);
+    if (pairs.some(([low, high]) => low > high)) return known.map(() => Infinity).concat(Infinity);
+    return [known[0][0] - ROUNDING, ...pairs.map(([low, high]) => Math.sqrt(low * high)), known.at(-1)[1] + ROUNDING];
   }
-
-  /** Variance [km2 s-2] of a Gaussian of FWHM = lambda / resolution. */
-  variance(resolution) {
-    return (this.c / resolution) ** 2 / (8 * Math.LN2);
-  }
-
-  /** The network's output, kept while only what broadens a spectrum changes. */
-  #modes(labels) {
-    const inputs = this.intrinsic.map((name) => labels[name]);
-    if (this.inputs && inputs.every((value, i) => value === this.inputs[i])) return;
-    this.output = this.network(inputs);
-    this.inputs = inputs;
-  }
-
-  #broaden(labels, velocity) {
-    const { modes, frequency_step: step, rotation } = this.finish;
-    const variance = this.variance(this.meaning(labels, "resolution")) - this.variance(this.modesResolution);
-    const rotates = rotation ? rotationTransfer(rotation, this.meaning(labels, "vsini")) : () => 1;
-    const shift = dopplerShift(velocity, this.c);
-    for (let k = 0; k < modes; k++) {
-      const frequency = k * step;
-      const transfer = rotates(frequency) * Math.exp(-2 * Math.PI ** 2 * frequency ** 2 * variance);
-      const re = this.output[k] * transfer;
-      const im = this.output[modes + k] * transfer;
-      const angle = 2 * Math.PI * frequency * shift;
-      const cosine = velocity === 0 ? 1 : Math.cos(angle);
-      const sine = velocity === 0 ? 0 : Math.sin(angle);
-      this.re[k] = re * cosine + im * sine;
-      this.im[k] = im * cosine - re * sine;
-    }
-  }
-}
-
-/** The transform of the rotation's profile at a frequency, by the table of cubics (emulator.RotationTable). */
-function rotationTransfer({ step, coefficients }, vsini) {
-  const [zeroth, first, second, third] = coefficients;
-  return (frequency) => {
-    const place = (2 * Math.PI * frequency * vsini) / step;
-    const cell = Math.min(Math.floor(place), zeroth.length - 1);
-    const t = place - cell;
-    return ((third[cell] * t + second[cell]) * t + first[cell]) * t + zeroth[cell];
-  };
 }
 
 function wavelengths({ spacing, first_aa: first, last_aa: last, count }) {

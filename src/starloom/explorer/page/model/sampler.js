@@ -12,13 +12,14 @@ function besselI0(x) {
 }
 
 /**
- * Function (values, out) from the points of the grid to increasing vacuum wavelengths [A].
+ * Function (values, out, from, to) from the points of the grid to increasing vacuum wavelengths [A], of which it
+ * gives those of the indices [from, to).
  *
- * `finish` gives the grid (first_aa, step_kms, points) and the window (taps, kaiser_shape), `c` the speed of
- * light [km/s]. The weights of one point sum to one. Points without room for the window become NaN.
+ * `finish` gives the grid (first_aa, step_kms) and the window (taps, kaiser_shape), `c` the speed of
+ * light [km/s]. The weights of one point sum to one. All points must have room for the window.
  */
 export function pointSampler(finish, vacuum, c) {
-  const { first_aa: first, step_kms: step, points, taps, kaiser_shape: shape } = finish;
+  const { first_aa: first, step_kms: step, taps, kaiser_shape: shape } = finish;
   const half = taps / 2;
   const count = vacuum.length;
   const start = new Int32Array(count);
@@ -26,7 +27,7 @@ export function pointSampler(finish, vacuum, c) {
   for (let i = 0; i < count; i++) {
     const place = (c * Math.log(vacuum[i] / first)) / step;
     const begin = Math.floor(place) + 1 - half;
-    start[i] = begin < 0 || begin + taps > points || !Number.isFinite(place) ? -1 : begin;
+    start[i] = begin;
     let sum = 0;
     for (let t = 0, at = i * taps; t < taps; t++) {
       const distance = place - (begin + t);
@@ -37,13 +38,13 @@ export function pointSampler(finish, vacuum, c) {
     }
     for (let at = i * taps; at < (i + 1) * taps; at++) weights[at] /= sum;
   }
-  const sample = (values, out) => {
-    for (let i = 0; i < count; i++) {
+  const sample = (values, out, from = 0, to = count) => {
+    for (let i = from; i < to; i++) {
       let sum = 0;
-      for (let t = 0, at = i * taps, from = start[i]; t < taps; t++) sum += weights[at + t] * values[from + t];
-      out[i] = start[i] < 0 ? NaN : sum;
+      for (let t = 0, at = i * taps, first = start[i]; t < taps; t++) sum += weights[at + t] * values[first + t];
+      out[i] = sum;
     }
     return out;
   };
-  return Object.assign(sample, { count, vacuum });
+  return Object.assign(sample, { count });
 }

@@ -37,6 +37,7 @@ export class StatedError {
     const factor = Math.exp(-dopplerShift(velocity, this.c) / this.c);
     const toOwn = this.points.medium === "air" ? airFromVacuum : (vacuum) => vacuum;
     let band = 0;
+    if (this.centres.length === 1) return (this.place = new Float64Array(this.vacuum.length));
     this.place = this.vacuum.map((vacuum) => {
       const wavelength = toOwn(vacuum * factor);
       while (band < this.centres.length - 2 && wavelength > this.centres[band + 1]) band++;
@@ -66,9 +67,9 @@ export class StatedError {
     const byBand = Float64Array.from({ length: bands }, (_, i) => values[row + i] + factors[this.#factor(i)]);
     const place = this.places(velocity);
     for (let i = 0; i < out.length; i++) {
-      const left = Math.min(Math.floor(place[i]), bands - 2);
+      const left = Math.max(Math.min(Math.floor(place[i]), bands - 2), 0);
       const from = byBand[left];
-      out[i] = Math.exp(from + (byBand[left + 1] - from) * (place[i] - left));
+      out[i] = Math.exp(from + (byBand[Math.min(left + 1, bands - 1)] - from) * (place[i] - left));
     }
     return out;
   }

@@ -1,7 +1,7 @@
 // Weights files: safetensors with starloom's description in the header (starloom/networks/weights.py).
 
 const KEY = "starloom";
-const FORMAT = 1;
+const FORMATS = [1, 2];
 const WIDTH = { F16: 2, F32: 4, F64: 8 };
 
 /** The file's description and tensors: {description, tensors: {name: Float32Array | Float64Array}}. */
@@ -14,8 +14,8 @@ export function readWeights(buffer) {
   const text = header.__metadata__?.[KEY];
   if (!text) throw new Error(`the weights file has no entry ${KEY} in its header`);
   const description = JSON.parse(text);
-  if (description.format !== FORMAT) {
-    throw new Error(`weights of format ${description.format}, this page reads format ${FORMAT}`);
+  if (!FORMATS.includes(description.format)) {
+    throw new Error(`weights of format ${description.format}, this page reads the formats ${FORMATS.join(" and ")}`);
   }
   const tensors = {};
   for (const [name, entry] of Object.entries(header)) {

@@ -100,7 +100,7 @@ class Problem {
     return [...own, velocity / VELOCITY_SCALE];
   }
 
-  /** The nearest allowed place: in the box, outside the corner, at velocities that the page knows. */
+  /** The nearest allowed place: inside the domain, at velocities that the page knows. */
   inside(place) {
     const labels = this.labels(place);
     return this.scaled(labels, this.domain.moving(this.velocity(place)));

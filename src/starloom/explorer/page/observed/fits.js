@@ -42,7 +42,7 @@ const hasColumn = (columns, pattern) => Object.keys(columns).some((name) => patt
 /** Headers of the header-data units, each with where its data start. */
 function readUnits(buffer) {
   const units = [];
-  for (let at = 0; at + BLOCK <= buffer.byteLength; ) {
+  for (let at = 0; at + BLOCK <= buffer.byteLength;) {
     const { header, end } = readHeader(buffer, at);
     const size = dataSize(header);
     if (end + size > buffer.byteLength) throw new Error("the FITS file is cut off");

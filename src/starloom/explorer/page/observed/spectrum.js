@@ -56,7 +56,8 @@ function spectrum(name, { columns, units, about }, range) {
   if (about.pixels && about.pixels !== wavelength.length) {
     throw new Error(`cut off: ${wavelength.length} rows, its header says ${about.pixels}`);
   }
-  const factor = toAngstrom(units[names.wavelength] ?? unitInName(names.wavelength), wavelength);
+  const unit = units[names.wavelength] ?? unitInName(names.wavelength);
+  const factor = unit ? angstroms(unit) : likeliest(wavelength, range);
   const medium = about.medium ?? mediumInName(names.wavelength) ?? (factor === 10 ? "vacuum" : "air");
   const rows = ordered(wavelength.map((value) => value * factor));
   const flux = columns[names.flux];
@@ -90,11 +91,13 @@ function spectrum(name, { columns, units, about }, range) {
   return { ...inMedium(thinned(made), medium), assumed: !known };
 }
 
-function toAngstrom(unit, wavelength) {
-  if (unit) return angstroms(unit);
-  // the range of the model is far from other units': 0.85 um, 850 nm, 8500 A
-  const middle = wavelength[Math.floor(wavelength.length / 2)];
-  return middle < 10 ? 1e4 : middle < 2000 ? 10 : 1;
+/** How many Angstrom the unit is in which most wavelengths lie in the model's range; else all are nearest to it. */
+function likeliest(wavelength, [low, high]) {
+  const known = wavelength.filter((value) => value > 0);
+  const middle = known[Math.floor(known.length / 2)] ?? 1;
+  const inside = (factor) => known.filter((value) => value * factor > low && value * factor < high).length;
+  const distance = (factor) => Math.abs(Math.log((middle * factor) / Math.sqrt(low * high)));
+  return [1, 10, 1e4].sort((one, other) => inside(other) - inside(one) || distance(one) - distance(other))[0];
 }
 
 const unitInName = (name) => /[_ (\[](nm|aa|angstrom|um|micron)\b/i.exec(name)?.[1];
@@ -119,9 +122,10 @@ function thinned(made) {
   const size = Math.ceil(made.given.length / MOST);
   if (size === 1) return made;
   const count = Math.floor(made.given.length / size);
-  const mean = (values) => Float64Array.from({ length: count }, (_, k) => {
-    return values.subarray(k * size, (k + 1) * size).reduce((sum, value) => sum + value, 0) / size;
-  });
+  const mean = (values) =>
+    Float64Array.from({ length: count }, (_, k) => {
+      return values.subarray(k * size, (k + 1) * size).reduce((sum, value) => sum + value, 0) / size;
+    });
   const error = made.error && mean(made.error).map((value) => value / Math.sqrt(size));
   const notes = [...made.notes, `means of ${size} points`];
   return { ...made, given: mean(made.given), flux: mean(made.flux), error, notes };

@@ -13,7 +13,7 @@ const NARROWEST = 20; // points, of the window
  */
 export class Store {
   #listeners = [];
-  #wanted; // labels asked for, to which they return when the corner has been left
+  #wanted; // labels asked for, to which they return when there is room again
 
   /** For the labels of a domain and the model's wavelengths {air, vacuum}. */
   constructor(domain, axes) {
@@ -53,7 +53,7 @@ export class Store {
     return toHash(this.state, this.domain);
   }
 
-  /** Labels and velocity, moved into the domain; what the corner raised comes back when it is left. */
+  /** Labels and velocity, moved into the domain; what the floor raised comes back when there is room. */
   setStar(changes, velocity = this.state.velocity) {
     const { domain } = this;
     const wanted = { ...this.state.labels };

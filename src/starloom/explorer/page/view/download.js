@@ -73,10 +73,10 @@ const describe = (labels, velocity) =>
   [...Object.entries(labels), ["rv", velocity]].map(([name, value]) => `${name}=${short(value)}`).join(", ");
 
 /**
- * The Python call that makes the same spectrum. `points` says how Python names the model's points, which are
- * in the medium of `own`; `known` are first and last of those that the model knows.
+ * The Python call that makes the same spectrum. `own` are the model's points, as its header describes
+ * them; `known` are first and last of those that the model knows.
  */
-export function python({ labels, velocity, medium }, { domain, model, points, own, known }) {
+export function python({ labels, velocity, medium }, { domain, model, own, known }) {
   const values = domain.names.map((name) => `${name}=${short(labels[name])}`);
   const options = [];
   if (model !== "default") options.push(`model=${JSON.stringify(model)}`);
@@ -84,12 +84,12 @@ export function python({ labels, velocity, medium }, { domain, model, points, ow
   if (velocity !== 0) options.push(`radial_velocity=${short(velocity)}`);
   const lines = ["import starloom"];
   if (known[0] > 0 || known[1] < own.count - 1) {
-    const convert = medium === own.medium ? "" : medium === "vacuum" ? "vacuum_from_air" : "air_from_vacuum";
-    const part = `${points.points}[${known[0]}:${known[1] + 1}]`;
-    const imports = { [points.module]: [points.imports] };
-    if (convert) (imports["starloom.wavelength"] ??= []).push(convert);
-    lines.push(...Object.entries(imports).map(([module, names]) => `from ${module} import ${names.join(", ")}`));
-    options.push(`wavelength_aa=${convert ? `${convert}(${part})` : part}`);
+    const ends = `${own.first_aa}, ${own.last_aa}, ${own.count}`;
+    const axis = `Points("${own.medium}", "${own.spacing}", ${ends}).${medium === own.medium ? "wavelength_aa" : "vacuum_aa"}`;
+    const part = `${axis}[${known[0]}:${known[1] + 1}]`;
+    const toAir = medium === "air" && own.medium === "vacuum";
+    lines.push(`from starloom.wavelength import Points${toAir ? ", air_from_vacuum" : ""}`);
+    options.push(`wavelength_aa=${toAir ? `air_from_vacuum(${part})` : part}`);
   }
   const rows = Array.from({ length: Math.ceil(values.length / 3) }, (_, i) => values.slice(3 * i, 3 * i + 3));
   const call = [...rows, ...options.map((option) => [option])];

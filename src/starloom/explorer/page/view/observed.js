@@ -7,9 +7,8 @@ const $ = (id) => document.getElementById(id);
 
 export class ObservedPanel {
   /** `fitted(found)` hears of an estimate. */
-  constructor({ overlay, store, picture, facts }, fitted) {
-    const { first_aa: first, last_aa: last } = facts.finish;
-    Object.assign(this, { overlay, store, picture, fitted, range: [first, last] });
+  constructor({ overlay, store, picture }, fitted) {
+    Object.assign(this, { overlay, store, picture, fitted });
     $("file").addEventListener("change", () => {
       if ($("file").files[0]) this.load($("file").files[0]);
       $("file").value = ""; // so that the same file can be chosen again
@@ -25,7 +24,7 @@ export class ObservedPanel {
   async load(file) {
     $("fault").textContent = "";
     try {
-      this.overlay.observe(await readSpectrum(file, this.range));
+      this.overlay.observe(await readSpectrum(file, this.picture.emulator.range));
     } catch (error) {
       $("fault").textContent = `${file.name}: ${error.message}.`;
     }

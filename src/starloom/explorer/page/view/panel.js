@@ -66,7 +66,7 @@ export class Panel {
   python() {
     const { facts, picture, store } = this;
     const own = picture.emulator.header.points;
-    return python(store.state, { domain: store.domain, model: facts.model.name, points: facts.python_points, own, known: picture.known });
+    return python(store.state, { domain: store.domain, model: facts.model.name, own, known: picture.known });
   }
 
   #settled() {

@@ -1,0 +1,159 @@
+"""Wavelength bands as values: the grids on which a range is synthesised, kept and shown.
+
+A band is made of *chunks* of one size, so that one compiled program serves all of them. Each is a log-uniform
+grid in vacuum that overlaps its neighbours by what broadening mixes in from outside; they meet at
+``edges_aa``. Bands are found by the entry points ``starloom.bands``: a package with a file ``band.toml`` and
+the band's tables.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, cached_property
+from importlib.metadata import entry_points
+from importlib.resources import files
+from math import ceil, log
+from os import PathLike
+from pathlib import Path
+
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.errors import ConfigError, ParseError
+from starloom.files import replacing
+from starloom.wavelength import LogGrid, Points, vacuum_from_air
+
+GROUP = "starloom.bands"
+FILE = "band.toml"
+STEP_KMS = 0.676  # of the synthesis: 2.6 points in the Doppler width of iron at 4000 K
+MARGIN_KMS = 430.0  # v sin i of 300 km/s, 4 sigma of R = 5000, and 28 km/s of motion
+
+
+@dataclass(frozen=True)
+class Band:
+    """A wavelength range: chunks of the synthesis, what is kept of them, and the points shown by default.
+
+    Of a synthesised chunk seen at ``kept_resolution`` every ``stride``-th point is kept, from which any
+    resolution up to ``finest_resolution`` can be made. ``tables`` is the package or folder of the band's
+    lines and cross-sections; "" where nothing is synthesised.
+    """
+
+    name: str
+    chunks: tuple[LogGrid, ...]
+    stride: int
+    kept_resolution: float
+    finest_resolution: float
+    points: Points
+    tables: str = ""
+
+    def __post_init__(self):
+        if not self.chunks or len({(chunk.points, chunk.step_kms) for chunk in self.chunks}) > 1:
+            raise ConfigError(f"band {self.name}: chunks must be at least one, of one size and step")
+        if not 0 < self.finest_resolution < self.kept_resolution or self.stride < 1:
+            raise ConfigError(
+                f"band {self.name}: stride = {self.stride}, finest_resolution = {self.finest_resolution:g}, "
+                f"kept_resolution = {self.kept_resolution:g}: not 1 <= stride, 0 < finest < kept"
+            )
+        for before, after in zip(self.chunks, self.chunks[1:], strict=False):
+            if not before.first_aa < after.first_aa < before.last_aa:
+                raise ConfigError(f"band {self.name}: the chunk from {after.first_aa:.3f} A does not overlap")
+
+    @classmethod
+    def over(
+        cls, name: str, low_aa: float, high_aa: float, count: int = 1, margin_kms: float = MARGIN_KMS, **rest
+    ):
+        """The band of air wavelengths ``low_aa`` .. ``high_aa`` [A] in ``count`` chunks, 0.1 A shown.
+
+        ``rest`` are further fields of the band; by default those of the packaged band: every third point of
+        0.676 km/s, kept at R = 40000 for R up to 14500.
+        """
+        low, high = vacuum_from_air(low_aa), vacuum_from_air(high_aa)
+        core, margin = log(high / low) / count, margin_kms / SPEED_OF_LIGHT_KMS
+        step = STEP_KMS / SPEED_OF_LIGHT_KMS
+        points = ceil((core + 2 * margin) / step) + 1
+        starts = [low * (high / low) ** (i / count) / (1 + margin) for i in range(count)]
+        given = {"stride": 3, "kept_resolution": 40000.0, "finest_resolution": 14500.0}
+        given["points"] = Points("air", "linear", low_aa, high_aa, round((high_aa - low_aa) / 0.1) + 1)
+        return cls(name, tuple(LogGrid(start, points, STEP_KMS) for start in starts), **{**given, **rest})
+
+    @classmethod
+    def from_mapping(cls, content: Mapping) -> "Band":
+        """The inverse of ``mapping``; ``ConfigError`` where the content makes no sense."""
+        if unknown := set(content) - {field.name for field in fields(cls)}:
+            raise ConfigError(f"band: unknown key {', '.join(sorted(unknown))}")
+        try:
+            chunks = tuple(LogGrid(**chunk) for chunk in content["chunks"])
+            return cls(**{**content, "chunks": chunks, "points": Points(**content["points"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"band: {type(error).__name__}: {error}") from error
+
+    @property
+    def mapping(self) -> dict:
+        """The band as plain data, for the headers of files."""
+        return {**asdict(self), "chunks": [asdict(chunk) for chunk in self.chunks]}
+
+    def write(self, folder: str | PathLike) -> None:
+        """Write ``band.toml`` into a folder, made if needed, for the band's tables to lie beside it."""
+        plain = self.mapping
+        chunks, points = plain.pop("chunks"), plain.pop("points")
+        plain = plain if self.tables else {**plain, "tables": None}
+        parts = [("", plain), *(("\n[[chunks]]\n", chunk) for chunk in chunks), ("\n[points]\n", points)]
+        text = "".join(heading + _toml(values) for heading, values in parts)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with replacing(Path(folder) / FILE) as path:
+            path.write_text(text, encoding="utf-8")
+
+    @property
+    def bare(self) -> "Band":
+        """The band without its tables: the same wherever they lie, for what is no longer synthesised."""
+        return replace(self, tables="")
+
+    @cached_property
+    def kept(self) -> tuple[LogGrid, ...]:
+        """What is kept of each chunk: from its second point on, every ``stride``-th."""
+        return tuple(chunk.every(self.stride, 1) for chunk in self.chunks)
+
+    @cached_property
+    def edges_aa(self) -> tuple[float, ...]:
+        """Vacuum wavelengths [A] between which a chunk is used: the middles of overlaps, and both ends."""
+        pairs = zip(self.kept, self.kept[1:], strict=False)
+        joins = [(before.last_aa * after.first_aa) ** 0.5 for before, after in pairs]
+        return self.kept[0].first_aa, *joins, self.kept[-1].last_aa
+
+
+def names() -> list[str]:
+    """Names of the installed bands, sorted."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
+def load(name: str | PathLike) -> Band:
+    """The installed band of this name, or the one in a folder with a ``band.toml``.
+
+    Raises ``ConfigError`` for an unknown name, ``ParseError`` (path) where the file is no band.
+    """
+    installed, folder = _installed(str(name)), Path(name)
+    if installed is None and folder.parent == Path(".") and not folder.is_dir():
+        raise ConfigError(f"band {str(name)!r} is not installed: {', '.join(names()) or 'none is'}")
+    return installed or _read(folder / FILE, str(folder))
+
+
+@cache
+def _installed(name: str) -> Band | None:
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            try:
+                return _read(files(entry.value) / FILE, entry.value)
+            except ModuleNotFoundError as error:
+                raise ConfigError(f"band {name!r}: its package {entry.value} is not there") from error
+    return None
+
+
+def _toml(values: Mapping) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)
+
+
+def _read(path, tables: str) -> Band:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Band.from_mapping({"tables": tables, **content})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
+        raise ParseError(f"{path}: {error}") from error

@@ -1,0 +1,50 @@
+"""What rotation, macroturbulence, motion and the instrument do to a spectrum: convolutions in Fourier space.
+
+On a grid uniform in :math:`\\ln\\lambda` every one of these kernels is the same at all wavelengths, and the
+velocity :math:`u = c \\ln(\\lambda/\\lambda_0)` is the relativistic radial velocity to :math:`v^3/3c^2` (1e-4
+km/s at 300 km/s). A spectrum's transform is multiplied by the kernel's own transform in closed form, never by
+that of a sampled kernel: a rotation far below the pixel is as exact as a fast one. Wavelengths are in vacuum
+[Angstrom], velocities in km/s, frequencies in cycles per km/s. NumPy and JAX arrays are accepted alike,
+float32 or float64; what comes back is of the flux's own kind.
+"""
+
+from starloom.broadening.convolution import broaden, keep
+from starloom.broadening.finish import BandFinish, Finish, finish_of, finish_onto, known_range
+from starloom.broadening.kernels import (
+    LIMB_DARKENING,
+    doppler_shift,
+    gaussian_transfer,
+    instrument_variance,
+    macroturbulence_transfer,
+    rotation_transfer,
+)
+from starloom.broadening.samplers import (
+    TAPS,
+    Sampler,
+    instrument_sampler,
+    pixel_sampler,
+    point_sampler,
+    uniform_step,
+)
+
+__all__ = [
+    "LIMB_DARKENING",
+    "TAPS",
+    "BandFinish",
+    "Finish",
+    "Sampler",
+    "broaden",
+    "doppler_shift",
+    "finish_of",
+    "finish_onto",
+    "gaussian_transfer",
+    "instrument_sampler",
+    "instrument_variance",
+    "keep",
+    "known_range",
+    "macroturbulence_transfer",
+    "pixel_sampler",
+    "point_sampler",
+    "rotation_transfer",
+    "uniform_step",
+]

@@ -1,0 +1,45 @@
+"""Options that give numbers: NAME=NUMBER, NAME=MEAN:SIGMA, LOW:HIGH; one line says what is wrong with one."""
+
+from collections.abc import Iterator
+
+Repeated = list[str] | None
+
+
+def numbers(option: str, texts: Repeated, expected: str = "LABEL=NUMBER") -> dict[str, float]:
+    """Numbers by name of a repeatable option."""
+    from starloom.errors import ConfigError
+
+    found: dict[str, float] = {}
+    for text, name, value in named(option, texts, expected):
+        if name in found:
+            raise ConfigError(f"{option} {name} is given twice")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise ConfigError(f"{option} {text}: expected {expected}") from error
+    return found
+
+
+def named(option: str, texts: Repeated, expected: str) -> Iterator[tuple[str, str, str]]:
+    """The texts of a repeatable option, each with its name and what it is given."""
+    from starloom.errors import ConfigError
+
+    for text in texts or ():
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise ConfigError(f"{option} {text}: expected {expected}")
+        yield text, name, value
+
+
+def pair(option: str, text: str) -> tuple[float, float]:
+    """Two numbers with a colon between them."""
+    from starloom.errors import ConfigError
+
+    first, colon, second = text.partition(":")
+    if not colon:
+        raise ConfigError(f"{option} {text}: expected two numbers with a colon between them")
+    try:
+        return float(first), float(second)
+    except ValueError as error:
+        wrong = str(error).partition(": ")[2]
+        raise ConfigError(f"{option} {text}: {wrong} is no number") from error

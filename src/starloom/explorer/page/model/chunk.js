@@ -1,0 +1,98 @@
+// One chunk of a band: the network's modes, rotation, instrument and motion (starloom/networks/emulator.py).
+
+import { inverseRealTransform } from "./fourier.js";
+import { pointSampler } from "./sampler.js";
+import { dopplerShift, rank } from "./wavelength.js";
+
+const REACH = 4; // standard deviations of the instrument's profile that a flux is mixed from
+const WIDE = 3; // most probable speeds of the macroturbulence, likewise
+export const ROUNDING = 1e-6; // A, of air to vacuum and back
+
+export class Chunk {
+  /** For a network of modes and the chunk's numbers; `shared` has what is the same in all: see Emulator. */
+  constructor(network, finish, shared) {
+    Object.assign(this, { network, finish, ...shared });
+    const { modes, points, first_aa: first, last_aa: last, step_kms: step, taps } = finish;
+    this.transform = inverseRealTransform(points, modes);
+    this.re = new Float64Array(modes);
+    this.im = new Float64Array(modes);
+    this.grid = new Float64Array(points);
+    this.inputs = null; // labels of the modes in `output`
+    const margin = Math.exp(((taps / 2 + 1) * step) / this.c);
+    this.range = [first * margin, last / margin]; // vacuum wavelengths [A] with room for the interpolation
+  }
+
+  /** Which of increasing vacuum wavelengths [A] are in the chunk's range, from `start` on, and their sampler. */
+  at(vacuum) {
+    const [start, end] = [rank(vacuum, this.range[0] - ROUNDING), rank(vacuum, this.range[1] + ROUNDING)];
+    return { start, sample: pointSampler(this.finish, vacuum.subarray(start, end), this.c) };
+  }
+
+  /** First and last vacuum wavelength [A] at which the flux is known: Emulator.known in Python. */
+  known(labels, velocity) {
+    const sigma = Math.sqrt(this.variance(this.meaning(labels, "resolution")));
+    const reach = this.meaning(labels, "vsini") + REACH * sigma + WIDE * this.meaning(labels, "vmac");
+    const shift = dopplerShift(velocity, this.c);
+    return [
+      Math.max(this.finish.first_aa * Math.exp((shift + reach) / this.c), this.range[0]),
+      Math.min(this.finish.last_aa * Math.exp((shift - reach) / this.c), this.range[1]),
+    ];
+  }
+
+  /** Normalised flux on the chunk's uniform grid, overwritten by the next call. */
+  flux(labels, velocity) {
+    this.#modes(labels);
+    this.#broaden(labels, velocity);
+    return this.transform(this.re, this.im, this.grid);
+  }
+
+  /** Variance [km2 s-2] of a Gaussian of FWHM = lambda / resolution. */
+  variance(resolution) {
+    return (this.c / resolution) ** 2 / (8 * Math.LN2);
+  }
+
+  /** The network's output, kept while only what broadens a spectrum changes. */
+  #modes(labels) {
+    const inputs = this.intrinsic.map((name) => labels[name]);
+    if (this.inputs && inputs.every((value, i) => value === this.inputs[i])) return;
+    this.output = this.network(inputs);
+    this.inputs = inputs;
+  }
+
+  #broaden(labels, velocity) {
+    const { modes, frequency_step: step } = this.finish;
+    const variance = this.variance(this.meaning(labels, "resolution")) - this.variance(this.modesResolution);
+    const rotates = this.rotation ? rotationTransfer(this.rotation, this.meaning(labels, "vsini")) : () => 1;
+    const speed = this.meaning(labels, "vmac");
+    const shift = dopplerShift(velocity, this.c);
+    for (let k = 0; k < modes; k++) {
+      const frequency = k * step;
+      const instrument = Math.exp(-2 * Math.PI ** 2 * frequency ** 2 * variance);
+      const transfer = rotates(frequency) * instrument * macroturbulenceTransfer(frequency, speed);
+      const re = this.output[k] * transfer;
+      const im = this.output[modes + k] * transfer;
+      const angle = 2 * Math.PI * frequency * shift;
+      const cosine = velocity === 0 ? 1 : Math.cos(angle);
+      const sine = velocity === 0 ? 0 : Math.sin(angle);
+      this.re[k] = re * cosine + im * sine;
+      this.im[k] = im * cosine - re * sine;
+    }
+  }
+}
+
+/** The transform of the rotation's profile at a frequency, by the table of cubics (emulator.RotationTable). */
+function rotationTransfer({ step, coefficients }, vsini) {
+  const [zeroth, first, second, third] = coefficients;
+  return (frequency) => {
+    const place = (2 * Math.PI * frequency * vsini) / step;
+    const cell = Math.min(Math.floor(place), zeroth.length - 1);
+    const t = place - cell;
+    return ((third[cell] * t + second[cell]) * t + first[cell]) * t + zeroth[cell];
+  };
+}
+
+/** The transform of radial-tangential macroturbulence (broadening.macroturbulence_transfer). */
+function macroturbulenceTransfer(frequency, speed) {
+  const exponent = (Math.PI * speed * frequency) ** 2;
+  return exponent > 1e-4 ? -Math.expm1(-exponent) / exponent : 1 - exponent / 2;
+}

@@ -1,0 +1,440 @@
+"""From observed spectra to the lowest minimum of each: a chain of states, none of which changes.
+
+``Stars`` are what was observed; ``Pixels`` how each pixel counts, by what is known of the star so far;
+``Minima`` where minimisations ended; ``Solution`` the best of them, and what its rivals add.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from starloom.broadening import doppler_shift
+from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.inference.derivatives import BandDerivatives, Derivatives, derivatives_of
+from starloom.inference.minimise import is_held, minimise
+from starloom.inference.objective import Linearised, Objective, chebyshev
+from starloom.inference.observation import FEWEST, Observation
+from starloom.inference.settings import CALCIUM_AA
+from starloom.inference.setup import Setup
+from starloom.inference.starts import Cells, starting_points, templates
+from starloom.inference.uncertainty import inverted
+from starloom.networks.band_emulator import BandEmulator
+from starloom.networks.emulator import Emulator
+from starloom.wavelength import vacuum_from_air
+
+FIRST_ITERATIONS = 5  # of every start, before the best go on
+FINALISTS = 2  # as many as that, and those within CLOSE of the best in chi2
+CLOSE = 60.0
+ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
+SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
+APART = 0.1  # of the box: what is further apart in a label that is TELLING is another kind of star
+TELLING = ("teff", "logg", "mh", "vsini")
+SIDES = (-2.0, -1.0, 1.0, 2.0)
+UNKNOWN = 0.08  # of the box: a deviation of v sin i beyond which it may have another minimum
+POOR = 1.2  # chi2 over pixels beyond which starts with other ROTATIONS are tried
+ROTATIONS = (0.1, 0.4, 0.9)  # of the box
+ROUNDS = 4  # of weights and rejected pixels after the first fit
+SHARE = 0.8  # of the pixels that are known at the best start's velocity: what another start must leave
+LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
+TEMPLATES_APART = 1e-3  # of the flux, at least: no smaller error chooses between them, and float32 overflows
+RIVAL = 9.0  # difference of chi2 below which another minimum is a rival
+UNTOLD_ERROR = 0.01  # of a spectrum without errors, until its residuals tell
+
+
+@dataclass(frozen=True, eq=False)
+class Stars:
+    """Observations at common wavelengths ``vacuum_aa``, as arrays ``[star, pixel]``.
+
+    ``noise`` is UNTOLD_ERROR for stars whose errors are to be ``estimated``; ``good`` pixels may be used.
+    """
+
+    setup: Setup
+    observations: Sequence[Observation]
+    vacuum_aa: np.ndarray
+    derivatives: Derivatives | BandDerivatives
+    basis: np.ndarray
+    flux: np.ndarray
+    noise: np.ndarray
+    good: np.ndarray
+    estimated: np.ndarray
+
+    @classmethod
+    def of(cls, setup: Setup, observations: Sequence[Observation]) -> "Stars":
+        """The observations, to be fitted with a model as fine as their resolution asks for."""
+        vacuum_aa, finest = observations[0].vacuum_aa, setup.resolutions[-1]
+        if not setup.settings.free_resolution:
+            highest = max(each.resolution for each in observations)
+            finest = min(step for step in setup.resolutions if step >= highest)
+        untold = np.full(vacuum_aa.size, UNTOLD_ERROR)
+        return cls(
+            setup,
+            observations,
+            vacuum_aa,
+            _derivatives(setup.model, vacuum_aa.tobytes(), finest),
+            chebyshev(vacuum_aa, setup.settings.continuum),
+            flux=np.array([each.flux for each in observations]),
+            noise=np.array([untold if each.error is None else each.error for each in observations]),
+            good=np.array([each.good for each in observations]),
+            estimated=np.array([each.error is None for each in observations]),
+        )
+
+
+@lru_cache(maxsize=4)
+def _derivatives(model: Emulator | BandEmulator, vacuum_aa: bytes, resolution: float):
+    return derivatives_of(model.seen(np.frombuffer(vacuum_aa), resolution))
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """How each pixel of some stars counts: arrays ``[star, pixel]``.
+
+    ``known``: good, and known to the model at the star's velocity; ``used`` of those; standard deviations:
+    ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of the generator). ``usable[star]``:
+    how many are good and known; where they are fewer than FEWEST, all good ones count as ``known``.
+    """
+
+    usable: np.ndarray
+    known: np.ndarray
+    used: np.ndarray
+    noise: np.ndarray
+    floor: np.ndarray
+    model_error: np.ndarray
+
+    @cached_property
+    def error(self) -> np.ndarray:
+        """Noise, floor and the generator's error together."""
+        return np.sqrt(self.noise**2 + self.floor**2 + self.model_error**2)
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """1 / variance of each pixel, 0 where it is not used."""
+        return np.where(self.used, 1 / self.error**2, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Minima:
+    """Where minimisations ended: parameters ``at[..., p]``, ``chi2``, and after how many ``iterations``."""
+
+    at: np.ndarray
+    chi2: np.ndarray
+    converged: np.ndarray
+    iterations: np.ndarray
+
+    @property
+    def _parts(self) -> tuple[np.ndarray, ...]:
+        return self.at, self.chi2, self.converged, self.iterations
+
+    def __getitem__(self, rows) -> "Minima":
+        return Minima(*(part[rows] for part in self._parts))
+
+    @property
+    def lowest(self) -> "Minima":
+        """Of the minima ``[star, start]`` the lowest of each star."""
+        return self[np.arange(len(self.chi2)), self.chi2.argmin(axis=1)]
+
+    def reshaped(self, *shape: int) -> "Minima":
+        """The same with these axes before that of the parameters."""
+        return Minima(self.at.reshape(*shape, -1), *(part.reshape(shape) for part in self._parts[1:]))
+
+    def replaced(self, rows, others: "Minima") -> "Minima":
+        """These with others in the place of some."""
+        parts = tuple(part.copy() for part in self._parts)
+        for part, other in zip(parts, others._parts, strict=True):
+            part[rows] = other
+        return Minima(*parts)
+
+    def followed(self, rows: np.ndarray, later: "Minima") -> "Minima":
+        """These with some rows that went on from here."""
+        return self.replaced(rows, replace(later, iterations=self.iterations[rows] + later.iterations))
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The lowest minimum of each star; ``rivals[star, p, p]``: what others add to the covariance.
+
+    That of the coordinates, by the likelihood of each in a mixture of them around the best; 0 where none is
+    within RIVAL of it in chi2 and APART.
+    """
+
+    minima: Minima
+    rivals: np.ndarray
+
+
+def solved(stars: Stars) -> tuple[Pixels, Solution]:
+    """The minimum of each star, with the pixels and errors that belong to it.
+
+    Those of a fit that holds labels are those of one that holds nothing: so chi2 of a star's fits compare.
+    """
+    if not stars.setup.settings.fixed:
+        begin, usable, known = known_at(stars, starting(stars, stars.good, stars.noise))
+        pixels = weighed(stars, usable, known, stars.noise, begin[:, 0], np.ones(stars.flux.shape))
+        every = minima_of(stars, pixels, begin)
+        pixels, minima = refined(stars, pixels, every.lowest)
+    else:
+        pixels, _ = solved(replace(stars, setup=stars.setup.released))
+        every = minima_of(stars, pixels, starting(stars, pixels.used, pixels.noise))
+        minima = every.lowest
+    return pixels, Solution(settled(stars, pixels, minima, every), _rivals(stars.setup, every))
+
+
+def starting(stars: Stars, good: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Parameters ``[star, start, p]`` from the tables of templates."""
+    setup, settings = stars.setup, stars.setup.settings
+    fixed = tuple((name, float(value)) for name, value in settings.fixed.items() if name != "velocity")
+    weight = np.where(good, 1 / np.maximum(noise, TEMPLATES_APART) ** 2, 0.0)
+    resolution = np.array([each.resolution for each in stars.observations])
+    table_of = np.abs(np.log(resolution[:, None] / np.array(setup.resolutions))).argmin(axis=1)
+    found = np.empty((len(stars.flux), settings.starts, len(setup.coordinates.names)))
+    held = settings.fixed.get("velocity")
+    velocities = settings.velocities if held is None else (held, held)
+    part = Cells.of(setup.model).needed(stars.vacuum_aa[good.any(axis=0)], velocities)
+    for index in np.unique(table_of):
+        chosen = table_of == index
+        table = templates(setup.model, setup.resolutions[index], fixed, part)
+        found[chosen] = starting_points(
+            table,
+            stars.vacuum_aa,
+            stars.basis,
+            stars.flux[chosen],
+            weight[chosen],
+            setup.prior,
+            velocities,
+            settings.starts,
+        )
+    for index in setup.coordinates.among(["resolution"]):
+        found[..., index] = resolution[:, None]
+    if held is not None:
+        found[..., -1] = held
+    return found
+
+
+def known_at(stars: Stars, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts, usable pixels [star], and good pixels that the model knows at the velocities of the starts.
+
+    A start at whose velocity it knows too little of what it does at the best is replaced by the best.
+    """
+    labels, velocity, ends = stars.setup.broadest(begin), begin[..., -1], stars.setup.model.known
+    first = ends(labels, velocity + LEEWAY_KMS)[0][..., None]
+    last = ends(labels, velocity - LEEWAY_KMS)[1][..., None]
+    inside = (stars.vacuum_aa >= first) & (stars.vacuum_aa <= last)
+    begin, good = begin.copy(), stars.good & inside[:, 0]
+    enough = SHARE * good.sum(axis=1)
+    for number in range(1, begin.shape[1]):
+        both = good & inside[:, number]
+        fits = both.sum(axis=1) >= enough
+        good[fits], begin[~fits, number] = both[fits], begin[~fits, 0]
+    usable = good.sum(axis=1)
+    return begin, usable, np.where((usable >= FEWEST)[:, None], good, stars.good)
+
+
+def weighed(
+    stars: Stars,
+    usable: np.ndarray,
+    known: np.ndarray,
+    noise: np.ndarray,
+    parameters: np.ndarray,
+    level: np.ndarray,
+) -> Pixels:
+    """All known pixels, with the errors that the generator states and the settings ask for.
+
+    ``parameters[star, p]`` and ``level[star, pixel]``, the continuum, are those of the present model.
+    """
+    settings, stated = stars.setup.settings, stars.setup.generator.stated
+    rest = stars.vacuum_aa * np.exp(-doppler_shift(parameters[:, -1, None]) / SPEED_OF_LIGHT_KMS)
+    model_error = np.zeros(stars.flux.shape)
+    if stated is not None:
+        rows = zip(parameters[:, :-1], rest, strict=True)
+        model_error = level * np.array([stated.at("p68", labels, star) for labels, star in rows])
+    centres = vacuum_from_air(np.array(CALCIUM_AA))
+    apart = SPEED_OF_LIGHT_KMS * np.abs(np.log(rest[:, None] / centres[:, None])).min(axis=1)
+    core = np.where(apart < settings.core_kms, settings.core_floor, 0.0)
+    return Pixels(usable, known, known, noise, np.hypot(core, settings.floor) * level, model_error)
+
+
+def minima_of(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
+    """The minima ``[star, start]`` that the starts ``begin[star, start, p]`` lead to."""
+    return _looked_further(stars, pixels, _from_starts(stars, pixels, begin))
+
+
+def settled(stars: Stars, pixels: Pixels, minima: Minima, every: Minima) -> Minima:
+    """From the minimum of each star, and from its rivals among ``every``, to the lowest with these errors.
+
+    The errors belong to one minimum, and with them another one may be the lower.
+    """
+    place = stars.setup.coordinates.from_parameters
+    apart = np.abs(place(every.at) - place(minima.at)[:, None]) > SAME
+    near = apart.any(axis=-1) & (every.chi2 < every.chi2.min(axis=1, keepdims=True) + CLOSE)
+    rows = np.arange(len(minima.at))
+    owner = np.concatenate([rows, np.nonzero(near)[0]])
+    found = minimised(stars, pixels, owner, np.concatenate([minima.at, every.at[near]]))
+    order = np.lexsort((found.chi2, owner))
+    return minima.followed(rows, found[order[np.searchsorted(owner[order], rows)]])
+
+
+def objective_of(stars: Stars, pixels: Pixels, owner: np.ndarray, fixed: np.ndarray) -> Objective:
+    """The ``Objective`` of rows that belong to the stars ``owner[row]``, with what is held from ``fixed``."""
+    return Objective(stars.setup, stars.derivatives, stars.basis, stars.flux, pixels.weight, owner, fixed)
+
+
+def minimised(stars: Stars, pixels: Pixels, owner: np.ndarray, begin: np.ndarray, **options) -> Minima:
+    """``minimise`` from parameters ``begin[row, p]`` of the stars ``owner[row]``."""
+    objective, setup = objective_of(stars, pixels, owner, begin), stars.setup
+    start = setup.coordinates.from_parameters(begin)[:, list(setup.free)]
+    found = minimise(objective, start, *setup.ends, project=objective.project, **options)
+    at = objective.parameters(np.arange(len(begin)), found.at)
+    return Minima(at, found.chi2, found.converged, found.iterations)
+
+
+def _from_starts(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
+    """A minimum ``[star, start]`` for each start; only promising ones to the end."""
+    shape = begin.shape[:2]
+    owner, begin = np.repeat(np.arange(shape[0]), shape[1]), begin.reshape(-1, begin.shape[2])
+    found = minimised(stars, pixels, owner, begin, most=FIRST_ITERATIONS, tolerance=ROUGH)
+    place = stars.setup.coordinates.from_parameters(found.at)[:, list(stars.setup.free)]
+    kept = promising(found.chi2.reshape(shape), place.reshape(*shape, -1)).ravel()
+    rows = np.flatnonzero(kept & ~found.converged)
+    if rows.size:
+        later = minimised(stars, pixels, owner[rows], found.at[rows], tolerance=ROUGH)
+        found = found.followed(rows, later)
+    return found.reshaped(*shape)
+
+
+def promising(chi2: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The best start of each star, and the next best that are not on their way to the same minimum.
+
+    ``chi2[star, start]`` and the free coordinates ``place[star, start, free]``.
+    """
+    kept, left = np.zeros(chi2.shape, bool), chi2.copy()
+    rows = np.arange(len(chi2))
+    highest = chi2.min(axis=1) + CLOSE
+    for number in range(chi2.shape[1]):
+        best = left.argmin(axis=1)
+        lowest = left[rows, best]
+        kept[rows, best] |= np.isfinite(lowest) & ((number < FINALISTS) | (lowest < highest))
+        left[(np.abs(place - place[rows, best][:, None]) < SAME).all(axis=-1)] = np.inf
+    return kept
+
+
+def _looked_further(stars: Stars, pixels: Pixels, found: Minima) -> Minima:
+    """With further starts of stars whose minimum may not be the only one: lower ones replace the worst."""
+    setup, at = stars.setup, found.lowest.at
+    place = setup.coordinates.from_parameters(at)
+    poor = np.flatnonzero(found.lowest.chi2 > POOR * pixels.used.sum(axis=1))
+    further = [*_across_rotation(stars, pixels, at, place), *_along_kinks(setup, place)]
+    further += _other_rotations(setup, poor, place)
+    if not further:
+        return found
+    owner, begin = (np.array(part) for part in zip(*further, strict=True))
+    begin = setup.coordinates.to_parameters(begin)
+    held = [index for index in range(begin.shape[1]) if index not in setup.free]
+    begin[:, held] = at[owner][:, held]
+    there = minimised(stars, pixels, owner, begin, tolerance=ROUGH)
+    for number, star in enumerate(owner):
+        if there.chi2[number] < found.chi2[star].min():
+            found = found.replaced((star, found.chi2[star].argmax()), there[number])
+    return found
+
+
+def _across_rotation(stars: Stars, pixels: Pixels, at: np.ndarray, place: np.ndarray) -> list:
+    """Stars whose v sin i is hardly known: one and two deviations to either side, with what goes along."""
+    setup, free, found = stars.setup, np.array(stars.setup.free), []
+    if "vsini" not in setup.free_names:
+        return []
+    rotation = setup.coordinates.index("vsini")
+    rows = np.arange(len(at))
+    _, slope, normal = objective_of(stars, pixels, rows, at)(rows, place[:, free])
+    loose = ~is_held(place[:, free], slope, *setup.ends) | (free == rotation)
+    for star, left in enumerate(loose):
+        row = np.flatnonzero(free[left] == rotation)[0]
+        ridge = inverted(normal[star][np.ix_(left, left)])[row]
+        # rounding may leave a variance below 0 where there is next to no information: still along the ridge
+        deviation = np.sqrt(abs(ridge[row]))
+        for side in SIDES if deviation > UNKNOWN else ():
+            moved = place[star].copy()
+            moved[free[left]] += side * ridge / deviation
+            found.append((star, np.clip(moved, *setup.box)))
+    return found
+
+
+def _other_rotations(setup: Setup, stars: np.ndarray, place: np.ndarray) -> list:
+    """Other v sin i, for ``stars`` that nothing has fitted well: broad lines may explain deep ones too."""
+    if "vsini" not in setup.free_names:
+        return []
+    found, rotation = [], setup.coordinates.index("vsini")
+    for star in stars:
+        for turned in ROTATIONS:
+            moved = place[star].copy()
+            moved[rotation] = turned
+            found.append((star, moved))
+    return found
+
+
+def _along_kinks(setup: Setup, place: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Stars at the corner's floor: lower [M/H] at its kinks, with the lowest log g there is."""
+    found, on_floor = [], np.flatnonzero(setup.corner.on_floor(place))
+    if on_floor.size and setup.coordinates.index("mh") in setup.free:
+        _, logg, mh = setup.coordinates.floored
+        for star in on_floor:
+            for kink in np.unique(setup.coordinates.kinks[1]):
+                moved = place[star].copy()
+                moved[[logg, mh]] = 0, kink
+                found.append((star, moved))
+    return found
+
+
+def _rivals(setup: Setup, found: Minima) -> np.ndarray:
+    """As ``Solution`` has them, of all minima ``[star, start]``."""
+    place, telling = setup.coordinates.from_parameters(found.at), setup.coordinates.among(TELLING)
+    added = np.zeros((len(place), *2 * place.shape[2:]))
+    for star, (chi2, places) in enumerate(zip(found.chi2, place, strict=True)):
+        best = places[chi2.argmin()]
+        seen, sum_of_weights = [best], 1.0
+        for other in np.argsort(chi2):
+            apart, above = places[other] - best, chi2[other] - chi2.min()
+            new = all(np.abs(places[other] - known).max() > SAME for known in seen)
+            if new and above < RIVAL and np.abs(apart[telling]).max(initial=0) > APART:
+                seen.append(places[other])
+                weight = np.exp(-above / 2)
+                sum_of_weights += weight
+                added[star] += weight * np.outer(apart, apart)
+        added[star] /= sum_of_weights
+    return added
+
+
+def refined(stars: Stars, pixels: Pixels, minima: Minima) -> tuple[Pixels, Minima]:
+    """New weights at the minimum of each star, and cosmic rays out, until nothing changes any more."""
+    rows = np.arange(len(stars.flux))
+    for turn in range(ROUNDS):
+        before, pixels = pixels, _weighed_anew(stars, pixels, _here(stars, pixels, minima))
+        changed = rows if turn == 0 else rows[(pixels.used != before.used).any(axis=1)]
+        if not changed.size:
+            break
+        minima = minima.followed(changed, minimised(stars, pixels, changed, minima.at[changed]))
+    return pixels, minima
+
+
+def _here(stars: Stars, pixels: Pixels, minima: Minima) -> Linearised:
+    rows, setup = np.arange(len(minima.at)), stars.setup
+    place = setup.coordinates.from_parameters(minima.at)[:, list(setup.free)]
+    return objective_of(stars, pixels, rows, minima.at).linearised(rows, place)
+
+
+def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised) -> Pixels:
+    """Errors at the present model, without the pixels that a cosmic ray has hit."""
+    residual, noise = stars.flux - here.model, pixels.noise.copy()
+    for star in np.flatnonzero(stars.estimated):
+        noise[star] = _robust(residual[star, pixels.known[star]])
+    level = here.continuum @ stars.basis
+    fresh = weighed(stars, pixels.usable, pixels.known, noise, here.parameters, level)
+    if stars.setup.settings.clip == 0:
+        return fresh
+    scaled = residual / fresh.error
+    scale = np.array([max(1.0, _robust(r[ok])) for r, ok in zip(scaled, fresh.known, strict=True)])
+    return replace(fresh, used=fresh.known & (scaled < stars.setup.settings.clip * scale[:, None]))
+
+
+def _robust(values: np.ndarray) -> float:
+    """Standard deviation of a normal distribution with the same median absolute value."""
+    return 1.4826 * float(np.median(np.abs(values)))

@@ -1,0 +1,1 @@
+"""The packaged weights: a file for each model."""

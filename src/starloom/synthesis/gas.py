@@ -1,0 +1,80 @@
+"""The gas of a star: what its matter is and absorbs, before any fine wavelength grid."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from starloom.atmosphere import Atmosphere
+from starloom.errors import ConvergenceError
+from starloom.physics.continuum import continuous_absorption, continuous_scattering
+from starloom.physics.equilibrium import State, equation_of_state
+from starloom.physics.linelist import LineList
+from starloom.physics.lines import Profile, line_profiles
+from starloom.physics.transfer import planck, scattered_intensity
+
+CONSERVED = 1e-6  # relative; what the equation of state must conserve
+
+
+class Continuum(NamedTuple):
+    """The continuum at the nodes of one chunk."""
+
+    absorption: Float[Array, "layer node"]  # true absorption, cm-1
+    scattering: Float[Array, "layer node"]  # cm-1
+    mean: Float[Array, "layer node"]  # mean intensity
+
+
+class Gas(NamedTuple):
+    """What the matter of an atmosphere is and absorbs: one for all chunks of a band."""
+
+    state: State
+    profile: Profile
+    continua: tuple[Continuum, ...]  # of each chunk
+
+    def of_chunk(self, number: int) -> "Gas":
+        """This gas with the continuum of one chunk alone."""
+        return self._replace(continua=self.continua[number : number + 1])
+
+
+@partial(jax.jit, static_argnames="synspec")
+def gas(
+    atmosphere: Atmosphere,
+    abundance: Float[Array, "element"],
+    microturbulence: Float[Array, ""],
+    lines: LineList,
+    nodes: Float[Array, "chunk node"],
+    synspec: bool = False,
+) -> Gas:
+    """State of the gas, its continuum at ``nodes`` [cm] and its lines, from the structure and nuclei per
+    hydrogen nucleus."""
+    temperature, every = atmosphere.temperature, nodes.ravel()
+    state = equation_of_state(temperature, atmosphere.gas_pressure, abundance)
+    absorption = continuous_absorption(every, temperature, state, tapered=synspec)
+    scattering = continuous_scattering(every, state)
+    path, log_mass = atmosphere.column_mass / state.mass_density, jnp.log(atmosphere.column_mass)
+    mean = scattered_intensity(absorption, scattering, planck(every, temperature), path, log_mass)
+    parts = [jnp.split(part, len(nodes), axis=1) for part in (absorption, scattering, mean)]
+    continua = tuple(Continuum(*chunk) for chunk in zip(*parts, strict=True))
+    return Gas(state, line_profiles(lines, temperature, state, microturbulence), continua)
+
+
+@jax.jit
+def gas_of_each(stars, lines: LineList, nodes: Float[Array, "chunk node"]) -> Gas:
+    """The gas of several stars, one after the other: vectorised, its equation of state takes minutes to
+    compile."""
+    return jax.lax.map(lambda star: gas(*star, lines, nodes), stars)
+
+
+def check_converged(state: State, source: str) -> None:
+    """Raise ConvergenceError where the equation of state violates conservation; traced values pass."""
+    if isinstance(state.residual, jax.core.Tracer):
+        return
+    residual = np.asarray(state.residual)
+    if not (worst := float(np.max(residual))) < CONSERVED:
+        raise ConvergenceError(
+            f"{source or 'atmosphere'}: the equation of state violates conservation by {worst:.1e} in layer "
+            f"{int(np.argmax(residual))}, allowed {CONSERVED:g}"
+        )

@@ -1,0 +1,205 @@
+"""A star whose gas is solved: its spectrum over a band, its windows and its lines' strengths."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from starloom import bands
+from starloom.atmosphere import Atmosphere
+from starloom.bands import Band
+from starloom.constants import KMS
+from starloom.errors import ConfigError, OutOfRangeError
+from starloom.physics.abundances import per_hydrogen
+from starloom.physics.linelist import LineList
+from starloom.physics.lines import Windows, half_widths, windows_of
+from starloom.physics.molecules import MolecularTable
+from starloom.physics.transfer import flux_quadrature
+from starloom.synthesis.band import BandArrays, band_arrays
+from starloom.synthesis.gas import Gas, check_converged, gas
+from starloom.synthesis.radiation import per_angstrom, radiate
+from starloom.synthesis.spectra import SyntheticSpectrum, numbers
+from starloom.units import plain, within
+
+BAND = "rvs"  # where no band is given
+# what synthesis can do, with the unit; the labels' domain is narrower
+RANGES = {"mh": (-5.0, 1.5, "dex"), "vmic": (0.0, 20.0, "km/s")}
+DEEPEST_SEEN = 0.7  # log10 of the Rosseland optical depth; e^-5 of the light from below gets out
+
+
+@dataclass(frozen=True, eq=False)
+class Photosphere:
+    """The solved gas of one star, over all chunks of a band; made by ``photosphere``."""
+
+    atmosphere: Atmosphere
+    microturbulence: Float[Array, ""]  # cm s-1
+    gas: Gas
+    arrays: BandArrays
+    labels: Mapping[str, float]
+    elements: Mapping[str, float]
+    synspec: bool = False
+
+    @cached_property
+    def windows(self) -> tuple[Windows, ...]:
+        """Which lines matter in each chunk, and how far; of numbers, not of what JAX traces."""
+        half = half_widths_seen(self.atmosphere, self.gas, self.arrays)
+        return tuple(windows_of(half, *places) for places in line_places(self.arrays))
+
+    @property
+    def line_strengths(self) -> Float[np.ndarray, "line"]:
+        """Absorption of each line at its centre over the continuum's, where the continuum is formed (optical
+        depth 2/3)."""
+        layer = int(np.argmin(np.abs(np.asarray(self.atmosphere.log_tau) - np.log10(2 / 3))))
+        peak = np.asarray(self.gas.profile.peak)
+        return peak[layer] / _continuum_at_lines(self.gas, self.arrays)[layer]
+
+    def spectrum(
+        self, *, mu: float | None = None, windows: tuple[Windows, ...] | None = None
+    ) -> SyntheticSpectrum:
+        """The flux, or the intensity towards ``mu``; ``windows`` are this star's own unless given."""
+        mu = mu if mu is None else _checked_mu(mu)
+        angles, weights = flux_quadrature() if mu is None else (np.array([mu]), np.ones(1))
+        windows = self.windows if windows is None else windows
+        parts = []
+        with jax.enable_x64(True):
+            for number, (chunk, chosen) in enumerate(zip(self.arrays.chunks, windows, strict=True)):
+                own = self.gas.of_chunk(number)
+                intensities = radiate(
+                    self.atmosphere, self.microturbulence, own, chunk, chosen, angles, self.synspec
+                )
+                parts.append([per_angstrom(weights, part) for part in intensities])
+        flux, continuum = zip(*parts, strict=True)
+        unit = SyntheticSpectrum.unit + ("" if mu is None else " sr-1")
+        return SyntheticSpectrum(flux, continuum, self.arrays.band, self.labels, unit, self.elements)
+
+
+def photosphere(
+    atmosphere: Atmosphere,
+    *,
+    band: Band | None = None,
+    mh: float | None = None,
+    vmic: float | None = None,
+    elements: Mapping[str, float] | None = None,
+    lines: LineList | None = None,
+    molecules: MolecularTable | None = None,
+    synspec: bool = False,
+) -> Photosphere:
+    """The gas of an atmosphere, solved once for its spectra and the strengths of its lines.
+
+    Arguments and errors are those of ``synthesize``.
+    """
+    star = checked_star(atmosphere, mh, vmic, elements)
+    arrays = band_arrays(band or bands.load(BAND))
+    arrays = arrays if lines is None else arrays.with_lines(lines)
+    arrays = arrays if molecules is None else arrays.with_molecules(molecules)
+    with jax.enable_x64(True):
+        matter = gas(*star, arrays.lines, arrays.nodes, synspec)
+        check_converged(matter.state, atmosphere.source)
+    labels, set_apart = _labels(atmosphere, mh, vmic), numbers(elements or {})
+    return Photosphere(star[0], star[2], matter, arrays, labels, set_apart, synspec)
+
+
+def synthesize(
+    atmosphere: Atmosphere,
+    *,
+    band: Band | None = None,
+    mh: float | None = None,
+    vmic: float | None = None,
+    elements: Mapping[str, float] | None = None,
+    lines: LineList | None = None,
+    windows: tuple[Windows, ...] | None = None,
+    molecules: MolecularTable | None = None,
+    mu: float | None = None,
+    synspec: bool = False,
+) -> SyntheticSpectrum:
+    """Spectrum of one atmosphere over a band: its flux, or its intensity towards ``mu``.
+
+    ``band`` is that of the Gaia RVS unless given (``bands.load``). ``mh`` [dex] and ``vmic`` [km/s] default
+    to the atmosphere's own; ``elements`` sets [X/H] of single elements by symbol; ``lines`` and ``molecules``
+    replace the band's line list and cross-sections. Differentiable by ``jax.jacfwd`` in the atmosphere's
+    arrays, ``mh``, ``vmic`` and ``elements``: inside a transformation give ``windows`` (from ``line_windows``
+    on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved levels and its interpolation of Stark
+    profiles, for comparisons.
+
+    Raises OutOfRangeError for an impossible atmosphere, element (``checked_elements``), and outside RANGES,
+    ConvergenceError where the equation of state does not converge, ConfigError where the band's tables do not
+    serve.
+    """
+    mu = mu if mu is None else _checked_mu(mu)
+    options = {"mh": mh, "vmic": vmic, "elements": elements, "lines": lines, "molecules": molecules}
+    return photosphere(atmosphere, band=band, synspec=synspec, **options).spectrum(mu=mu, windows=windows)
+
+
+def line_windows(atmosphere: Atmosphere, **options) -> tuple[Windows, ...]:
+    """Which lines matter in an atmosphere, and how far, chunk by chunk: for ``synthesize`` inside a JAX
+    transformation; ``options`` as of ``photosphere``."""
+    return photosphere(atmosphere, **options).windows
+
+
+def line_strengths(atmosphere: Atmosphere, **options) -> Float[np.ndarray, "line"]:
+    """``Photosphere.line_strengths`` of an atmosphere; ``options`` as of ``photosphere``."""
+    return photosphere(atmosphere, **options).line_strengths
+
+
+def half_widths_seen(atmosphere: Atmosphere, matter: Gas, arrays: BandArrays) -> Int[np.ndarray, "line"]:
+    """Half widths [pixels] of windows that suffice for the layers light can leave from."""
+    seen = np.asarray(atmosphere.log_tau) < DEEPEST_SEEN
+    profile = jax.tree.map(lambda part: np.asarray(part)[seen], matter.profile)
+    step = arrays.band.chunks[0].step_kms * KMS
+    return half_widths(profile, _continuum_at_lines(matter, arrays)[seen], step)
+
+
+def line_places(arrays: BandArrays) -> list:
+    """Positions of the lines on each chunk, and the chunk's number of points: what ``windows_of`` takes."""
+    each = zip(arrays.chunks, arrays.band.chunks, strict=True)
+    return [(chunk.positions, grid.points) for chunk, grid in each]
+
+
+def _continuum_at_lines(matter: Gas, arrays: BandArrays) -> Float[np.ndarray, "layer line"]:
+    """Continuous opacity [cm-1] at the lines."""
+    nodes = [np.asarray(continuum.absorption + continuum.scattering) for continuum in matter.continua]
+    return np.concatenate(nodes, axis=-1) @ arrays.to_lines
+
+
+def checked_star(atmosphere: Atmosphere, mh, vmic, elements):
+    """Atmosphere, nuclei per hydrogen nucleus and microturbulence [cm s-1], in float64 and checked."""
+    mh = atmosphere.mh if mh is None else mh
+    vmic = atmosphere.vmic if vmic is None else vmic
+    for name, value in (("mh", mh), ("vmic", vmic)):
+        if value is None:
+            raise OutOfRangeError(
+                f"{name} is not given, and the atmosphere ({atmosphere.source}) does not say it"
+            )
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((atmosphere, mh, vmic)))
+    if not traced:
+        atmosphere.check()
+        mh, vmic = (within(name, value, *RANGES[name]) for name, value in (("mh", mh), ("vmic", vmic)))
+    with jax.enable_x64(True):
+        abundance = per_hydrogen(jnp.asarray(mh, jnp.float64), elements)
+        needed = ("log_tau", "column_mass", "temperature", "gas_pressure")
+        columns = {name: jnp.asarray(getattr(atmosphere, name), jnp.float64) for name in needed}
+        return Atmosphere(**columns), abundance, jnp.asarray(vmic, jnp.float64) * KMS
+
+
+def _checked_mu(mu) -> float:
+    number = plain("mu", mu, "")
+    if number.ndim:
+        raise ConfigError(f"mu has the shape {number.shape}, expected one number")
+    if not 0 < number <= 1:
+        raise OutOfRangeError(f"mu = {number:g} is outside (0, 1]")
+    return float(number)
+
+
+def _labels(atmosphere: Atmosphere, mh, vmic) -> dict[str, float]:
+    """The labels that are known as numbers."""
+    known = {
+        "teff": atmosphere.teff,
+        "logg": atmosphere.logg,
+        "mh": atmosphere.mh if mh is None else mh,
+        "vmic": atmosphere.vmic if vmic is None else vmic,
+    }
+    return numbers(known)

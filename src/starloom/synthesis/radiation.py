@@ -1,0 +1,69 @@
+"""What leaves a star: the formal solution over the fine grid of one chunk of a band."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from starloom.atmosphere import Atmosphere
+from starloom.constants import ANGSTROM, KMS
+from starloom.physics.hydrogen import hydrogen_opacity
+from starloom.physics.lines import Windows, line_opacity
+from starloom.physics.molecules import molecular_opacity
+from starloom.physics.transfer import emergent_intensities, planck
+from starloom.synthesis.band import ChunkArrays
+from starloom.synthesis.gas import Gas
+
+
+@partial(jax.jit, static_argnames="synspec")
+def radiate(
+    atmosphere: Atmosphere,
+    microturbulence: Float[Array, ""],
+    gas: Gas,
+    chunk: ChunkArrays,
+    windows: Windows,
+    mu: Float[Array, "angle"],
+    synspec: bool = False,
+):
+    """Intensities [angle, wavelength] with lines, and of the continuum alone, in erg s-1 cm-2 cm-1 sr-1;
+    float32.
+
+    ``gas`` is that of this chunk, by ``Gas.of_chunk``. Chunks of one size and stars share one compiled
+    program.
+    """
+    single = partial(jnp.asarray, dtype=jnp.float32)
+    to_grid, temperature, (nodes,) = chunk.to_grid, atmosphere.temperature, gas.continua
+    pixels = to_grid.shape[-1]
+    path, log_mass = (
+        single(atmosphere.column_mass / gas.state.mass_density),
+        single(jnp.log(atmosphere.column_mass)),
+    )
+    planck_nodes = planck(chunk.nodes, temperature)
+
+    continuum = nodes.absorption + nodes.scattering
+    molecular = jnp.stack([gas.state.molecule(name) for name in chunk.molecules.names])
+    total = (
+        single(continuum) @ to_grid
+        + line_opacity(gas.profile, chunk.positions, windows, pixels, chunk.step)
+        + hydrogen_opacity(
+            chunk.hydrogen, pixels, temperature, gas.state, microturbulence, refine=not synspec
+        )
+        + molecular_opacity(molecular, temperature, microturbulence / KMS, chunk.molecules)
+    )
+    # coherent scattering of the continuum's light: S = B + (sigma / chi) (J - B)
+    scattered = single(nodes.scattering * (nodes.mean - planck_nodes))
+    source = single(planck_nodes) @ to_grid + (scattered @ to_grid) / total
+    source_nodes = single(planck_nodes) + scattered / single(continuum)
+    with_lines = emergent_intensities(total, source, path, log_mass, mu)
+    return with_lines, emergent_intensities(single(continuum), source_nodes, path, log_mass, mu) @ to_grid
+
+
+# of all the windows only the lines' own half widths differ from star to star
+_BY_STAR = Windows(*[None] * len(Windows._fields))._replace(own=0)
+radiate_together = jax.jit(jax.vmap(radiate, in_axes=(0, 0, 0, None, _BY_STAR, None)))
+
+
+def per_angstrom(weights, intensities: Float[Array, "... angle wavelength"]):
+    """Weighted sum over angles, per cm of wavelength made per Angstrom; float32."""
+    return jnp.asarray(weights * ANGSTROM, jnp.float32) @ intensities
