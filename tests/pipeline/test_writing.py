@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from runpy import run_path
 from tempfile import TemporaryFile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from starloom import Generator, cli, files
+from starloom import Generator, bands, cli, files
 from starloom.database import build
 from starloom.errors import StarloomError, WriteError
 from starloom.labels import TABLE_1
@@ -99,13 +100,18 @@ def run(store, tmp_path_factory, monkeypatch, capsys):
 def quick(monkeypatch):
     """Radiative transfer without its minute of compilation: a wave."""
     synthesis = pytest.importorskip("starloom.synthesis")
-    wavy = 1 - 0.5 * np.sin(np.linspace(0, 99, synthesis.SYNTHESIS_GRID_AA.size)) ** 2
-    made = synthesis.SyntheticSpectrum(
-        wavy, np.ones_like(wavy), synthesis.SYNTHESIS_GRID_AA, {"teff": 5777.0}
+    from starloom.synthesis.band import band_lines
+
+    band = bands.load("rvs")
+    wavy = 1 - 0.5 * np.sin(np.linspace(0, 99, band.chunks[0].points)) ** 2
+    made = synthesis.SyntheticSpectrum((wavy,), (np.ones_like(wavy),), band, {"teff": 5777.0})
+    lines = band_lines(band)
+    star = SimpleNamespace(
+        spectrum=lambda **options: made,
+        arrays=SimpleNamespace(lines=lines),
+        line_strengths=np.ones(lines.wavelength.size),
     )
-    monkeypatch.setattr(synthesis, "synthesize", lambda *star, **options: made)
-    lines = synthesis.packaged_lines().wavelength.size
-    monkeypatch.setattr(synthesis, "line_strengths", lambda *star, **options: np.ones(lines))
+    monkeypatch.setattr(synthesis, "photosphere", lambda *structure, **options: star)
 
 
 @contextmanager
