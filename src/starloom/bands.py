@@ -17,6 +17,8 @@ from math import ceil, log
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, ParseError
 from starloom.files import replacing
@@ -74,6 +76,24 @@ class Band:
         given = {"stride": 3, "kept_resolution": 40000.0, "finest_resolution": 14500.0}
         given["points"] = Points("air", "linear", low_aa, high_aa, round((high_aa - low_aa) / 0.1) + 1)
         return cls(name, tuple(LogGrid(start, points, STEP_KMS) for start in starts), **{**given, **rest})
+
+    def cut(self, name: str, low_aa: float, high_aa: float, count: int = 1) -> "Band":
+        """The part of a band of one chunk at air wavelengths ``low_aa`` .. ``high_aa`` [A], in chunks.
+
+        Its grids are parts of this band's grid, whose tables can serve it. ``ConfigError`` where the part and
+        what broadening mixes in do not lie within it.
+        """
+        grid, margin = self.chunks[0], ceil(MARGIN_KMS / self.chunks[0].step_kms)
+        ends = np.log(vacuum_from_air(np.array([low_aa, high_aa])) / grid.first_aa)
+        first, last = np.floor(ends * SPEED_OF_LIGHT_KMS / grid.step_kms).astype(int)
+        core = -(-(last - first) // count)
+        starts, points = [int(first) + i * int(core) - margin for i in range(count)], int(core) + 2 * margin
+        if starts[0] < 0 or starts[-1] + points > grid.points or len(self.chunks) > 1:
+            asked = f"{low_aa:g}..{high_aa:g} A with {MARGIN_KMS:g} km/s beside"
+            raise ConfigError(f"band {self.name} has no part of {asked}")
+        shown = Points("air", "linear", low_aa, high_aa, round((high_aa - low_aa) / 0.1) + 1)
+        chunks = tuple(grid.part(start, points) for start in starts)
+        return replace(self, name=name, chunks=chunks, points=shown)
 
     @classmethod
     def from_mapping(cls, content: Mapping) -> "Band":

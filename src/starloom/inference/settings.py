@@ -28,10 +28,10 @@ class Settings:
     deviation of what is known, by name. ``resolution``: of the instrument; None: what the spectrum says
     of itself; ``free_resolution`` fits it too, with that as no more than a start. ``continuum``: order of
     the Chebyshev polynomial that multiplies the model (1: scale and slope). ``velocities``: range
-    searched [km/s]. ``starts``: how many of the best templates are refined. ``windows``: wavelength
-    ranges (low, high) [A], in the spectrum's medium and frame, that are not used. ``telluric``:
-    nor are pixels that lines of water vapour in the Earth's atmosphere may reach. ``core_kms``: half width,
-    in the star's frame, of the cores of the Ca II triplet, which form in the chromosphere and not in LTE:
+    searched [km/s]. ``starts``: how many of the best templates are refined (16 of hot stars). ``windows``:
+    ranges of wavelengths (low, high) [A], as the spectrum has them, that are not used. ``telluric``: nor are
+    pixels that lines of water vapour in the Earth's atmosphere may reach. ``core_kms``: half width, in the
+    star's frame, of the cores of the Ca II triplet, which form in the chromosphere and not in LTE:
     there ``core_floor``, an error in units of the continuum, is added in quadrature. ``floor``: the same for
     all pixels. ``snr``: signal-to-noise ratio of a spectrum without errors; None: from the scatter around the
     fit. ``clip``: pixels this many standard deviations above the model are taken for cosmic rays; 0: none.

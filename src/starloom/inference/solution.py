@@ -24,8 +24,10 @@ from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
 from starloom.wavelength import vacuum_from_air
 
+HOT = 6500.0  # K, of the best template: spectra of hotter stars have more than one minimum, and get
+HOT_STARTS = 16  # starts at least
 FIRST_ITERATIONS = 5  # of every start, before the best go on
-FINALISTS = 2  # as many as that, and those within CLOSE of the best in chi2
+FINALISTS = 4  # as many as that, and those within CLOSE of the best in chi2
 CLOSE = 60.0
 ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
@@ -134,10 +136,6 @@ class Minima:
         """Of the minima ``[star, start]`` the lowest of each star."""
         return self[np.arange(len(self.chi2)), self.chi2.argmin(axis=1)]
 
-    def reshaped(self, *shape: int) -> "Minima":
-        """The same with these axes before that of the parameters."""
-        return Minima(self.at.reshape(*shape, -1), *(part.reshape(shape) for part in self._parts[1:]))
-
     def replaced(self, rows, others: "Minima") -> "Minima":
         """These with others in the place of some."""
         parts = tuple(part.copy() for part in self._parts)
@@ -180,13 +178,14 @@ def solved(stars: Stars) -> tuple[Pixels, Solution]:
 
 
 def starting(stars: Stars, good: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Parameters ``[star, start, p]`` from the tables of templates."""
+    """Parameters ``[star, start, p]`` from the tables of templates; repetitions of the first are none."""
     setup, settings = stars.setup, stars.setup.settings
     fixed = tuple((name, float(value)) for name, value in settings.fixed.items() if name != "velocity")
     weight = np.where(good, 1 / np.maximum(noise, TEMPLATES_APART) ** 2, 0.0)
     resolution = np.array([each.resolution for each in stars.observations])
     table_of = np.abs(np.log(resolution[:, None] / np.array(setup.resolutions))).argmin(axis=1)
-    found = np.empty((len(stars.flux), settings.starts, len(setup.coordinates.names)))
+    count = max(settings.starts, HOT_STARTS if "teff" in setup.domain.names else 0)
+    found = np.empty((len(stars.flux), count, len(setup.coordinates.names)))
     held = settings.fixed.get("velocity")
     velocities = settings.velocities if held is None else (held, held)
     part = Cells.of(setup.model).needed(stars.vacuum_aa[good.any(axis=0)], velocities)
@@ -201,8 +200,11 @@ def starting(stars: Stars, good: np.ndarray, noise: np.ndarray) -> np.ndarray:
             weight[chosen],
             setup.prior,
             velocities,
-            settings.starts,
+            count,
         )
+    for index in setup.coordinates.among(["teff"]):
+        cool = found[:, 0, index] < HOT
+        found[cool, settings.starts :] = found[cool, :1]
     for index in setup.coordinates.among(["resolution"]):
         found[..., index] = resolution[:, None]
     if held is not None:
@@ -289,16 +291,17 @@ def minimised(stars: Stars, pixels: Pixels, owner: np.ndarray, begin: np.ndarray
 
 def _from_starts(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
     """A minimum ``[star, start]`` for each start; only promising ones to the end."""
-    shape = begin.shape[:2]
-    owner, begin = np.repeat(np.arange(shape[0]), shape[1]), begin.reshape(-1, begin.shape[2])
-    found = minimised(stars, pixels, owner, begin, most=FIRST_ITERATIONS, tolerance=ROUGH)
-    place = stars.setup.coordinates.from_parameters(found.at)[:, list(stars.setup.free)]
-    kept = promising(found.chi2.reshape(shape), place.reshape(*shape, -1)).ravel()
-    rows = np.flatnonzero(kept & ~found.converged)
-    if rows.size:
-        later = minimised(stars, pixels, owner[rows], found.at[rows], tolerance=ROUGH)
-        found = found.followed(rows, later)
-    return found.reshaped(*shape)
+    shape, own = begin.shape[:2], (begin != begin[:, :1]).any(axis=-1)
+    own[:, 0] = True
+    none = Minima(begin, np.full(shape, np.inf), np.zeros(shape, bool), np.zeros(shape, int))
+    first = minimised(stars, pixels, np.nonzero(own)[0], begin[own], most=FIRST_ITERATIONS, tolerance=ROUGH)
+    found = none.replaced(own, first)
+    place = stars.setup.coordinates.from_parameters(found.at)[..., list(stars.setup.free)]
+    kept = promising(found.chi2, place) & ~found.converged
+    if not kept.any():
+        return found
+    later = minimised(stars, pixels, np.nonzero(kept)[0], found.at[kept], tolerance=ROUGH)
+    return found.followed(kept, later)
 
 
 def promising(chi2: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -1,0 +1,45 @@
+"""Bands as values: chunks overlap and meet, parts lie on their band's grid, files return what was written."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from starloom import bands
+from starloom.bands import Band
+from starloom.errors import ConfigError, ParseError
+
+RVS = bands.load("rvs")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_part_lies_on_the_grid_of_its_band(count):
+    part, grid = RVS.cut("part", 8480, 8680, count), RVS.chunks[0]
+    for chunk in part.chunks:
+        place = np.log(chunk.wavelength_aa / grid.first_aa) * 299792.458 / grid.step_kms
+        np.testing.assert_allclose(place, np.rint(place), atol=1e-6)
+    assert part.tables == RVS.tables
+    assert part.edges_aa[0] < part.points.vacuum_aa[0] < part.points.vacuum_aa[-1] < part.edges_aa[-1]
+    with pytest.raises(ConfigError, match=r"band rvs has no part of 8390\.\.8500 A"):
+        RVS.cut("part", 8390, 8500)
+
+
+@pytest.mark.parametrize("band", [RVS, Band.over("own", 5000, 5200, 3), RVS.cut("part", 8500, 8600, 2)])
+def test_a_band_survives_its_file(tmp_path, band):
+    band.write(tmp_path / "band")
+    found = bands.load(tmp_path / "band")
+    assert found.bare == band.bare
+    assert found.tables == (band.tables or str(tmp_path / "band"))
+    assert Band.from_mapping(band.mapping) == band
+
+
+def test_what_is_no_band_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="band 'nowhere' is not installed: rvs"):
+        bands.load("nowhere")
+    (tmp_path / "band.toml").write_text("name = 3")
+    with pytest.raises(ParseError, match=r"band\.toml: band: KeyError: 'chunks'"):
+        bands.load(tmp_path)
+    first, second = Band.over("two", 5000, 5200, 2).chunks
+    apart = replace(second, first_aa=second.first_aa + 500)
+    with pytest.raises(ConfigError, match=r"the chunk from .* does not overlap"):
+        Band("two", (first, apart), 3, 4e4, 14500.0, RVS.points)
