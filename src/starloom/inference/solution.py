@@ -27,7 +27,7 @@ from starloom.wavelength import vacuum_from_air
 HOT = 6500.0  # K, of the best template: spectra of hotter stars have more than one minimum, and get
 HOT_STARTS = 16  # starts at least
 FIRST_ITERATIONS = 5  # of every start, before the best go on
-FINALISTS = 4  # as many as that, and those within CLOSE of the best in chi2
+FINALISTS, HOT_FINALISTS = 2, 4  # as many as that, and those within CLOSE of the best in chi2
 CLOSE = 60.0
 ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
@@ -297,17 +297,19 @@ def _from_starts(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
     first = minimised(stars, pixels, np.nonzero(own)[0], begin[own], most=FIRST_ITERATIONS, tolerance=ROUGH)
     found = none.replaced(own, first)
     place = stars.setup.coordinates.from_parameters(found.at)[..., list(stars.setup.free)]
-    kept = promising(found.chi2, place) & ~found.converged
+    hot = own.sum(axis=1) > stars.setup.settings.starts
+    finalists = np.where(hot, HOT_FINALISTS, FINALISTS)
+    kept = promising(found.chi2, place, finalists) & ~found.converged
     if not kept.any():
         return found
     later = minimised(stars, pixels, np.nonzero(kept)[0], found.at[kept], tolerance=ROUGH)
     return found.followed(kept, later)
 
 
-def promising(chi2: np.ndarray, place: np.ndarray) -> np.ndarray:
+def promising(chi2: np.ndarray, place: np.ndarray, finalists: np.ndarray | int = FINALISTS) -> np.ndarray:
     """The best start of each star, and the next best that are not on their way to the same minimum.
 
-    ``chi2[star, start]`` and the free coordinates ``place[star, start, free]``.
+    ``chi2[star, start]``, free coordinates ``place[star, start, free]``; at least ``finalists`` of each star go on.
     """
     kept, left = np.zeros(chi2.shape, bool), chi2.copy()
     rows = np.arange(len(chi2))
@@ -315,7 +317,7 @@ def promising(chi2: np.ndarray, place: np.ndarray) -> np.ndarray:
     for number in range(chi2.shape[1]):
         best = left.argmin(axis=1)
         lowest = left[rows, best]
-        kept[rows, best] |= np.isfinite(lowest) & ((number < FINALISTS) | (lowest < highest))
+        kept[rows, best] |= np.isfinite(lowest) & ((number < finalists) | (lowest < highest))
         left[(np.abs(place - place[rows, best][:, None]) < SAME).all(axis=-1)] = np.inf
     return kept
 
