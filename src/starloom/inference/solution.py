@@ -309,7 +309,7 @@ def _from_starts(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
 def promising(chi2: np.ndarray, place: np.ndarray, finalists: np.ndarray | int = FINALISTS) -> np.ndarray:
     """The best start of each star, and the next best that are not on their way to the same minimum.
 
-    ``chi2[star, start]``, free coordinates ``place[star, start, free]``; at least ``finalists`` of each star go on.
+    ``chi2[star, start]``, free coordinates ``place[star, start, free]``; ``finalists`` go on at least.
     """
     kept, left = np.zeros(chi2.shape, bool), chi2.copy()
     rows = np.arange(len(chi2))
