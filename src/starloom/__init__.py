@@ -13,6 +13,7 @@ PLACES = {
     "generate": "networks.generator",
     "fit": "inference",
     "read": "io:read_observed",
+    "synthesize": "synthesis:synthesize_labels",
 }
 
 

@@ -66,3 +66,10 @@ def test_layers_are_kept():
     code = "import sys\nfrom importlinter.cli import lint_imports\nsys.exit(lint_imports())"
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_public_name_is_there():
+    pytest.importorskip("jax")
+    for name in starloom.__all__:
+        assert getattr(starloom, name) is not None
+    assert starloom.synthesize.__name__ == "synthesize_labels"
