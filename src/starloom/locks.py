@@ -27,12 +27,12 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     """
     path = Path(path)
     lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
-    mine = json.dumps({"host": gethostname(), "process": os.getpid(), "began": _began(os.getpid())})
-    _acquire(lock, mine, path)
-    unfinished.add(lock)
-    ended = Event()
-    Thread(target=_beat, args=(lock, ended), daemon=True).start()
-    try:
+    owner = {"host": gethostname(), "process": os.getpid(), "began": _began(os.getpid())}
+    mine, ended = json.dumps({**owner, "key": uuid.uuid4().hex}), Event()
+    try:  # an interruption may come as soon as the lock is there
+        _acquire(lock, mine, path)
+        unfinished.add(lock)
+        Thread(target=_beat, args=(lock, ended), daemon=True).start()
         yield
     finally:
         ended.set()
