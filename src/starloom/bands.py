@@ -74,7 +74,7 @@ class Band:
         points = ceil((core + 2 * margin) / step) + 1
         starts = [low * (high / low) ** (i / count) / (1 + margin) for i in range(count)]
         given = {"stride": 3, "kept_resolution": 40000.0, "finest_resolution": 14500.0}
-        given["points"] = Points("air", "linear", low_aa, high_aa, round((high_aa - low_aa) / 0.1) + 1)
+        given["points"] = _shown(low_aa, high_aa)
         return cls(name, tuple(LogGrid(start, points, STEP_KMS) for start in starts), **{**given, **rest})
 
     def cut(self, name: str, low_aa: float, high_aa: float, count: int = 1) -> "Band":
@@ -91,9 +91,8 @@ class Band:
         if starts[0] < 0 or starts[-1] + points > grid.points or len(self.chunks) > 1:
             asked = f"{low_aa:g}..{high_aa:g} A with {MARGIN_KMS:g} km/s beside"
             raise ConfigError(f"band {self.name} has no part of {asked}")
-        shown = Points("air", "linear", low_aa, high_aa, round((high_aa - low_aa) / 0.1) + 1)
         chunks = tuple(grid.part(start, points) for start in starts)
-        return replace(self, name=name, chunks=chunks, points=shown)
+        return replace(self, name=name, chunks=chunks, points=_shown(low_aa, high_aa))
 
     @classmethod
     def from_mapping(cls, content: Mapping) -> "Band":
@@ -165,6 +164,11 @@ def _installed(name: str) -> Band | None:
             except ModuleNotFoundError as error:
                 raise ConfigError(f"band {name!r}: its package {entry.value} is not there") from error
     return None
+
+
+def _shown(low_aa: float, high_aa: float) -> Points:
+    """Points every 0.1 A between air wavelengths."""
+    return Points("air", "linear", low_aa, high_aa, round((high_aa - low_aa) / 0.1) + 1)
 
 
 def _toml(values: Mapping) -> str:

@@ -48,6 +48,16 @@ def _fixed(grid: np.ndarray) -> np.ndarray:
     return grid
 
 
+def to_vacuum(wavelength_aa, medium: str):
+    """Vacuum wavelength [Angstrom] of a wavelength in ``medium``, one of MEDIA."""
+    return vacuum_from_air(wavelength_aa) if medium == "air" else wavelength_aa
+
+
+def from_vacuum(vacuum_aa, medium: str):
+    """Wavelength [Angstrom] in ``medium``, one of MEDIA, of a vacuum wavelength."""
+    return air_from_vacuum(vacuum_aa) if medium == "air" else vacuum_aa
+
+
 @dataclass(frozen=True)
 class LogGrid:
     """Vacuum wavelengths uniform in their logarithm, so in velocity: ``points`` from ``first_aa`` [A] on.
@@ -128,4 +138,4 @@ class Points:
     @cached_property
     def vacuum_aa(self) -> np.ndarray:
         """The wavelengths [Angstrom] in vacuum, read-only."""
-        return _fixed(vacuum_from_air(self.wavelength_aa)) if self.medium == "air" else self.wavelength_aa
+        return _fixed(to_vacuum(self.wavelength_aa, self.medium))

@@ -22,7 +22,7 @@ from starloom.io.label_tables import LabelTable, read_labels
 from starloom.io.record import Record
 from starloom.labels import BROADENING, Domain
 from starloom.spectrum.axis import angstroms
-from starloom.wavelength import MEDIA, LogGrid, vacuum_from_air
+from starloom.wavelength import MEDIA, LogGrid, to_vacuum
 
 NORMALISATIONS = ("none", "continuum", "envelope")
 ROOM_AA, ROUND_AA = 15.0, 10.0  # beyond a chunk's ends what is read of a file, to the next round wavelength
@@ -215,7 +215,7 @@ def _normalised(path: Path, record: Record, grid: LogGrid, how: Import) -> tuple
     masked = record.mask is not None and record.mask[near].any()
     if masked or not (np.all(np.isfinite(flux)) and np.all(flux >= 0)):
         raise ParseError(f"{path}: flux is not finite, or negative, or masked")
-    return vacuum_from_air(wavelength_aa) if record.medium == "air" else wavelength_aa, flux
+    return to_vacuum(wavelength_aa, record.medium), flux
 
 
 def onto_grid(

@@ -28,7 +28,7 @@ from starloom.io.formats.gaia import WAVELENGTH_NM
 from starloom.labels import Domain
 from starloom.networks.generator import Generator
 from starloom.units import plain
-from starloom.wavelength import vacuum_from_air
+from starloom.wavelength import to_vacuum
 
 HIGHEST_ORDER = 20
 PORTION = 64  # stars at once
@@ -184,7 +184,7 @@ def model_derivatives(generator: Generator, labels, setting: Setting) -> np.ndar
     domain, wavelength, labels = generator.domain, setting.wavelength_aa, np.asarray(labels, np.float64)
     # also a check of labels and wavelengths
     flux = generator.flux(labels, wavelength_aa=wavelength, medium=setting.medium).astype(np.float64)
-    vacuum = vacuum_from_air(wavelength) if setting.medium == "air" else wavelength
+    vacuum = to_vacuum(wavelength, setting.medium)
     derivatives = derivatives_of(generator.model.on(vacuum), slowest=0.0)
     wanted = [parameters(domain).index(name) for name in setting.free(domain)]
     columns = np.empty((*flux.shape, len(wanted)))

@@ -12,7 +12,7 @@ from starloom.inference.setup import Setup
 from starloom.inference.tellurics import telluric
 from starloom.labels import number
 from starloom.spectrum import Spectrum
-from starloom.wavelength import air_from_vacuum, vacuum_from_air
+from starloom.wavelength import from_vacuum, to_vacuum
 
 FEWEST = 100  # pixels, for some seven parameters and a continuum
 RESOLUTION_KEYS = ("resolution", "R", "resolving_power")
@@ -60,13 +60,12 @@ def observe(spectrum: Spectrum, setup: Setup) -> Observation:
     it cannot be fitted: too few pixels are left, no flux, an unknown resolution.
     """
     settings, resolution = setup.settings, _resolution(spectrum, setup)
-    ends = _widest(setup, resolution)
-    ends = air_from_vacuum(ends) if spectrum.medium == "air" else ends
+    ends = from_vacuum(_widest(setup, resolution), spectrum.medium)
     pixels = slice(*np.searchsorted(spectrum.wavelength, ends).tolist())
     wavelength = spectrum.wavelength[pixels]
     if wavelength.size < FEWEST:
         raise OutOfRangeError(_range_text(spectrum, ends, wavelength.size))
-    vacuum = vacuum_from_air(wavelength) if spectrum.medium == "air" else wavelength
+    vacuum = to_vacuum(wavelength, spectrum.medium)
     bad = _unusable(spectrum, settings, pixels)
     if settings.telluric:
         bad["telluric"] = telluric(spectrum, vacuum, resolution, setup.generator.header.band)

@@ -18,7 +18,7 @@ from starloom.figures import pyplot, save
 from starloom.inference.objective import chebyshev
 from starloom.inference.result import FitResult
 from starloom.networks.generator import Generator
-from starloom.wavelength import vacuum_from_air
+from starloom.wavelength import to_vacuum
 
 VELOCITY_REACH_KMS = 100.0  # around the fit
 
@@ -80,7 +80,7 @@ def _model(result: FitResult, generator: Generator):
 
     spectrum, used = result.spectrum, result.used
     wavelength = spectrum.wavelength[result.pixels]
-    vacuum = vacuum_from_air(wavelength) if spectrum.medium == "air" else wavelength
+    vacuum = to_vacuum(wavelength, spectrum.medium)
     emulator = generator.model.on(vacuum)
     scale = float(np.median(result.model))
     weight = np.where(used, (scale / result.error) ** 2, 0.0) / result.inflation

@@ -16,6 +16,7 @@ import numpy as np
 
 from starloom.arrays import array_library
 from starloom.errors import ConfigError
+from starloom.recipes import one_of
 
 Parameters = Mapping[str, Any]
 Drop = Callable[[Any, float, int], Any]
@@ -72,8 +73,7 @@ class Dense:
     trained: bool = True
 
     def __post_init__(self):
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(f"activation = {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        one_of(ACTIVATIONS, activation=self.activation)
         if self.inputs < 1 or self.outputs < 1:
             raise ConfigError(
                 f"layer of {self.inputs} inputs and {self.outputs} outputs: both must be at least 1"
@@ -244,8 +244,7 @@ class Network:
         ``glorot_uniform``: Glorot & Bengio (2010), eq. 16; ``he_normal``: He et al. (2015), eq. 10;
         ``random_normal``: standard deviation 0.05, the "Random Normal" of Keras.
         """
-        if initialiser not in INITIALISERS:
-            raise ConfigError(f"initialiser = {initialiser!r} is not one of {', '.join(INITIALISERS)}")
+        one_of(INITIALISERS, initialiser=initialiser)
         draw = INITIALISERS[initialiser]
         parameters = []
         for index, layer in enumerate(layers):

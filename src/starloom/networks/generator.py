@@ -17,15 +17,16 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError, StoreError
 from starloom.labels import Domain
 from starloom.networks import emulator, weights
-from starloom.networks.band_emulator import BandEmulator
+from starloom.networks.band_emulator import ROUNDING_AA, BandEmulator
 from starloom.networks.emulator import Emulator
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.stated_error import MEASURES, StatedError, stated_in
 from starloom.networks.weights import Header, Model
-from starloom.spectrum import MEDIA, Spectrum, finished
+from starloom.recipes import one_of
+from starloom.spectrum import Spectrum, finished
 from starloom.spectrum.spectra import Spectra
 from starloom.units import plain
-from starloom.wavelength import AIR_RANGE_AA, air_from_vacuum, vacuum_from_air
+from starloom.wavelength import AIR_RANGE_AA, MEDIA, from_vacuum, to_vacuum
 
 Generating = Emulator | BandEmulator | PixelNetwork
 OUTSIDE = ("error", "clip")
@@ -62,7 +63,7 @@ class View:
     @cached_property
     def vacuum_aa(self) -> np.ndarray:
         """The wavelengths in vacuum."""
-        return vacuum_from_air(self.wavelength_aa) if self.medium == "air" else self.wavelength_aa
+        return to_vacuum(self.wavelength_aa, self.medium)
 
     @property
     def frame(self) -> str:
@@ -129,8 +130,7 @@ class Generator:
         ``measure``: "mean" of the absolute error; "p68" and "p99", the sizes that hold 68 % and 99 % of it.
         Measured on held-out spectra near these labels and wavelengths (``StatedError``).
         """
-        if measure not in MEASURES:
-            raise ConfigError(f"measure = {measure!r} is not one of {', '.join(MEASURES)}")
+        one_of(MEASURES, measure=measure)
         chosen, labels = self._view(**view), _inside(self.domain, labels, outside)
         _check_shape(chosen, labels)
         if self.stated is None:
@@ -185,8 +185,7 @@ class Generator:
         return self.spectra(labels, **options)[()]
 
     def _view(self, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0) -> View:
-        if medium not in MEDIA:
-            raise ConfigError(f"medium = {medium!r} is not one of {', '.join(MEDIA)}")
+        one_of(MEDIA, medium=medium)
         velocity = plain("radial_velocity", radial_velocity, "km/s")
         if wavelength_aa is not None:
             return View(plain("wavelength", wavelength_aa, "Angstrom"), medium, velocity)
@@ -196,9 +195,8 @@ class Generator:
     def _own_views(self) -> dict[str, View]:
         """The model's own points at rest, by medium."""
         points = self.header.points
-        convert = {"air": air_from_vacuum, "vacuum": vacuum_from_air}
-        other = "vacuum" if points.medium == "air" else "air"
-        own = {points.medium: points.wavelength_aa, other: convert[other](points.wavelength_aa)}
+        own = {medium: from_vacuum(points.vacuum_aa, medium) for medium in MEDIA}
+        own[points.medium] = points.wavelength_aa  # without the rounding of there and back
         return {medium: View(wavelength, medium, np.zeros(())) for medium, wavelength in own.items()}
 
     def _model_in(self, view: View, labels: np.ndarray) -> Generating:
@@ -215,12 +213,10 @@ class Generator:
         ends = [end.ravel() for end in self.model.known(labels, view.radial_velocity)]
         low, high = ends[0].max(), ends[1].min()
         ends = view.wavelength_aa[[0, -1]]
-        first, last = vacuum_from_air(ends) if view.medium == "air" else ends
-        # to 1e-6 A: rounding of air to vacuum and back
-        if low - 1e-6 <= first and last <= high + 1e-6:
+        first, last = to_vacuum(ends, view.medium)
+        if low - ROUNDING_AA <= first and last <= high + ROUNDING_AA:
             return
-        if view.medium == "air":
-            low, high = air_from_vacuum(low), air_from_vacuum(high)
+        low, high = (from_vacuum(end, view.medium) for end in (low, high))
         low, high = np.ceil(1e3 * low - 1e-3) / 1e3, np.floor(1e3 * high + 1e-3) / 1e3
         asked = f"wavelength = {view.wavelength_aa[0]:.10g}..{view.wavelength_aa[-1]:.10g} A ({view.medium})"
         raise OutOfRangeError(
@@ -273,8 +269,7 @@ def _derivative(model: Generating) -> Any:
 
 def _inside(domain: Domain, labels, outside: str) -> np.ndarray:
     """Labels that are in the domain: checked, or clipped into it with a warning."""
-    if outside not in OUTSIDE:
-        raise ConfigError(f"outside = {outside!r} is not one of {', '.join(OUTSIDE)}")
+    one_of(OUTSIDE, outside=outside)
     labels = plain("labels", labels, "")
     if outside == "error" or labels.ndim == 0 or labels.shape[-1] != len(domain.labels):
         domain.check(labels)

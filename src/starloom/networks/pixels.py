@@ -11,7 +11,7 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
 from starloom.labels import Domain
 from starloom.networks.forward import Network
-from starloom.wavelength import Points, air_from_vacuum, vacuum_from_air
+from starloom.wavelength import Points, from_vacuum, to_vacuum
 
 PORTION = 512  # spectra at once
 NODES = 8  # points that one interpolated value is made of
@@ -45,7 +45,7 @@ class PixelNetwork:
 
     def known(self, labels: np.ndarray, radial_velocity: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """First and last vacuum wavelength [A] that can be asked for; each of the velocity's shape."""
-        ends = self._vacuum(np.array([self.points.first_aa, self.points.last_aa]))
+        ends = to_vacuum(np.array([self.points.first_aa, self.points.last_aa]), self.points.medium)
         factor = np.exp(doppler_shift(radial_velocity) / SPEED_OF_LIGHT_KMS)
         return ends[0] * factor, ends[1] * factor
 
@@ -71,7 +71,7 @@ class PixelNetwork:
         if self.vacuum_aa is None and radial_velocity is None:
             return flux
         xp = array_library(flux)
-        own = self._vacuum(self.points.wavelength_aa) if self.vacuum_aa is None else self.vacuum_aa
+        own = self.points.vacuum_aa if self.vacuum_aa is None else self.vacuum_aa
         velocity = xp.zeros(flux.shape[:-1]) if radial_velocity is None else xp.asarray(radial_velocity)
         shift = doppler_shift(velocity)[..., None] / SPEED_OF_LIGHT_KMS
         return _lagrange(flux, self._place(own, shift, xp), xp)
@@ -82,16 +82,13 @@ class PixelNetwork:
         Written as the place at rest and its change by the ``shift`` of ln(wavelength), so that float32 does.
         """
         first = self.points.first_aa
-        at_rest = air_from_vacuum(vacuum_aa) if self.points.medium == "air" else vacuum_aa
+        at_rest = from_vacuum(vacuum_aa, self.points.medium)
         change = at_rest * xp.expm1(-shift)
         if self.points.spacing == "linear":
             step = (self.points.last_aa - first) / (self.points.count - 1)
             return (at_rest - first) / step + change / step
         step = np.log(self.points.last_aa / first) / (self.points.count - 1)
         return np.log(at_rest / first) / step - shift / step
-
-    def _vacuum(self, wavelength_aa: np.ndarray) -> np.ndarray:
-        return vacuum_from_air(wavelength_aa) if self.points.medium == "air" else wavelength_aa
 
 
 def _lagrange(flux: Any, place: Any, xp: Any) -> Any:

@@ -16,7 +16,7 @@ from starloom.errors import ConfigError, StoreError
 from starloom.labels import Domain
 from starloom.networks.forward import Network, linear
 from starloom.networks.weights import Model
-from starloom.wavelength import Points, air_from_vacuum
+from starloom.wavelength import Points, from_vacuum
 
 MEASURES = ("mean", "p68", "p99")
 SETTING = "stated_error"
@@ -123,7 +123,7 @@ class StatedError:
         return np.log(self.sizes).astype(np.float32)
 
     def _coordinate(self, vacuum_aa: np.ndarray) -> np.ndarray:
-        return air_from_vacuum(vacuum_aa) if self.points.medium == "air" else vacuum_aa
+        return from_vacuum(vacuum_aa, self.points.medium)
 
     @cached_property
     def _band_centres(self) -> np.ndarray:

@@ -175,8 +175,7 @@ def train(
     choice); ``progress`` shows a bar; ``report`` is called with each row of the learning curve.
 
     Raises ``ConvergenceError`` naming the batch where the loss is not finite, ``StoreError`` where another
-    process trains in ``folder`` and where the
-    checkpoint in ``folder`` belongs to another training (see ``identity``).
+    process trains in ``folder`` and where the checkpoint in it is of another training (see ``identity``).
     """
     if len(training) == 0:
         raise ConfigError("no batches to train on")

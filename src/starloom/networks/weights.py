@@ -28,6 +28,7 @@ from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.files import parsing, replacing
 from starloom.labels import RADIATION_LIMIT, Domain
 from starloom.networks.forward import Network, layers_from
+from starloom.recipes import one_of
 from starloom.wavelength import Points
 
 FORMAT = 2
@@ -102,8 +103,7 @@ def save(path: str | os.PathLike, model: Model, precision: str = "float32") -> N
     ``precision`` (``float16`` or ``float32``) is that of the matrices; vectors are float32.  Raises
     ``ConfigError`` for another precision and for values that are not finite or overflow float16.
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS)}")
+    one_of(PRECISIONS, precision=precision)
     tensors = {name: _stored(name, array, precision) for name, array in _tensors(model)}
     description = {
         "format": FORMAT,

@@ -15,6 +15,7 @@ from starloom.errors import ConfigError, OutOfRangeError
 from starloom.figures import pyplot
 from starloom.files import check_target, parsing, replacing
 from starloom.labels import LABELS, TABLE_1, label, number
+from starloom.recipes import one_of
 from starloom.units import plain
 from starloom.wavelength import AIR_RANGE_AA, MEDIA, air_from_vacuum, vacuum_from_air
 
@@ -49,8 +50,8 @@ class Spectrum:
     provenance: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
-        _one_of("medium", self.medium, MEDIA)
-        _one_of("frame", self.frame, FRAMES)
+        one_of(MEDIA, medium=self.medium)
+        one_of(FRAMES, frame=self.frame)
         unit = _unit_string(self.flux_unit)
         parts = {
             "flux_unit": unit,
@@ -223,11 +224,6 @@ def _format(path: str | PathLike):
     if suffix not in FORMATS:
         raise ConfigError(f"{path}: the name must end with one of {', '.join(FORMATS)}")
     return import_module(f"starloom.spectrum.{suffix[1:]}")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} = {value!r} is not one of {', '.join(allowed)}")
 
 
 def _in_air_range(wavelength_aa: np.ndarray) -> np.ndarray:
