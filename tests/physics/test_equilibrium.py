@@ -121,13 +121,19 @@ def test_nuclei_charge_and_particles_in_model_files(shared):
         assert max(conservation(state, pressure, temperature, abundance)) < 1e-6, path.name
 
 
+def composition(path):
+    """Nuclei per hydrogen nucleus, by the [M/H] and [alpha/M] in a model file's name."""
+    mh, alpha = (re.search(rf"{letter}([+-][\d.]+\d)", path.stem) for letter in "ma")
+    mh, alpha = (float(found[1]) if found else 0.0 for found in (mh, alpha))
+    return per_hydrogen(mh, dict.fromkeys(("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti"), mh + alpha))
+
+
 def test_electron_density_of_atlas9(shared):
     """ATLAS9's own equation of state: 3.6 % at most, high in the Sun where metals give the electrons."""
-    for path in sorted(shared.glob("reference/*/*.mod")):
+    paths = [path for path in shared.glob("reference/*/*.mod") if not path.stem.endswith(".ts")]
+    for path in sorted(paths):  # in those left out another code's electrons were written
         star = read_atlas9(path)
-        mh = re.search(r"m([+-][\d.]+)v", path.name)
-        columns = star.temperature[-LAYERS:], star.gas_pressure[-LAYERS:]
-        state = solve(*columns, per_hydrogen(float(mh[1]) if mh else 0.0))
+        state = solve(star.temperature[-LAYERS:], star.gas_pressure[-LAYERS:], composition(path))
         assert state.electrons == pytest.approx(star.electron_density[-LAYERS:], rel=0.04), path.name
 
 
