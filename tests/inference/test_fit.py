@@ -266,12 +266,31 @@ def test_too_few_pixels_are_refused_alone(observed, model):
     """What the model cannot know at a star's velocity ends that star's fit, not that of its neighbours."""
     wavelength = np.linspace(8391.0, 8401.0, 200)
     low = Spectrum(wavelength, np.ones(200), error=np.full(200, 0.01), medium="air")
+    # without a line, every velocity at which the model knows some of it would do as well
+    away = {"velocities": (100.0, 500.0), "resolution": 11500.0}
     with pytest.raises(
         ConfigError, match="flux: 0 usable pixels that the model knows at the star's velocity"
     ):
-        fit(low, model, resolution=11500.0)
-    results = list(fit_each([low, observed(), low], model, resolution=11500.0))
+        fit(low, model, **away)
+    results = list(fit_each([low, observed(velocity=150.0), low], model, **away))
     assert [isinstance(result, Failure) for result in results] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("low", "velocities"),
+    [
+        (8391.0, (100.0, 500.0)),
+        (8391.0, (400.0, 500.0)),
+        (8391.0, (1400.0, 1500.0)),
+        (8799.0, (-500.0, -400.0)),
+        (8799.0, (-1500.0, -1400.0)),
+    ],
+)
+def test_no_velocity_at_which_the_model_knows_a_short_spectrum(model, low, velocities):
+    wavelength = np.linspace(low, low + 10.0, 200)
+    short = Spectrum(wavelength, np.ones(200), error=np.full(200, 0.01), medium="air")
+    with pytest.raises(ConfigError, match="usable pixels that the model knows at the star's velocity"):
+        fit(short, model, velocities=velocities, resolution=11500.0)
 
 
 def test_free_resolution_of_what_does_not_tell(observed, model):

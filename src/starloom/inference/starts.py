@@ -60,7 +60,8 @@ class Cells:
         moved = doppler_shift(np.array(velocities)[::-1])
         ends = SPEED_OF_LIGHT_KMS * np.log(vacuum_aa[[0, -1]] / self.origin_aa) - moved
         first, last = np.floor(ends[0] / CELL_KMS / NARROW), np.ceil(ends[1] / CELL_KMS / NARROW)
-        first, last = (int(np.clip(NARROW * end, 0, self.count)) for end in (first, last))
+        first = int(np.clip(NARROW * first, 0, max(0, self.count - NARROW)))
+        last = min(int(max(NARROW * last, first + NARROW)), self.count)
         return (first, last) if last - first < self.count / 2 else (0, self.count)
 
 
@@ -202,7 +203,8 @@ def _at(products, lags: np.ndarray):
 def _covered(per_cell: np.ndarray, lags: np.ndarray) -> np.ndarray:
     """Sum over the cells that the templates cover when they are moved by each lag."""
     sums = np.concatenate([[0.0], np.cumsum(per_cell)])
-    return sums[per_cell.size + np.minimum(lags, 0)] - sums[np.maximum(lags, 0)]
+    size = per_cell.size  # moved by that much or more, the templates cover nothing
+    return sums[size + np.clip(lags, -size, 0)] - sums[np.clip(lags, 0, size)]
 
 
 def _cell_sums(cell, cells, basis, flux, weight):
@@ -226,8 +228,9 @@ def _products(table: Templates, lags: np.ndarray, linear: np.ndarray, square: np
 
 
 def _correlation(transforms: np.ndarray, length: int, values: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Sum over cells of ``values`` times each component moved by each lag."""
-    return fft.irfft(fft.rfft(values.astype(np.float32), n=length) * transforms, n=length, axis=1)[:, lags]
+    """Sum over cells of ``values`` times each component moved by each lag (cyclic: see ``_covered``)."""
+    sums = fft.irfft(fft.rfft(values.astype(np.float32), n=length) * transforms, n=length, axis=1)
+    return sums[:, lags % length]
 
 
 def _chi2(table: Templates, part: slice, products, total: np.ndarray) -> np.ndarray:
