@@ -11,14 +11,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, cached_property
-from importlib.metadata import entry_points
-from importlib.resources import files
 from math import ceil, log
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
+from starloom import tables
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, ParseError
 from starloom.files import replacing
@@ -141,7 +140,7 @@ class Band:
 
 def names() -> list[str]:
     """Names of the installed bands, sorted."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return tables.published(GROUP)
 
 
 def load(name: str | PathLike) -> Band:
@@ -152,18 +151,13 @@ def load(name: str | PathLike) -> Band:
     installed, folder = _installed(str(name)), Path(name)
     if installed is None and folder.parent == Path(".") and not folder.is_dir():
         raise ConfigError(f"band {str(name)!r} is not installed: {', '.join(names()) or 'none is'}")
-    return installed or _read(folder / FILE, str(folder))
+    return installed or _read(folder / FILE, str(folder.absolute()))
 
 
 @cache
 def _installed(name: str) -> Band | None:
-    for entry in entry_points(group=GROUP):
-        if entry.name == name:
-            try:
-                return _read(files(entry.value) / FILE, entry.value)
-            except ModuleNotFoundError as error:
-                raise ConfigError(f"band {name!r}: its package {entry.value} is not there") from error
-    return None
+    place = tables.publisher(GROUP, name)
+    return None if place is None else _read(tables.folder(place) / FILE, place)
 
 
 def _shown(low_aa: float, high_aa: float) -> Points:
@@ -175,9 +169,9 @@ def _toml(values: Mapping) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)
 
 
-def _read(path, tables: str) -> Band:
+def _read(path, place: str) -> Band:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Band.from_mapping({"tables": tables, **content})
+        return Band.from_mapping({"tables": place, **content})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
         raise ParseError(f"{path}: {error}") from error

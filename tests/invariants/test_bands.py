@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from starloom import bands
+from starloom import bands, tables
 from starloom.bands import Band
 from starloom.errors import ConfigError, ParseError
 
@@ -43,3 +43,15 @@ def test_what_is_no_band_is_one_line(tmp_path):
     apart = replace(second, first_aa=second.first_aa + 500)
     with pytest.raises(ConfigError, match=r"the chunk from .* does not overlap"):
         Band("two", (first, apart), 3, 4e4, 14500.0, RVS.points)
+
+
+def test_a_folder_of_a_packages_name_is_not_the_package(tmp_path, monkeypatch):
+    """Nor does a band in a folder depend on where one goes afterwards."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / RVS.tables).mkdir()
+    assert tables.names(RVS.tables)
+    Band.over("own", 5000, 5200).write("own")
+    np.savez(tmp_path / "own" / "tellurics.npz", vacuum_wavelength_aa=np.ones(1))
+    band = bands.load("own")
+    monkeypatch.chdir("/")
+    assert tables.names(band.tables) == ["tellurics"]

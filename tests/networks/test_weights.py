@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 
-from starloom import bands
+from starloom import bands, tables
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.labels import RADIATION_LIMIT, TABLE_1, Domain
 from starloom.networks import weights
@@ -176,19 +176,24 @@ def test_models_are_found_by_name_or_path(tmp_path, monkeypatch):
     weights.save(package / "mine.safetensors", model())
     monkeypatch.syspath_prepend(tmp_path)
     entry = EntryPoint("mine", "my_models", weights.GROUP)
-    monkeypatch.setattr(weights, "entry_points", lambda group: [entry] if group == weights.GROUP else [])
+    monkeypatch.setattr(tables, "entry_points", lambda group: [entry] if group == weights.GROUP else [])
     assert weights.names() == ["mine"]
     assert weights.load(weights.find("mine")).header.recipe == "a1b2"
     assert weights.find(tmp_path / "own.safetensors") == tmp_path / "own.safetensors"
     gone = EntryPoint("gone", "no_such_package", weights.GROUP)
-    monkeypatch.setattr(weights, "entry_points", lambda group: [entry, gone])
-    with pytest.raises(ConfigError, match="model 'gone': its package no_such_package is not there"):
+    monkeypatch.setattr(tables, "entry_points", lambda group: [entry, gone])
+    with pytest.raises(ConfigError, match=r"'gone' of starloom\.models: 'no_such_package' is neither a"):
         weights.find("gone")
-    monkeypatch.setattr(weights, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(tables, "entry_points", lambda group: [entry])
     with pytest.raises(ConfigError, match="model 'best' is not installed: mine; or give a path"):
         weights.find("best")
     with pytest.raises(ConfigError, match="model 'paper' is not installed: mine; the distribution"):
         weights.find("paper")
+    monkeypatch.setattr(tables, "entry_points", lambda group: [entry, EntryPoint("mine", "theirs", group)])
+    with pytest.raises(
+        ConfigError, match=r"'mine' of starloom\.models is in several packages, my_models, th"
+    ):
+        weights.find("mine")
 
 
 class TestFirstFormat:

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import starloom
-from starloom import cli
+from starloom import cli, tables
 from starloom.errors import OutOfRangeError
 from starloom.labels import TABLE_1
 
@@ -60,7 +61,15 @@ def test_info_prints_versions_devices_tables_and_models():
     assert lines["starloom"] == starloom.__version__
     assert lines["numpy"] == np.__version__
     assert "cpu" in lines["devices"] or "cuda" in lines["devices"]
-    assert {"python", "astropy", "jax", "tables", "models"} <= lines.keys()
+    assert {"python", "astropy", "jax", "tables"} <= lines.keys()
+
+
+def test_info_names_what_other_packages_publish(monkeypatch):
+    names = {"starloom.models": "calcium", "starloom.bands": "triplet"}
+    monkeypatch.setattr(tables, "entry_points", lambda group: [EntryPoint(names[group], "theirs", group)])
+    lines = dict(line.split(maxsplit=1) for line in run("info").splitlines())
+    assert (lines["models"], lines["bands"]) == ("calcium", "triplet")
+    assert "gaia" in lines["formats"]
 
 
 def raising(error: Exception):

@@ -41,5 +41,5 @@ def test_digests_of_a_band_are_those_that_spectra_depend_on():
 
 
 def test_tables_of_nowhere_are_refused():
-    with pytest.raises(ConfigError, match=r"^tables of 'no.such.band': neither a folder nor an installed"):
+    with pytest.raises(ConfigError, match=r"^'no.such.band' is neither a folder nor an installed"):
         tables.load("atomic_lines", "no.such.band")

@@ -2,7 +2,6 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 
 from starloom import __version__, bands, tables
 
@@ -25,7 +24,9 @@ PACKAGES = {
 
 
 def info() -> None:
-    """Print versions, devices, and the tables, bands and models found."""
+    """Print versions, devices, and the tables, bands, models and formats found."""
+    from starloom.io.format import formats
+
     print(f"{'starloom':<12}{__version__}")
     print(f"{'python':<12}{platform.python_version()} on {platform.system()} {platform.machine()}")
     for package, extra in PACKAGES.items():
@@ -33,7 +34,8 @@ def info() -> None:
     print(f"{'devices':<12}{_devices()}")
     print(f"{'tables':<12}{', '.join(tables.names()) or 'none'}")
     print(f"{'bands':<12}{', '.join(bands.names()) or 'none'}")
-    print(f"{'models':<12}{', '.join(_models()) or 'none'}")
+    print(f"{'models':<12}{', '.join(tables.published('starloom.models')) or 'none'}")
+    print(f"{'formats':<12}{', '.join(formats())}")
 
 
 def _version(package: str) -> str | None:
@@ -50,12 +52,3 @@ def _devices() -> str:
     except ImportError:
         return "processor (NumPy)"
     return ", ".join(f"{device.platform}:{device.id} ({device.device_kind})" for device in jax.devices())
-
-
-def _models() -> list[str]:
-    """Names of the packaged models."""
-    folder = files("starloom") / "models"
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(
-        path.name.removesuffix(".safetensors") for path in found if path.name.endswith(".safetensors")
-    )

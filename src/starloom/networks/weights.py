@@ -11,8 +11,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.metadata import entry_points
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as tensor_bytes
 
 import starloom
-from starloom import bands
+from starloom import bands, tables
 from starloom.bands import Band
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.files import parsing, replacing
@@ -150,19 +148,16 @@ def find(name: str | os.PathLike) -> Path:
     path = Path(name)
     if path.suffix == SUFFIX or path.parent != Path("."):
         return path
-    found = [entry for entry in entry_points(group=GROUP) if entry.name == str(name)]
-    if not found:
+    place = tables.publisher(GROUP, str(name))
+    if place is None:
         missing = f"; {KNOWN[str(name)]} has it" if str(name) in KNOWN else "; or give a path"
         raise ConfigError(f"model {str(name)!r} is not installed: {', '.join(names()) or 'none is'}{missing}")
-    try:
-        return Path(str(files(found[0].value) / f"{name}{SUFFIX}"))
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"model {str(name)!r}: its package {found[0].value} is not there") from error
+    return Path(str(tables.folder(place) / f"{name}{SUFFIX}"))
 
 
 def names() -> list[str]:
     """Names of the installed models, sorted."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return tables.published(GROUP)
 
 
 def content_hash(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:

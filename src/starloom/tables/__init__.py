@@ -2,13 +2,14 @@
 
 Tables that serve every wavelength lie here, those of a band (its lines and cross-sections) in the package or
 folder that is the band's. Each file is rebuilt by ``data/<source>/build.py`` from public packages;
-``SHA256SUMS`` lists their digests.
+``SHA256SUMS`` lists their digests. What other packages bring is found by their entry points.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import entry_points
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -29,14 +30,41 @@ def names(place: str = SHARED) -> list[str]:
     )
 
 
+def published(group: str) -> list[str]:
+    """Names of what installed packages publish by the entry points of a group, sorted."""
+    return sorted({entry.name for entry in entry_points(group=group)})
+
+
+def publisher(group: str, name: str) -> str | None:
+    """The package that publishes ``name`` in a group, None where none does.
+
+    Raises ``ConfigError`` where several do, or where the package is not there.
+    """
+    found = sorted({entry.value for entry in entry_points(group=group) if entry.name == name})
+    if len(found) > 1:
+        raise ConfigError(
+            f"{name!r} of {group} is in several packages, {', '.join(found)}: remove all but one"
+        )
+    if not found:
+        return None
+    try:
+        folder(found[0])
+    except ConfigError as error:
+        raise ConfigError(f"{name!r} of {group}: {error}") from error
+    return found[0]
+
+
 def folder(place: str) -> Traversable:
-    """The folder of this path, or that of the package of this name; else ``ConfigError``."""
-    if Path(place).is_dir():
+    """The folder of this path, or that of the package of this name; else ``ConfigError``.
+
+    What has no separator in it is a package, even if a folder of that name should lie where one works.
+    """
+    if Path(place).name != place and Path(place).is_dir():
         return Path(place)
     try:
         return files(place)
     except (ImportError, TypeError, ValueError) as error:
-        raise ConfigError(f"tables of {place!r}: neither a folder nor an installed package") from error
+        raise ConfigError(f"{place!r} is neither a folder nor an installed package") from error
 
 
 @cache
