@@ -1,11 +1,14 @@
-"""What several tests share: a repeatable hypothesis, plots without a screen, structures over the domain."""
+"""What several tests share: a repeatable hypothesis, plots without a screen, the command line, structures."""
 
+import sys
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from starloom import cli
 
 matplotlib.use("Agg")
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -35,6 +38,31 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared folder beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def exit_code():
+    """The command line, in this process: the exit code that it ends with."""
+
+    def call(*words) -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["starloom", *map(str, words)])
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        return ended.value.code
+
+    return call
+
+
+@pytest.fixture
+def command(exit_code, capsys):
+    """The same; gives exit code, standard output and standard error."""
+
+    def call(*words) -> tuple[int, str, str]:
+        code = exit_code(*words)
+        return code, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

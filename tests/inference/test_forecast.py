@@ -1,13 +1,12 @@
 """The Cramer-Rao bound against brute force, closed forms and its own laws."""
 
 import itertools
-import sys
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
-from starloom import Generator, cli
+from starloom import Generator
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference.forecast import (
     Setting,
@@ -305,14 +304,11 @@ def test_questions_that_make_no_sense(generator):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, generator):
-    def call(*arguments):
+def run(command):
+    def call(*words):
         star = ("--teff", "5777", "--logg", "4.44", "--vsini", "2", "--mh", "0", "--vmic", "1")
-        monkeypatch.setattr(sys, "argv", ["starloom", "forecast", *star, *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out.splitlines(), captured.err
+        code, out, err = command("forecast", *star, *words)
+        return code, out.splitlines(), err
 
     return call
 

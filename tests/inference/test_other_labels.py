@@ -1,12 +1,9 @@
 """Fits and forecasts by models of other labels, domains and bands than the packaged one's."""
 
-import sys
-
 import numpy as np
 import pytest
 
 import starloom
-from starloom import cli
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference import Settings, figure, fit, fit_each, table
 from starloom.inference.forecast import Setting, forecast
@@ -214,13 +211,10 @@ def test_the_posteriors_density(toy, found):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, path):
-    def call(command, *arguments):
-        monkeypatch.setattr(sys, "argv", ["starloom", command, *map(str, arguments), "--model", str(path)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out.splitlines(), captured.err
+def run(command, path):
+    def call(*words):
+        code, out, err = command(*words, "--model", path)
+        return code, out.splitlines(), err
 
     return call
 

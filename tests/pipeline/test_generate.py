@@ -74,16 +74,11 @@ def giants(tmp_path_factory):
 
 
 @pytest.fixture
-def run(model, monkeypatch, capsys):
+def run(model, command):
     """The command line with that model; gives exit code, standard output and standard error."""
 
-    def call(*arguments, with_model=True):
-        words = ["starloom", *map(str, arguments), *(["--model", str(model)] if with_model else [])]
-        monkeypatch.setattr(sys, "argv", words)
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
+    def call(*words, with_model=True):
+        return command(*words, *(["--model", model] if with_model else []))
 
     return call
 

@@ -5,12 +5,11 @@ for synthesis.
 """
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from starloom import Generator, bands, cli
+from starloom import Generator, bands
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.database import build, recipe, store
 from starloom.errors import ConfigError, OutOfRangeError
@@ -63,15 +62,6 @@ def synthesize(band, *, teff, logg, mh, alpha, Ca):
     return np.stack(chunks, axis=1)
 
 
-def command(*arguments):
-    """Exit code of the command line."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["starloom", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    return ended.value.code
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The band as a folder, and a recipe that names it."""
@@ -99,12 +89,12 @@ def spectra(folder):
 
 
 @pytest.fixture(scope="module")
-def model(folder, spectra):
+def model(folder, spectra, exit_code):
     """Trained by the command, on the store, and with its errors stated by the command."""
     path, known = folder / "toy.safetensors", folder / "known.safetensors"
     arguments = ["--recipe", str(folder / "emulator.toml")]
-    assert command("train", "emulator", spectra.folder, path, *arguments) == 0
-    assert command("evaluate", path, spectra.folder, "--split", "train", "--attach", known) == 0
+    assert exit_code("train", "emulator", spectra.folder, path, *arguments) == 0
+    assert exit_code("evaluate", path, spectra.folder, "--split", "train", "--attach", known) == 0
     return known
 
 
@@ -177,12 +167,13 @@ def test_a_forecast_knows_the_labels(generator):
     assert all(0 < bound < 10 for name, bound in found.bounds.items() if name in ("alpha", "Ca", "mh"))
 
 
-def test_commands_take_the_models_labels(model, tmp_path, capsys):
+def test_commands_take_the_models_labels(model, tmp_path, command):
     options = [f"--label={name}={value}" for name, value in STAR.items() if name in ("alpha", "Ca")]
     others = [f"--{name}={value}" for name, value in STAR.items() if name not in ("alpha", "Ca")]
     out = tmp_path / "star.fits"
-    assert command("generate", "--model", model, *others, *options, "-o", out) == 0
-    assert command("fit", out, "--model", model, "--resolution", "11500", "--snr", "100") == 0
-    assert "alpha" in capsys.readouterr().out
-    assert command("generate", "--model", model, *others, "-o", tmp_path / "b.fits") != 0
-    assert "--label alpha=VALUE, --label Ca=VALUE" in capsys.readouterr().err
+    assert command("generate", "--model", model, *others, *options, "-o", out)[0] == 0
+    code, told, _ = command("fit", out, "--model", model, "--resolution", "11500", "--snr", "100")
+    assert (code, "alpha" in told) == (0, True)
+    code, _, fault = command("generate", "--model", model, *others, "-o", tmp_path / "b.fits")
+    assert code != 0
+    assert "--label alpha=VALUE, --label Ca=VALUE" in fault

@@ -72,7 +72,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
-def run(store, tmp_path_factory, monkeypatch, capsys):
+def run(store, tmp_path_factory, monkeypatch, command):
     """A command with its TARGET; gives exit code, standard output and standard error."""
     given = tmp_path_factory.mktemp("given")
     row = ",".join(map(str, STAR.values()))
@@ -87,11 +87,7 @@ def run(store, tmp_path_factory, monkeypatch, capsys):
 
     def call(words, target):
         named = places | {"LABELS": given / "labels.csv", "TARGET": target}
-        monkeypatch.setattr(sys, "argv", ["starloom", *(str(named.get(word, word)) for word in words)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
+        return command(*(named.get(word, word) for word in words))
 
     return call
 
