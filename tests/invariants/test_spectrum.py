@@ -39,6 +39,8 @@ def spectrum() -> Spectrum:
 def test_repr_says_what_it_is(spectrum):
     assert repr(spectrum).startswith("Spectrum(4000 wavelengths, 8400 to 8799.9")
     assert repr(spectrum).endswith("A in air, rest frame)")
+    rounded = Spectrum([8388.000000000002, 8812.000000000002], np.ones(2), medium="air")  # a band's ends
+    assert "8388 to 8812 A" in repr(rounded)
 
 
 def test_nothing_can_be_changed(spectrum):

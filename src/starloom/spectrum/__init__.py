@@ -93,7 +93,8 @@ class Spectrum:
             raise ConfigError(f"{name} is {fault} at {where} A ({bad.sum()} unmasked pixels of {bad.size})")
 
     def __repr__(self) -> str:
-        ends = f"{number(self.wavelength[0])} to {number(self.wavelength[-1])} A in {self.medium}"
+        low, high = (number(round(end, 6)) for end in self.wavelength[[0, -1]])
+        ends = f"{low} to {high} A in {self.medium}"
         return f"Spectrum({self.wavelength.size} wavelengths, {ends}, {self.frame} frame)"
 
     def __eq__(self, other) -> bool:
