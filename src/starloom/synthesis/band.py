@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from starloom import bands
 from starloom.bands import Band
 from starloom.constants import ANGSTROM, KMS
 from starloom.errors import ConfigError, OutOfRangeError
@@ -55,6 +56,11 @@ class BandArrays:
         """The band with other cross-sections."""
         each = zip(self.chunks, self.band.chunks, strict=True)
         return replace(self, chunks=tuple(c._replace(molecules=molecules.on(grid)) for c, grid in each))
+
+
+def given(band: Band | None) -> Band:
+    """The band; that of the Gaia RVS where there is none."""
+    return band or bands.load("rvs")
 
 
 @lru_cache(maxsize=4)  # some 50 MB a chunk

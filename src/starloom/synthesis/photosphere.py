@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from starloom import bands
 from starloom.atmosphere import Atmosphere
 from starloom.bands import Band
 from starloom.constants import KMS
@@ -19,13 +18,12 @@ from starloom.physics.linelist import LineList
 from starloom.physics.lines import Windows, half_widths, windows_of
 from starloom.physics.molecules import MolecularTable
 from starloom.physics.transfer import flux_quadrature
-from starloom.synthesis.band import BandArrays, band_arrays
+from starloom.synthesis.band import BandArrays, band_arrays, given
 from starloom.synthesis.gas import Gas, check_converged, gas
 from starloom.synthesis.radiation import per_angstrom, radiate
 from starloom.synthesis.spectra import SyntheticSpectrum, numbers
 from starloom.units import plain, within
 
-BAND = "rvs"  # where no band is given
 # what synthesis can do, with the unit; the labels' domain is narrower
 RANGES = {"mh": (-5.0, 1.5, "dex"), "vmic": (0.0, 20.0, "km/s")}
 DEEPEST_SEEN = 0.7  # log10 of the Rosseland optical depth; e^-5 of the light from below gets out
@@ -93,7 +91,7 @@ def photosphere(
     Arguments and errors are those of ``synthesize``.
     """
     star = checked_star(atmosphere, mh, vmic, elements)
-    arrays = band_arrays(band or bands.load(BAND))
+    arrays = band_arrays(given(band))
     arrays = arrays if lines is None else arrays.with_lines(lines)
     arrays = arrays if molecules is None else arrays.with_molecules(molecules)
     with jax.enable_x64(True):

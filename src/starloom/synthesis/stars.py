@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from starloom import bands
 from starloom.atmosphere import Atmosphere, interpolate
 from starloom.atmosphere import domain as structures
 from starloom.bands import Band
@@ -18,9 +17,9 @@ from starloom.labels import Domain, label
 from starloom.physics.abundances import HIGHEST, LOWEST, checked_elements
 from starloom.physics.lines import windows_of
 from starloom.physics.transfer import flux_quadrature
-from starloom.synthesis.band import band_arrays
+from starloom.synthesis.band import band_arrays, given
 from starloom.synthesis.gas import check_converged, gas_of_each
-from starloom.synthesis.photosphere import BAND, checked_star, half_widths_seen, line_places, synthesize
+from starloom.synthesis.photosphere import checked_star, half_widths_seen, line_places, synthesize
 from starloom.synthesis.radiation import per_angstrom, radiate_together
 from starloom.synthesis.spectra import SyntheticSpectrum, numbers
 
@@ -81,7 +80,7 @@ def synthesize_labels(
         together = 1 if jax.default_backend() == "cpu" else TOGETHER
     if together < 1:
         raise OutOfRangeError(f"together = {together} is below 1 star")
-    band = band or bands.load(BAND)
+    band = given(band)
     flux, continuum = ([np.empty((len(rows), c.points), np.float32) for c in band.chunks] for _ in range(2))
     for first in range(0, len(rows), together):
         some = slice(first, first + together)
@@ -106,7 +105,7 @@ def synthesize_together(
     ``synthesize_each`` to 3e-7.  Each number of stars is compiled anew.
     """
     rows, names = np.asarray(stars, dtype=float), (*LABELS, *abundances)
-    band = band or bands.load(BAND)
+    band = given(band)
     if len(rows) == 1:
         (one,) = synthesize_each(rows, band=band, elements=elements, abundances=abundances)
         flux, continuum = (tuple(c[None] for c in part) for part in (one.chunk_flux, one.chunk_continuum))
