@@ -101,6 +101,21 @@ def test_a_wrong_matrix_is_learnt():
     assert found.chi2[0] < 1e-8
 
 
+def test_a_hill_between_two_minima_is_no_minimum():
+    """Near its top the slope is small and the matrix, whose promises were not kept before, is not believed."""
+
+    def evaluate(rows, at):
+        x = at[:, 0]
+        residual = np.stack([0.6 * x, 3.7 * np.sin(13.5 * x) - 2.8], axis=1)  # of the data minus the model
+        columns = -np.stack([np.full(len(x), 0.6), 3.7 * 13.5 * np.cos(13.5 * x)], axis=1)
+        slope = (columns * residual).sum(axis=1)
+        return (residual**2).sum(axis=1), slope[:, None], (columns**2).sum(axis=1)[:, None, None]
+
+    found = minimise(evaluate, np.array([[0.3]]), np.full(1, -1.0), np.ones(1), 1e-3, 60)
+    assert found.converged.all()
+    assert found.chi2[0] < 0.01  # 0.81 on the hill
+
+
 def test_where_no_step_goes_down_it_looks_around():
     """A gradient that points up is not taken for a minimum: the next lower place is where it goes on."""
 
