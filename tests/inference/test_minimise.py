@@ -102,7 +102,7 @@ def test_a_wrong_matrix_is_learnt():
 
 
 def test_a_hill_between_two_minima_is_no_minimum():
-    """Near its top the slope is small and the matrix, whose promises were not kept before, is not believed."""
+    """Near its top the slope is small, and a matrix whose promises were not kept before is not believed."""
 
     def evaluate(rows, at):
         x = at[:, 0]
