@@ -27,13 +27,13 @@ from starloom.evaluation.errors import FluxErrors, compare
 from starloom.networks import weights
 from starloom.networks.basis import principal_components
 from starloom.networks.batches import RowBatches
+from starloom.networks.emulation import fit_coefficients
 from starloom.networks.emulator import (
     CoefficientNetwork,
     assembled,
-    encode,
     mode_basis,
+    whitened,
 )
-from starloom.networks.fitting import fit_coefficients
 from starloom.networks.forward import Dropout, Network, dense_layers, linear
 from starloom.networks.scaling import label_scaling
 from starloom.networks.training import Plan, mean_squared_error, train
@@ -77,7 +77,7 @@ def coefficients(data: Data):
 
     (finish,) = finish_of(store.band).chunks
     basis = mode_basis(portions(store.splits["train"]), COEFFICIENTS, finish)
-    return basis, encode(portions(np.arange(len(store.labels))), basis, finish).astype(np.float32)
+    return basis, whitened(portions(np.arange(len(store.labels))), basis, finish).astype(np.float32)
 
 
 def exact_broadening(

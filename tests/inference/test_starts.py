@@ -102,7 +102,7 @@ def test_few_pixels_at_the_end_of_the_range(model):
     labels = np.array([5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0])
     flux = model.flux(labels, wavelength_aa=wavelength, medium="vacuum")[None].astype(float)
     limits = (-500.0, 500.0)
-    cells = starts.Cells.of(model.model)
+    cells = starts.VelocityCells.of(model.model)
     part = cells.needed(wavelength, limits)
     table = starts.templates(model.model, 11500.0, (), part)
     assert table.cells == part[1] - part[0] < cells.count / 2
@@ -115,5 +115,5 @@ def test_few_pixels_at_the_end_of_the_range(model):
 
 
 def test_long_ranges_need_all_cells(model):
-    cells = starts.Cells.of(model.model)
+    cells = starts.VelocityCells.of(model.model)
     assert cells.needed(WAVELENGTH_AA, (-500.0, 500.0)) == (0, cells.count)

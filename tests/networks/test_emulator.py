@@ -12,8 +12,8 @@ from starloom.labels import TABLE_1
 from starloom.networks import emulator as emulation
 from starloom.networks import weights
 from starloom.networks.batches import split
+from starloom.networks.emulation import fit_coefficients
 from starloom.networks.emulator import CoefficientNetwork, Emulator, RotationTable
-from starloom.networks.fitting import fit_coefficients
 from starloom.networks.forward import Network, dense_layers
 from starloom.networks.training import Plan
 
@@ -104,7 +104,7 @@ def test_distance_of_scaled_modes_is_the_flux_difference(kept):
 
 
 def test_basis_reconstructs_what_it_was_made_from(kept, basis, labels):
-    coefficients = emulation.encode([kept[:100], kept[100:]], basis, FINISH)
+    coefficients = emulation.whitened([kept[:100], kept[100:]], basis, FINISH)
     np.testing.assert_allclose(coefficients.std(axis=0), 1, rtol=1e-3)
     modes = emulation.scaled_modes(kept, FINISH)
     residual = np.sum((basis.decoder()(coefficients) - modes) ** 2, axis=1).mean()
@@ -113,7 +113,7 @@ def test_basis_reconstructs_what_it_was_made_from(kept, basis, labels):
 
 
 def test_emulator_learns_and_stays_within_its_basis(stand_in, draw_labels, basis, labels, kept, tmp_path):
-    coefficients = emulation.encode([kept], basis, FINISH)
+    coefficients = emulation.whitened([kept], basis, FINISH)
     training, validation = split(len(labels), 0.2, seed=0)
     plan = Plan(epochs=150, patience=50, learning_rate=1e-2, schedule="cosine")
     design, inputs = CoefficientNetwork((48, 48)), labels[:, INTRINSIC]

@@ -1,7 +1,9 @@
 """What generation needs at import: NumPy; no JAX, and the rest only when it is used."""
 
+import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,11 @@ def test_every_public_name_is_there():
     for name in starloom.__all__:
         assert getattr(starloom, name) is not None
     assert starloom.synthesize.__name__ == "synthesize_labels"
+
+
+def test_no_two_classes_have_one_name():
+    """One word means one thing."""
+    package = Path(starloom.__file__).parent
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in package.rglob("*.py")]
+    found = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in found.items() if count > 1] == []

@@ -303,8 +303,8 @@ class TestWhatIsMadeOfIt:
     def test_an_emulator_takes_labels_ranges_and_band_from_the_store(self, opened, tmp_path):
         pytest.importorskip("jax")
         from starloom.networks import weights
+        from starloom.networks.emulation import EmulatorRecipe, fit_emulator
         from starloom.networks.emulator import CoefficientNetwork, packed
-        from starloom.networks.fitting import EmulatorRecipe, fit_emulator
         from starloom.networks.generator import Generator, generate
         from starloom.networks.training import Plan
 

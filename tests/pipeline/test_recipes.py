@@ -13,8 +13,8 @@ from starloom import recipes
 from starloom.cli import app
 from starloom.database import recipe as store_recipe
 from starloom.errors import ConfigError, ParseError
-from starloom.networks import fitting
-from starloom.networks.fitting import EmulatorRecipe
+from starloom.networks import emulation
+from starloom.networks.emulation import EmulatorRecipe
 from starloom.paper import recipe as paper_recipe
 
 EMULATOR = "coefficients = 40\nbatch = 64\n[network]\nhidden = [64, 64]\n[plan]\nepochs = 120\n"
@@ -132,5 +132,5 @@ def test_packaged_recipes_are_what_they_were():
     assert {name: store_recipe.load(name).digest for name in DIGESTS} == DIGESTS
     default = EmulatorRecipe.load()
     assert (default.coefficients, default.plan.epochs, default.plan.optimiser) == (192, 1700, "muon")
-    assert recipes.packaged(fitting.__package__) == ["default"]
+    assert recipes.packaged(emulation.__package__) == ["default"]
     assert paper_recipe.packaged() == ["improved", "paper", "short", "tiny"]

@@ -18,7 +18,7 @@ AXES = ("teff", "logg", "mh")
 
 
 @dataclass(frozen=True)
-class Axis:
+class SplineAxis:
     """Cubic B-splines over the nodes of one label, not-a-knot at both ends: a cubic in each interval, C2."""
 
     left: np.ndarray
@@ -28,7 +28,7 @@ class Axis:
     """[interval, power, spline]: the four B-splines that differ from zero, in powers of 0 <= u < 1."""
 
     @classmethod
-    def through(cls, knots: np.ndarray) -> "Axis":
+    def through(cls, knots: np.ndarray) -> "SplineAxis":
         """The splines of a knot vector whose ends are repeated four times."""
         breaks = knots[3:-3]
         width = np.diff(breaks)
@@ -60,7 +60,7 @@ def domain() -> Domain:
 
 
 @cache
-def splines() -> tuple[tuple[Axis, Axis, Axis], np.ndarray]:
+def splines() -> tuple[tuple[SplineAxis, SplineAxis, SplineAxis], np.ndarray]:
     """The three axes and the coefficients [teff, logg, mh, layer, column] of log10 of the columns."""
     table = tables.load("atmospheres")
     coefficients = table["structures"].astype(np.float64)
@@ -68,7 +68,7 @@ def splines() -> tuple[tuple[Axis, Axis, Axis], np.ndarray]:
     for number, name in enumerate(AXES):
         spline = make_interp_spline(table[name], coefficients, k=3, axis=number)
         coefficients = np.moveaxis(spline.c, 0, number)
-        axes.append(Axis.through(spline.t))
+        axes.append(SplineAxis.through(spline.t))
     return tuple(axes), coefficients
 
 

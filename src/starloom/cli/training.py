@@ -28,8 +28,8 @@ def emulator(
     """Train a network for intrinsic spectra, to which rotation and instrument are applied exactly."""
     from starloom.database.store import open_store
     from starloom.networks import weights
+    from starloom.networks.emulation import EmulatorRecipe, fit_emulator
     from starloom.networks.emulator import packed
-    from starloom.networks.fitting import EmulatorRecipe, fit_emulator
 
     check_target(model)
     design = EmulatorRecipe.load(recipe or "default")

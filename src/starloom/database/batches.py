@@ -28,7 +28,7 @@ FILES = {"flux": "flux.npy", "labels": "labels.npy", "intrinsic": "intrinsic.npy
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class DrawnSpectra:
     """Observed spectra: flux float32[n, wavelength], labels float64[n, label], intrinsic spectra int[n]."""
 
     flux: np.ndarray
@@ -85,7 +85,7 @@ def batches(
     finisher: Finisher | None = None,
     threads: int = 1,
     ahead: int = 3,
-) -> Iterator[Batch]:
+) -> Iterator[DrawnSpectra]:
     """Batches of ``size`` (the last one smaller) with fresh v sin i and resolution in every ``epoch``.
 
     They are made by ``threads`` in the background, ``ahead`` of their use. See ``draws`` for what they
@@ -96,17 +96,19 @@ def batches(
     parts = (slice(first, first + size) for first in range(0, len(epoch_draws), size))
     with ThreadPoolExecutor(threads) as pool:
         waiting = deque(
-            pool.submit(observe, store, epoch_draws, part, finisher) for part in islice(parts, ahead)
+            pool.submit(drawn_spectra, store, epoch_draws, part, finisher) for part in islice(parts, ahead)
         )
         while waiting:
             batch = waiting.popleft().result()
             waiting.extend(
-                pool.submit(observe, store, epoch_draws, part, finisher) for part in islice(parts, 1)
+                pool.submit(drawn_spectra, store, epoch_draws, part, finisher) for part in islice(parts, 1)
             )
             yield batch
 
 
-def observe(store: Store, epoch_draws: Draws, part: slice, finisher: Finisher | None = None) -> Batch:
+def drawn_spectra(
+    store: Store, epoch_draws: Draws, part: slice, finisher: Finisher | None = None
+) -> DrawnSpectra:
     """The observed spectra of one part of an epoch."""
     finisher = finisher or finish_of(store.band)
     intrinsic, chosen = epoch_draws.intrinsic[part], epoch_draws.labels[part]
@@ -116,7 +118,7 @@ def observe(store: Store, epoch_draws: Draws, part: slice, finisher: Finisher | 
         piece = slice(first, first + PORTION)
         kept = store.flux(intrinsic[piece])
         pieces.append(finisher(kept, **{name: values[piece] for name, values in view.items()}))
-    return Batch(np.concatenate(pieces), chosen, intrinsic)
+    return DrawnSpectra(np.concatenate(pieces), chosen, intrinsic)
 
 
 def _view(store: Store, intrinsic: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
@@ -222,7 +224,7 @@ def _write_fixed_set(
     allocate(partial / FILES["flux"])
 
     def write(number: int, first: int) -> None:
-        found = observe(stores[number], shown[number], slice(first, first + 512)).flux
+        found = drawn_spectra(stores[number], shown[number], slice(first, first + 512)).flux
         place = start[number] + first
         flux[place : place + len(found)] = encode(found, dtype)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from starloom import hdf5
-from starloom.database.batches import Draws, draws, observe
+from starloom.database.batches import Draws, drawn_spectra, draws
 from starloom.database.recipe import SPLITS
 from starloom.database.store import FLUX_STEP, Store, encode
 from starloom.errors import StoreError
@@ -67,5 +67,5 @@ def _part(store: Store, split: str, observed: bool) -> Draws:
 
 def _values(store: Store, everything: Draws, part: slice, observed: bool) -> np.ndarray:
     if observed:
-        return observe(store, everything, part).flux
+        return drawn_spectra(store, everything, part).flux
     return encode(store.flux(everything.intrinsic[part]), store.manifest.dtype)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from starloom.database.batches import Draws, draws, observe
+from starloom.database.batches import Draws, drawn_spectra, draws
 from starloom.database.recipe import SPLITS
 from starloom.database.store import Store
 from starloom.figures import check, pyplot, save
@@ -40,7 +40,7 @@ def _colour_map(figure, axes, store: Store, sample: int) -> None:
     first = store.domain.index("teff") if "teff" in store.domain.names else 0
     order = np.argsort(shown.labels[:, first])
     shown = Draws(shown.intrinsic[order], shown.labels[order])
-    flux = observe(store, shown, slice(None)).flux
+    flux = drawn_spectra(store, shown, slice(None)).flux
     points, label = store.band.points, store.domain.labels[first]
     edges = (points.first_aa, points.last_aa, 0, len(flux))
     image = axes.imshow(flux, aspect="auto", origin="lower", extent=edges, interpolation="nearest")
@@ -60,7 +60,7 @@ def _example(axes, store: Store) -> None:
     chosen = store.labels[nearest].copy()
     if not store.broadened[nearest]:
         chosen[columns] = wanted[columns]
-    flux = observe(store, Draws(np.array([nearest]), chosen[None]), slice(None)).flux[0]
+    flux = drawn_spectra(store, Draws(np.array([nearest]), chosen[None]), slice(None)).flux[0]
     axes.plot(points.wavelength_aa, flux, color="black", linewidth=0.8)
     for name, places in LINES.items():
         inside = [place for place in places if points.first_aa < place < points.last_aa]

@@ -18,7 +18,7 @@ from starloom.inference.objective import Linearised, Objective, chebyshev
 from starloom.inference.observation import FEWEST, Observation
 from starloom.inference.settings import CALCIUM_AA
 from starloom.inference.setup import Setup
-from starloom.inference.starts import Cells, starting_points, templates
+from starloom.inference.starts import VelocityCells, starting_points, templates
 from starloom.inference.uncertainty import inverted
 from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
@@ -188,7 +188,7 @@ def starting(stars: Stars, good: np.ndarray, noise: np.ndarray) -> np.ndarray:
     found = np.empty((len(stars.flux), count, len(setup.coordinates.names)))
     held = settings.fixed.get("velocity")
     velocities = settings.velocities if held is None else (held, held)
-    part = Cells.of(setup.model).needed(stars.vacuum_aa[good.any(axis=0)], velocities)
+    part = VelocityCells.of(setup.model).needed(stars.vacuum_aa[good.any(axis=0)], velocities)
     for index in np.unique(table_of):
         chosen = table_of == index
         table = templates(setup.model, setup.resolutions[index], fixed, part)

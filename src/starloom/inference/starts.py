@@ -39,14 +39,14 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Cells:
+class VelocityCells:
     """Cells uniform in velocity over what a model keeps: ``count`` of CELL_KMS from ``origin_aa`` on."""
 
     origin_aa: float
     count: int
 
     @classmethod
-    def of(cls, model: Emulator | BandEmulator) -> "Cells":
+    def of(cls, model: Emulator | BandEmulator) -> "VelocityCells":
         """The cells of a model, without MARGIN at either end."""
         first, last = model.chunks[0].finish.grid.first_aa, model.chunks[-1].finish.grid.last_aa
         count = int(SPEED_OF_LIGHT_KMS * np.log(last / first) / CELL_KMS) - 2 * MARGIN
@@ -90,7 +90,7 @@ def templates(
     part: tuple[int, int] | None = None,
 ) -> Templates:
     """The table at one resolution, on ``part`` of the model's cells, with labels ``fixed`` (name, value)."""
-    cells, coordinates = Cells.of(model), Coordinates(model.domain)
+    cells, coordinates = VelocityCells.of(model), Coordinates(model.domain)
     parameters = _drawn(coordinates, {**dict(fixed), "resolution": resolution})
     _into_domain(parameters, model.domain, {name for name, _ in fixed})
     first, last = part or (0, cells.count)

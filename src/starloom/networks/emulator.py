@@ -276,7 +276,7 @@ def scaled_modes(kept: np.ndarray, finish: Finish) -> np.ndarray:
     return np.concatenate([modes.real, modes.imag], axis=-1) * _parseval(finish)
 
 
-def encode(kept: Iterable[np.ndarray], basis: Basis, finish: Finish) -> np.ndarray:
+def whitened(kept: Iterable[np.ndarray], basis: Basis, finish: Finish) -> np.ndarray:
     """Whitened coefficients ``[spectrum, coefficient]`` of kept spectra that arrive in batches."""
     encoder = basis.encoder()
     return np.concatenate([encoder(scaled_modes(batch, finish)) for batch in kept])

@@ -38,7 +38,7 @@ class OutsideDomainWarning(UserWarning):
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Viewpoint:
     """Where a spectrum is looked at: increasing wavelengths [A] in ``medium``, and radial velocity [km/s].
 
     The velocity (positive: away from us) is a number or an array of the labels' leading shape.
@@ -184,22 +184,22 @@ class Generator:
             raise ConfigError(f"labels have the shape {labels.shape}, expected {expected}")
         return self.spectra(labels, **options)[()]
 
-    def _view(self, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0) -> View:
+    def _view(self, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0) -> Viewpoint:
         one_of(MEDIA, medium=medium)
         velocity = plain("radial_velocity", radial_velocity, "km/s")
         if wavelength_aa is not None:
-            return View(plain("wavelength", wavelength_aa, "Angstrom"), medium, velocity)
+            return Viewpoint(plain("wavelength", wavelength_aa, "Angstrom"), medium, velocity)
         return replace(self._own_views[medium], radial_velocity=velocity)
 
     @cached_property
-    def _own_views(self) -> dict[str, View]:
+    def _own_views(self) -> dict[str, Viewpoint]:
         """The model's own points at rest, by medium."""
         points = self.header.points
         own = {medium: from_vacuum(points.vacuum_aa, medium) for medium in MEDIA}
         own[points.medium] = points.wavelength_aa  # without the rounding of there and back
-        return {medium: View(wavelength, medium, np.zeros(())) for medium, wavelength in own.items()}
+        return {medium: Viewpoint(wavelength, medium, np.zeros(())) for medium, wavelength in own.items()}
 
-    def _model_in(self, view: View, labels: np.ndarray) -> Generating:
+    def _model_in(self, view: Viewpoint, labels: np.ndarray) -> Generating:
         """The model at the view's wavelengths; error where it does not know one of them for the labels."""
         _check_shape(view, labels)
         self._check_range(view, labels)
@@ -207,7 +207,7 @@ class Generator:
             return self.model
         return _placed(self.model, view.vacuum_aa.tobytes())
 
-    def _check_range(self, view: View, labels: np.ndarray) -> None:
+    def _check_range(self, view: Viewpoint, labels: np.ndarray) -> None:
         if labels.size == 0:
             return
         ends = [end.ravel() for end in self.model.known(labels, view.radial_velocity)]
@@ -283,7 +283,7 @@ def _inside(domain: Domain, labels, outside: str) -> np.ndarray:
     return clipped
 
 
-def _check_shape(view: View, labels: np.ndarray) -> None:
+def _check_shape(view: Viewpoint, labels: np.ndarray) -> None:
     try:
         np.broadcast_to(view.radial_velocity, labels.shape[:-1])
     except ValueError as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from starloom.database.batches import Draws, observe
+from starloom.database.batches import Draws, drawn_spectra
 from starloom.database.figure import figure_one
 from starloom.errors import StoreError
 from starloom.evaluation.errors import Distribution
@@ -217,7 +217,7 @@ def _figure_8(reproduction: Reproduction, folder: Path) -> Picture:
         labels[:, domain.index("resolution")] = published.SHOWN_RESOLUTION
         labels = domain.clip(labels)
         end = f", at a resolution of {labels[0, domain.index('resolution')]:g}"
-    shown = observe(reproduction.opened, Draws(spectra.intrinsic[chosen], labels), slice(None))
+    shown = drawn_spectra(reproduction.opened, Draws(spectra.intrinsic[chosen], labels), slice(None))
     generator = Generator.load(reproduction.folder / "generator" / "paper.safetensors")
     again = generator.flux(shown.labels)
     figure = plots.figure_8(spectra.band.points, shown.flux, again, domain, shown.labels)

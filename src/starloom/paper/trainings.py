@@ -14,7 +14,7 @@ from starloom.database.batches import FixedSet
 from starloom.labels import Domain
 from starloom.networks.basis import Basis, principal_components
 from starloom.networks.batches import Batches, RowBatches
-from starloom.networks.fitting import fit_rows
+from starloom.networks.emulation import fit_rows
 from starloom.networks.forward import Network
 from starloom.networks.scaling import standard
 from starloom.networks.training import (

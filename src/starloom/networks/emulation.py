@@ -17,7 +17,7 @@ from starloom.broadening import Finish, finish_of
 from starloom.database.store import Store, common
 from starloom.labels import Domain
 from starloom.networks.batches import array_batches
-from starloom.networks.emulator import CoefficientNetwork, Emulator, assembled, encode, mode_basis
+from starloom.networks.emulator import CoefficientNetwork, Emulator, assembled, mode_basis, whitened
 from starloom.networks.forward import Network
 from starloom.networks.training import Loss, Plan, Training, train, weighted_distance
 
@@ -115,7 +115,7 @@ def _fit_chunk(stores, domain: Domain, recipe: EmulatorRecipe, finish: Finish, n
         recipe.network,
         domain.intrinsic,
         np.concatenate([store.labels[:, intrinsic] for store in stores]).astype(np.float32),
-        encode(_portions(stores, number), basis, finish).astype(np.float32),
+        whitened(_portions(stores, number), basis, finish).astype(np.float32),
         basis.deviation,
         rows["train"],
         rows["validation"],
