@@ -247,6 +247,13 @@ def test_free_is_not_above_fixed(observed, model, labels, snr, depth, fixed):
     assert free.chi2 < fit(spectrum, model, fixed=fixed, **LTE).chi2 + 0.1
 
 
+def test_a_hot_star_that_may_rotate_slowly_or_fast(observed, model):
+    """Little but hydrogen, in noise: minima at 32 and at 196 km/s, and no template leads to the second."""
+    spectrum = observed((15000.0, 5.0, 162.0, -0.58, 3.57, 11500.0), 20.0, snr=20.0, seed=49)
+    free = fit(spectrum, model, **LTE)
+    assert free.chi2 < fit(spectrum, model, fixed={"vsini": 200.0}, **LTE).chi2 + 0.1
+
+
 @pytest.mark.parametrize("low", [8402.0, 8405.0, 8500.0, 8785.0])
 @pytest.mark.parametrize("velocity", [0.0, -60.0])
 def test_few_pixels(observed, model, low, velocity):

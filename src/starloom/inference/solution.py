@@ -35,7 +35,7 @@ APART = 0.1  # of the box: what is further apart in a label that is TELLING is a
 TELLING = ("teff", "logg", "mh", "vsini")
 SIDES = (-2.0, -1.0, 1.0, 2.0)
 UNKNOWN = 0.08  # of the box: a deviation of v sin i beyond which it may have another minimum
-POOR = 1.2  # chi2 over pixels beyond which starts with other ROTATIONS are tried
+POOR = 1.2  # chi2 over pixels beyond which starts with other ROTATIONS are tried, of hot stars the fastest
 ROTATIONS = (0.1, 0.4, 0.9)  # of the box
 ROUNDS = 4  # of weights and rejected pixels after the first fit
 SHARE = 0.8  # of the pixels that are known at the best start's velocity: what another start must leave
@@ -326,9 +326,11 @@ def _looked_further(stars: Stars, pixels: Pixels, found: Minima) -> Minima:
     """With further starts of stars whose minimum may not be the only one: lower ones replace the worst."""
     setup, at = stars.setup, found.lowest.at
     place = setup.coordinates.from_parameters(at)
-    poor = np.flatnonzero(found.lowest.chi2 > POOR * pixels.used.sum(axis=1))
+    poor = found.lowest.chi2 > POOR * pixels.used.sum(axis=1)
+    hot = (at[:, setup.coordinates.among(["teff"])] > HOT).any(axis=1)
     further = [*_across_rotation(stars, pixels, at, place), *_along_kinks(setup, place)]
-    further += _other_rotations(setup, poor, place)
+    further += _turned(setup, np.flatnonzero(poor), place, ROTATIONS)
+    further += _turned(setup, np.flatnonzero(hot & ~poor), place, ROTATIONS[-1:])
     if not further:
         return found
     owner, begin = (np.array(part) for part in zip(*further, strict=True))
@@ -363,15 +365,15 @@ def _across_rotation(stars: Stars, pixels: Pixels, at: np.ndarray, place: np.nda
     return found
 
 
-def _other_rotations(setup: Setup, stars: np.ndarray, place: np.ndarray) -> list:
-    """Other v sin i, for ``stars`` that nothing has fitted well: broad lines may explain deep ones too."""
+def _turned(setup: Setup, stars: np.ndarray, place: np.ndarray, rotations: tuple[float, ...]) -> list:
+    """Other v sin i: broad lines may explain deep ones, and hydrogen alone hardly tells them from narrow."""
     if "vsini" not in setup.free_names:
         return []
     found, rotation = [], setup.coordinates.index("vsini")
     for star in stars:
-        for turned in ROTATIONS:
+        for other in rotations:
             moved = place[star].copy()
-            moved[rotation] = turned
+            moved[rotation] = other
             found.append((star, moved))
     return found
 
