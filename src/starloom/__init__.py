@@ -17,6 +17,10 @@ PLACES = {
 }
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str):
     """What ``PLACES`` has is loaded when it is first used, so that a command is awake before NumPy is."""
     if name in PLACES:

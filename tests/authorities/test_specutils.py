@@ -7,6 +7,7 @@ from astropy import units as u
 from starloom import bands
 from starloom.errors import ConfigError
 from starloom.spectrum import Spectrum
+from starloom.spectrum.spectra import Spectra
 from starloom.wavelength import refractive_index
 
 specutils = pytest.importorskip("specutils")
@@ -37,6 +38,23 @@ def test_there_and_back(change):
         np.testing.assert_array_equal(getattr(back, name), getattr(spectrum, name))
     for name in ("medium", "frame", "flux_unit", "labels", "provenance"):
         assert getattr(back, name) == getattr(spectrum, name)
+
+
+def test_many_are_one_of_theirs():
+    rotations = (0, 30, 90)
+    labels = np.array([[[teff, 4, v, 0, 1, 11500.0] for v in rotations] for teff in (5000, 9000)])
+    flux = np.linspace(0.1, 1, 24, dtype=np.float32).reshape(2, 3, 4)
+    for shape in ((2, 3), (2,)):
+        index = (slice(None),) if len(shape) == 2 else (slice(None), 0)
+        parts = flux[index], labels[index]
+        spectra = Spectra(np.arange(8400.0, 8404.0), *parts, medium="air", error=flux[index] / 10)
+        theirs = spectra.to_specutils()
+        assert theirs.shape == (*shape, 4)
+        np.testing.assert_array_equal(theirs.flux.value, spectra.flux)
+        np.testing.assert_array_equal(theirs.uncertainty.array, spectra.error)
+        np.testing.assert_array_equal(theirs.wavelength.to_value("AA"), spectra.wavelength)
+        np.testing.assert_array_equal(theirs.meta["labels"]["teff"], spectra.labels[..., 0])
+        assert theirs.meta["medium"] == "air"
 
 
 def test_frequencies_become_rising_wavelengths():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from starloom.errors import ConfigError, ConvergenceError, ParseError, StoreError
-from starloom.networks.batches import Batch, FreshBatches, array_batches, mapped, split
+from starloom.networks.batches import Batch, array_batches, mapped, split
 from starloom.networks.forward import Network, affine, dense_layers, linear
 from starloom.networks.history import Epoch, read_history, write_history
 from starloom.networks.training import (
@@ -286,19 +286,6 @@ def test_batches_cover_each_row_once_in_an_order_set_by_seed_and_epoch():
     assert isinstance(again, Batch)
     np.testing.assert_array_equal(again.indices, second[0])
     np.testing.assert_array_equal(again.arrays[1], Y[second[0]])
-
-
-def test_fresh_batches_differ_by_epoch_and_resume(tmp_path):
-    def start(epoch):
-        noise = 0.01 * np.random.default_rng([5, epoch]).normal(size=X.shape).astype(np.float32)
-        yield from array_batches((X + noise, Y), size=100).epoch(epoch)
-
-    fresh = FreshBatches(start, 3)
-    assert not np.array_equal(next(fresh.epoch(0)).arrays[0], next(fresh.epoch(1)).arrays[0])
-    whole = train(network(), mean_squared_error, fresh, VALIDATION, PLAN)
-    with pytest.raises(Interrupted):
-        train(network(), mean_squared_error, Interrupting(fresh, 1, 1), VALIDATION, PLAN, tmp_path)
-    assert same_weights(train(network(), mean_squared_error, fresh, VALIDATION, PLAN, tmp_path), whole)
 
 
 def test_batches_need_rows_and_one_length():

@@ -73,3 +73,11 @@ def test_every_public_name_is_there():
     for name in starloom.__all__:
         assert getattr(starloom, name) is not None
     assert starloom.synthesize.__name__ == "synthesize_labels"
+
+
+def test_public_names_are_shown():
+    assert set(starloom.__all__) <= set(dir(starloom))
+
+
+def test_the_package_is_typed():
+    assert (Path(starloom.__file__).parent / "py.typed").is_file()

@@ -125,10 +125,7 @@ def models() -> None:
 
 def _print_header(header: "Header") -> None:
     """Labels with their ranges, band and points of a model."""
-    from starloom.labels import number
-
-    ends = (f"{label.name} {number(a)} to {number(b)} {label.unit}" for label, a, b in header.domain.ranges)
-    print(f"  labels: {', '.join(text.rstrip() for text in ends)}")
+    print(f"  labels: {header.domain.extent}")
     if points := header.points:
         ends = f"{points.first_aa:g} to {points.last_aa:g} A ({points.medium})"
         print(f"  band {header.band.name if header.band else '-'}, {points.count} points, {ends}")

@@ -12,6 +12,7 @@ from os import PathLike
 
 import numpy as np
 
+from starloom.arrays import one_line
 from starloom.errors import ConfigError
 from starloom.figures import check as check_figure
 from starloom.figures import pyplot, save
@@ -36,6 +37,8 @@ class Posterior:
     draws: np.ndarray
     divergences: int
     effective: np.ndarray
+
+    __repr__ = one_line
 
     @property
     def intervals(self) -> np.ndarray:

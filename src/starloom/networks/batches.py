@@ -1,6 +1,6 @@
 """Batches for training: rows with their indices, in an order that the seed and the epoch decide."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -62,24 +62,6 @@ def array_batches(
         raise ConfigError(f"arrays of {sorted(lengths)} rows: they need one length")
     chosen = np.arange(len(arrays[0])) if rows is None else rows
     return RowBatches(chosen, lambda indices: tuple(array[indices] for array in arrays), size, seed)
-
-
-@dataclass(frozen=True, eq=False)
-class FreshBatches:
-    """Batches that are made anew in every epoch, such as spectra with fresh v sin i and resolution.
-
-    ``start(epoch)`` gives the epoch's batches, the same ones each time it is asked for the same epoch;
-    ``count`` is their number.
-    """
-
-    start: Callable[[int], Iterable[Batch]]
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        yield from self.start(number)
 
 
 def split(count: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ from safetensors.numpy import save as tensor_bytes
 
 import starloom
 from starloom import bands
+from starloom.arrays import one_line
 from starloom.bands import Band
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.files import parsing, replacing
@@ -60,6 +61,8 @@ class Header:
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: str = starloom.__version__
 
+    __repr__ = one_line
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the labels, in order."""
@@ -90,6 +93,8 @@ class Model:
 
     header: Header
     networks: Mapping[str, Network]
+
+    __repr__ = one_line
 
     @property
     def size(self) -> int:
@@ -142,12 +147,19 @@ def load(path: str | os.PathLike, family: str | None = None) -> Model:
     return Model(header, networks)
 
 
+def named(model: str | os.PathLike) -> str:
+    """The name of a model or path of its file as text; ``ConfigError`` where it is neither."""
+    if not isinstance(model, str | os.PathLike):
+        raise ConfigError(f"model = {model!r:.60} is neither the name of a model nor the path of its file")
+    return os.fspath(model)
+
+
 def find(name: str | os.PathLike) -> Path:
     """Path of a weights file: an installed model by its name, or ``name`` itself where it is a path.
 
     What has a folder or a suffix in it counts as a path.  Raises ``ConfigError`` for an unknown name.
     """
-    path = Path(name)
+    path = Path(named(name))
     if path.suffix == SUFFIX or path.parent != Path("."):
         return path
     found = [entry for entry in entry_points(group=GROUP) if entry.name == str(name)]

@@ -115,17 +115,17 @@ class Spectrum:
     @property
     def wavelength_quantity(self):
         """Wavelengths as an astropy Quantity."""
-        return _quantity(self.wavelength, "Angstrom")
+        return quantity(self.wavelength, "Angstrom")
 
     @property
     def flux_quantity(self):
         """Flux as an astropy Quantity."""
-        return _quantity(self.flux, self.flux_unit)
+        return quantity(self.flux, self.flux_unit)
 
     @property
     def error_quantity(self):
         """Error as an astropy Quantity, or None."""
-        return None if self.error is None else _quantity(self.error, self.flux_unit)
+        return None if self.error is None else quantity(self.error, self.flux_unit)
 
     def to_air(self) -> "Spectrum":
         """The same spectrum at wavelengths in air; OutOfRangeError where the index of air is not known."""
@@ -177,6 +177,10 @@ class Spectrum:
         with replacing(path) as temporary:
             writer.write(temporary, self._parts())
 
+    def to_table(self):
+        """The same as an astropy ``Table``: wavelength, flux, error and mask, the rest in its meta."""
+        return import_module("starloom.spectrum.ecsv").table(self._parts())
+
     def to_specutils(self):
         """The same as a ``specutils.Spectrum`` (extra ``starloom[specutils]``), the rest in its meta."""
         return import_module("starloom.spectrum.specutils").to_specutils(self._parts())
@@ -195,23 +199,37 @@ class Spectrum:
 
         ``axes`` are those of a new figure unless given; ``style`` goes to their ``plot``. Returns the axes.
         """
-        if axes is None:
-            axes = pyplot().subplots(figsize=(10, 4), layout="constrained")[1]
+        axes = new_axes() if axes is None else axes
         flux = self.flux if self.mask is None else np.where(self.mask, np.nan, self.flux)
         (line,) = axes.plot(self.wavelength, flux, **{"linewidth": 0.8} | style)
         if self.error is not None:
             band = (flux - self.error, flux + self.error)
             axes.fill_between(self.wavelength, *band, color=line.get_color(), alpha=0.3, linewidth=0)
-        axes.set_xlabel(f"Wavelength in {self.medium} [Å], {self.frame} frame")
-        axes.set_ylabel(f"Flux [{self.flux_unit}]" if self.flux_unit else "Flux / continuum")
-        axes.set_title(self.title, fontsize="medium")
+        name_axes(axes, self, self.labels)
         return axes
 
     @property
     def title(self) -> str:
         """The labels in words: ``Teff = 5772 K, log g = 4.438 dex``."""
-        known = ((LABELS[name], value) for name, value in self.labels.items())
-        return ", ".join(f"{label.symbol} = {value:.6g} {label.unit}".rstrip() for label, value in known)
+        return title(self.labels)
+
+
+def new_axes():
+    """Axes of a new figure, for a spectrum."""
+    return pyplot().subplots(figsize=(10, 4), layout="constrained")[1]
+
+
+def title(labels: Mapping[str, float]) -> str:
+    """Labels in words: ``Teff = 5772 K, log g = 4.438 dex``."""
+    known = ((LABELS[name], value) for name, value in labels.items())
+    return ", ".join(f"{label.symbol} = {value:.6g} {label.unit}".rstrip() for label, value in known)
+
+
+def name_axes(axes, spectrum, labels: Mapping[str, float]) -> None:
+    """Write around axes what a spectrum, or several with these labels in common, shows."""
+    axes.set_title(title(labels), fontsize="medium")
+    axes.set_xlabel(f"Wavelength in {spectrum.medium} [Å], {spectrum.frame} frame")
+    axes.set_ylabel(f"Flux [{spectrum.flux_unit}]" if spectrum.flux_unit else "Flux / continuum")
 
 
 def _rebuild(parts: dict) -> Spectrum:
@@ -249,7 +267,8 @@ def _unit_string(unit) -> str:
         raise ConfigError(f"flux_unit = {unit!r} is no unit that astropy knows") from error
 
 
-def _quantity(values: np.ndarray, unit: str):
+def quantity(values: np.ndarray, unit: str):
+    """Values with an astropy unit, "" for none."""
     from astropy import units
 
     return units.Quantity(values, unit)

@@ -10,7 +10,7 @@ META = ("medium", "frame", "labels", "provenance")
 
 
 def to_specutils(parts: dict):
-    """A ``specutils.Spectrum`` of the parts of a Spectrum."""
+    """A ``specutils.Spectrum`` of the parts of a Spectrum, or of several with the wavelength as last axis."""
     try:
         from specutils import Spectrum
     except ImportError as error:
@@ -20,6 +20,7 @@ def to_specutils(parts: dict):
     return Spectrum(
         spectral_axis=parts["wavelength"] * units.AA,
         flux=parts["flux"] * unit,
+        spectral_axis_index=parts["flux"].ndim - 1,
         uncertainty=None if error is None else StdDevUncertainty(error, unit=unit),
         mask=parts["mask"],
         meta={name: parts[name] for name in META},
