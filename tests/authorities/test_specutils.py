@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.table import Table
 
 from starloom import bands
 from starloom.errors import ConfigError
@@ -88,3 +89,23 @@ def test_refractive_index_agrees(method, tolerance):
         atol=tolerance,
         rtol=0,
     )
+
+
+@pytest.mark.parametrize("change", [{}, {"flux_unit": ""}, {"error": None, "mask": None, "labels": None}])
+def test_they_read_our_fits(tmp_path, change):
+    spectrum = example(**change)
+    spectrum.write(tmp_path / "star.fits")
+    for read in (specutils.Spectrum.read, lambda path: specutils.SpectrumList.read(path)[0]):
+        theirs = read(str(tmp_path / "star.fits"))
+        assert theirs.flux.unit == u.Unit(spectrum.flux_unit)
+        assert Spectrum.from_specutils(theirs) == spectrum
+
+
+def test_they_still_read_other_tables(tmp_path):
+    """A table that we did not write is left to their own reader."""
+    example().write(tmp_path / "star.fits")
+    table = Table({"wavelength": [8400.0, 8500.0] * u.AA, "flux": [1.0, 2.0] * u.Jy})
+    table.write(tmp_path / "other.fits")
+    assert "header" in specutils.Spectrum.read(str(tmp_path / "other.fits")).meta
+    theirs = specutils.Spectrum.read(str(tmp_path / "star.fits"), format="tabular-fits")
+    assert "header" in theirs.meta
