@@ -1,12 +1,15 @@
 """What generation needs at import: NumPy; no JAX, and the rest only when it is used."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import starloom
+from starloom import extras
 
 # None in sys.modules is what Python itself takes for a module that cannot be imported
 EXTRAS = ["jax", "jaxlib", "equinox", "optax", "matplotlib", "specutils"]
@@ -51,6 +54,43 @@ def test_absent_extras_are_named():
     for call, extra in (("plot", "plot"), ("to_specutils", "specutils")):
         with pytest.raises(AssertionError, match=rf"ConfigError: .* pip install 'starloom\[{extra}\]'"):
             run(f"{BLOCKED}\n{make}\nspectrum.{call}()")
+
+
+@pytest.mark.parametrize("command", ["fit", "forecast --snr 50"])
+def test_fits_and_forecasts_ask_for_no_more_than_they_need(tmp_path, command):
+    labels = "teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500"
+    run(f"import starloom\nstarloom.generate({labels}).write({str(tmp_path / 'star.fits')!r})")
+    words = command.split() + ([str(tmp_path / "star.fits")] if command == "fit" else [])
+    blocked = "import sys; sys.modules.update(scipy=None, jax=None)"
+    told = r"scipy is not installed: pip install 'starloom\[fit\]'"
+    with pytest.raises(AssertionError, match=f"starloom: {told}"):
+        run(f"{blocked}\nsys.argv = {['starloom', *words]}\nfrom starloom.cli import main\nmain()")
+    with pytest.raises(AssertionError, match=f"ImportError: {told}"):
+        run(f"{blocked}\nimport starloom\nstarloom.fit")
+
+
+def test_each_package_comes_with_the_smallest_extra_that_has_it():
+    """By the requirements of the package as it is declared, not as it happens to be installed."""
+    path = Path(starloom.__file__).parents[2] / "pyproject.toml"
+    if not path.exists():
+        pytest.skip("the installed package has no declaration beside it")
+    project = tomllib.loads(path.read_text())["project"]
+
+    def brought(extra: str) -> set[str]:
+        found = set()
+        for line in project["optional-dependencies"][extra]:
+            name, *inner = re.match(r"([\w.-]+)(?:\[([\w,]+)\])?", line).groups()
+            parts = inner[0].split(",") if inner[0] else []
+            found |= {name, *parts} if name != "starloom" else set().union(*map(brought, parts))
+        return found
+
+    extras_of = {extra: brought(extra) for extra in project["optional-dependencies"]}
+    for package, wanted in extras.PACKAGES.items():
+        if wanted == "starloom":
+            assert any(line.startswith(package) for line in project["dependencies"])
+            continue
+        holding = {extra: len(all_) for extra, all_ in extras_of.items() if package in all_}
+        assert wanted == f"starloom[{min(holding, key=holding.get)}]", package
 
 
 def test_import_stays_light():

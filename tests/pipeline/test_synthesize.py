@@ -250,8 +250,10 @@ def test_model_files_are_refused_in_one_line(change, reason, tmp_path):
     assert str(model) in str(caught.value)
 
 
-@pytest.mark.parametrize("absent", ["jax", "scipy", "jaxtyping"])
-def test_without_the_extra_it_says_what_to_install(absent, tmp_path):
+@pytest.mark.parametrize(
+    ("absent", "extra"), [("jax", "synthesis"), ("scipy", "fit"), ("jaxtyping", "synthesis")]
+)
+def test_without_the_extra_it_says_what_to_install(absent, extra, tmp_path):
     options = [*map(str, SUN), "-o", str(tmp_path / "star.fits")]
     code = (
         f"import sys; sys.modules[{absent!r}] = None; sys.argv = ['starloom', 'synthesize', *{options}]\n"
@@ -259,4 +261,4 @@ def test_without_the_extra_it_says_what_to_install(absent, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == f"starloom: {absent} is not installed: pip install 'starloom[synthesis]'\n"
+    assert result.stderr == f"starloom: {absent} is not installed: pip install 'starloom[{extra}]'\n"

@@ -12,6 +12,7 @@ from os import PathLike
 
 import numpy as np
 
+from starloom import extras
 from starloom.arrays import one_line
 from starloom.errors import ConfigError
 from starloom.figures import check as check_figure
@@ -149,7 +150,7 @@ def _numpyro() -> None:
     try:
         import numpyro  # noqa: F401
     except ImportError as error:
-        raise ConfigError("numpyro is not installed: pip install 'starloom[inference]'") from error
+        raise ConfigError(extras.absent("numpyro")) from error
 
 
 def text(posterior: Posterior) -> str:

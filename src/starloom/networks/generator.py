@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from starloom import memory
+from starloom import extras, memory
 from starloom.arrays import one_line
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
@@ -325,7 +325,7 @@ def _derivative(model: Generating) -> Any:
     try:
         import jax
     except ImportError as error:
-        raise ConfigError("derivatives need JAX: pip install 'starloom[synthesis]'") from error
+        raise ConfigError(extras.absent("jax")) from error
     return jax.jit(jax.vmap(jax.jacfwd(model.spectrum)))
 
 

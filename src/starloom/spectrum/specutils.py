@@ -9,6 +9,7 @@ from astropy import units
 from astropy.io.fits import getheader
 from astropy.nddata import StdDevUncertainty
 
+from starloom import extras
 from starloom.errors import ConfigError
 from starloom.spectrum import Spectrum, fits
 
@@ -45,7 +46,7 @@ def to_specutils(parts: dict):
     try:
         import specutils
     except ImportError as error:
-        raise ConfigError("specutils is not installed: pip install 'starloom[specutils]'") from error
+        raise ConfigError(extras.absent("specutils")) from error
     register()
     unit = units.Unit(parts["flux_unit"])
     error = parts["error"]
