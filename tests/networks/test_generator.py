@@ -18,7 +18,7 @@ from starloom.networks import emulator as emulation
 from starloom.networks import stated_error, weights
 from starloom.networks.emulator import CoefficientNetwork
 from starloom.networks.forward import Network, dense_layers, linear
-from starloom.networks.generator import Generator, OutsideDomainWarning
+from starloom.networks.generator import Generator, OutsideDomainWarning, loaded
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.scaling import label_scaling
 from starloom.networks.weights import Header, Model
@@ -594,3 +594,17 @@ def test_more_than_the_memory_holds_is_refused_before_the_work(generator, monkey
 def test_a_system_that_does_not_tell_its_memory_is_not_asked(generator, monkeypatch):
     monkeypatch.delattr(os, "sysconf")
     assert generator.flux(STAR).shape == (4000,)
+
+
+def test_a_model_that_was_written_anew_is_read_anew(emulator_model, paper_model, tmp_path):
+    labels = dict(zip(TABLE_1.names, STAR, strict=True))
+    path = tmp_path / "mine.safetensors"
+    made = []
+    for model in (emulator_model, paper_model):
+        weights.save(path, model)
+        made.append(starloom.generate(model=path, **labels))
+        np.testing.assert_array_equal(made[-1].flux, Generator.of(model, "mine").flux(STAR))
+    assert not np.array_equal(made[0].flux, made[1].flux)
+    assert loaded(path) is loaded(str(path))
+    with pytest.raises(ParseError, match=r"absent\.safetensors"):
+        loaded(tmp_path / "absent.safetensors")

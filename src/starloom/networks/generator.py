@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache, wraps
+from functools import cached_property, lru_cache, wraps
 from inspect import signature
 from math import prod
 from typing import Any
@@ -296,7 +296,7 @@ def generate(
     quantity. Plain numbers give a ``Spectrum``, arrays ``Spectra`` of their common shape. The rest, and what
     is raised, as in ``Generator``.
     """
-    generator = _loaded(weights.named(model))
+    generator = loaded(model)
     try:
         wanted = generator.domain.array(**labels)
     except ConfigError as error:
@@ -308,8 +308,17 @@ def generate(
     return generator.spectra(wanted, outside=outside, **view)[()]
 
 
-@cache
-def _loaded(name: str) -> Generator:
+def loaded(model: str | os.PathLike = "default") -> Generator:
+    """``Generator.load``, but the same object each time, for as long as the file is the same."""
+    name, stamp = weights.named(model), None
+    if weights.is_path(name) and os.path.exists(name):
+        about = os.stat(name)
+        stamp = about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size
+    return _loaded(name, stamp)
+
+
+@lru_cache(maxsize=8)
+def _loaded(name: str, stamp: tuple | None) -> Generator:
     return Generator.load(name)
 
 

@@ -154,13 +154,19 @@ def named(model: str | os.PathLike) -> str:
     return os.fspath(model)
 
 
+def is_path(name: str | os.PathLike) -> bool:
+    """Whether it is the path of a file, not the name of an installed model: it has a folder or a suffix."""
+    path = Path(name)
+    return path.suffix == SUFFIX or path.parent != Path(".")
+
+
 def find(name: str | os.PathLike) -> Path:
     """Path of a weights file: an installed model by its name, or ``name`` itself where it is a path.
 
     What has a folder or a suffix in it counts as a path.  Raises ``ConfigError`` for an unknown name.
     """
     path = Path(named(name))
-    if path.suffix == SUFFIX or path.parent != Path("."):
+    if is_path(path):
         return path
     found = [entry for entry in entry_points(group=GROUP) if entry.name == str(name)]
     if not found:

@@ -22,6 +22,7 @@ from starloom.wavelength import AIR_RANGE_AA, MEDIA, air_from_vacuum, vacuum_fro
 FRAMES = ("rest", "barycentric", "heliocentric", "topocentric")
 FORMATS = (".fits", ".ecsv", ".csv")  # each is read and written by the module of that name
 PLACES = {name: place for place, name in enumerate(LABELS)}
+GAP = 5.0  # times the usual step: no line is drawn across it
 UNNAMED = TABLE_1.names  # what labels mean that come as an array without names
 
 
@@ -195,16 +196,16 @@ class Spectrum:
         return cls(**exchange.from_specutils(spectrum, medium, frame))
 
     def plot(self, axes=None, **style):
-        """Draw flux against wavelength with matplotlib, the error as a band, without masked pixels.
+        """Draw flux against wavelength with matplotlib, the error as a band, without masked pixels and gaps.
 
         ``axes`` are those of a new figure unless given; ``style`` goes to their ``plot``. Returns the axes.
         """
         axes = new_axes() if axes is None else axes
         flux = self.flux if self.mask is None else np.where(self.mask, np.nan, self.flux)
-        (line,) = axes.plot(self.wavelength, flux, **{"linewidth": 0.8} | style)
+        (line,) = axes.plot(*broken(self.wavelength, flux), **{"linewidth": 0.8} | style)
         if self.error is not None:
-            band = (flux - self.error, flux + self.error)
-            axes.fill_between(self.wavelength, *band, color=line.get_color(), alpha=0.3, linewidth=0)
+            band = broken(self.wavelength, flux - self.error, flux + self.error)
+            axes.fill_between(*band, color=line.get_color(), alpha=0.3, linewidth=0)
         name_axes(axes, self, self.labels)
         return axes
 
@@ -217,6 +218,13 @@ class Spectrum:
 def new_axes():
     """Axes of a new figure, for a spectrum."""
     return pyplot().subplots(figsize=(10, 4), layout="constrained")[1]
+
+
+def broken(wavelength: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
+    """Wavelengths and what belongs to them, to be drawn: NaN in gaps, so that no line crosses them."""
+    steps = np.diff(wavelength)
+    gaps = 1 + np.flatnonzero(steps > GAP * np.median(steps)) if steps.size else []
+    return [np.insert(array, gaps, np.nan) for array in (wavelength, *arrays)]
 
 
 def title(labels: Mapping[str, float]) -> str:
