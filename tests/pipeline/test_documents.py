@@ -5,6 +5,7 @@ name; other files that a reader brings are made here. A block of text behind com
 prints.
 """
 
+import ast
 import re
 import shlex
 import shutil
@@ -288,3 +289,15 @@ def test_every_recipe_has_a_line_that_says_what_it_is():
     for package in ("starloom.database", "starloom.networks", "starloom.paper"):
         for name in recipes.packaged(package):
             assert (files(package) / "recipes" / f"{name}.toml").read_text().startswith("# ")
+
+
+def test_the_first_line_of_a_docstring_says_what_it_is():
+    """No summary goes on in a second line, as an automatic re-wrap leaves it."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    long = []
+    for path in sorted(Path(starloom.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = ast.get_docstring(node) if isinstance(node, kinds) else None
+            if text and "\n" in text.partition("\n\n")[0]:
+                long.append(f"{path.name}: {text.splitlines()[0]}")
+    assert long == []

@@ -1,5 +1,6 @@
 """What generation needs at import: NumPy; no JAX, and the rest only when it is used."""
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -37,6 +38,30 @@ def run(code: str) -> str:
 def test_generation_imports_without_jax():
     imports = "\n".join(f"import {name}" for name in GENERATION)
     assert run(f"{BLOCKED}\n{imports}\nprint(sys.modules['jax'])") == "None\n"
+
+
+def test_jax_is_loaded_by_what_the_document_says():
+    """docs/architecture.md: physics but species, atmosphere, synthesis, training and what trains with it."""
+    names = [found.name for found in pkgutil.walk_packages(starloom.__path__, "starloom.")]
+    code = f"""
+import sys
+from importlib import import_module
+sys.modules.update(jax=None, jaxlib=None)
+for name in {names}:
+    try:
+        import_module(name)
+    except ImportError as error:
+        print(name, error.name)
+"""
+    lines = [line.split() for line in run(code).splitlines()]
+    loading = {name for name, package in lines if package.partition(".")[0] == "jax"}
+    layers = {name for name in names if name.split(".")[1] in ("physics", "atmosphere", "synthesis")}
+    assert layers - loading == {"starloom.physics", "starloom.physics.species"}
+    rest = loading - layers
+    assert {name for name in rest if not name.startswith("starloom.paper.")} == {
+        "starloom.networks.training",
+        "starloom.networks.fitting",
+    }
 
 
 def test_the_block_blocks():
