@@ -6,9 +6,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import starloom
-from starloom.inference.forecast import Setting, forecast
+from starloom.io import LabelTable, Record
 from starloom.networks import weights
 from starloom.networks.generator import View
 
@@ -61,6 +62,9 @@ def dataclasses_in(value) -> Iterator:
 
 
 def test_what_a_user_holds_is_told_in_one_short_line():
+    pytest.importorskip("scipy")
+    from starloom.inference.forecast import Setting, forecast
+
     generator = starloom.Generator.load()
     spectra = starloom.generate(teff=[5777, 6000], logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
     setting = Setting(snr=50)
@@ -74,6 +78,8 @@ def test_what_a_user_holds_is_told_in_one_short_line():
         setting,
         forecast(generator, spectra.labels[0], setting),
         View(np.arange(8450.0, 8600.0), "air", np.zeros(())),
+        Record(spectra.wavelength, spectra[0].flux),
+        LabelTable(spectra.labels, {}),
     ]
     for value in (inner for outer in held for inner in dataclasses_in(outer)):
         text = repr(value)

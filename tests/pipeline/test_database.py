@@ -520,6 +520,11 @@ class TestExchange:
         with pytest.raises(StoreError, match="exists already"):
             exchange.export_hdf5(tiny, tmp_path / "tiny.h5")
 
+    def test_a_store_is_told_in_a_line(self, tiny):
+        assert repr(tiny).startswith("Store('tiny', 48 spectra of teff 3600 to 15000 K, logg 2 to 5 dex")
+        assert len(repr(tiny.manifest)) < 300
+        assert "\n" not in repr(tiny.manifest)
+
     def test_figure_one_is_drawn(self, tiny, tmp_path):
         figure.figure_one(tiny, tmp_path / "one.png")
         assert (tmp_path / "one.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -260,7 +260,7 @@ class Store:
     manifest: Manifest
 
     def __repr__(self) -> str:
-        return f"Store({self.recipe.name!r}, {self.recipe.spectra} spectra of {self.domain.extent})"
+        return f"Store({self.recipe.name!r}, {self.recipe.intrinsic} spectra of {self.domain.extent})"
 
     @property
     def recipe(self) -> Recipe:

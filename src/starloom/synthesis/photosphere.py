@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from starloom import bands
+from starloom.arrays import one_line
 from starloom.atmosphere import Atmosphere
 from starloom.bands import Band
 from starloom.constants import KMS
@@ -42,6 +43,8 @@ class Photosphere:
     labels: Mapping[str, float]
     elements: Mapping[str, float]
     synspec: bool = False
+
+    __repr__ = one_line
 
     @cached_property
     def windows(self) -> tuple[Windows, ...]:
