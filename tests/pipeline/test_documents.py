@@ -263,10 +263,17 @@ def made(*names: str):
     return check
 
 
+def first_steps(space: dict) -> None:
+    made("a.png", "spectra.fits", "hot_fit.png", "results.ecsv", "sun.png", "many.fits")(space)
+    assert starloom.Spectrum.read("hot.fits").error.max() < 0.02
+    assert starloom.Spectrum.read("star.fits").medium == "vacuum"
+    whole = bands.load("rvs").chunks[0].points
+    for name in ("intrinsic.fits", "sun.fits"):
+        assert starloom.Spectrum.read(name).wavelength.size == whole
+
+
 AFTER = {
-    "README.md": made(
-        "a.png", "spectra.fits", "hot_fit.png", "results.ecsv", "sun.png", "mine.fits", "many.fits"
-    ),
+    "README.md": first_steps,
     "docs/benchmark.md": made("default.safetensors"),
     "docs/explorer.md": made("page/index.html"),
     "docs/extending.md": extended,

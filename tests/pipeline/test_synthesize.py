@@ -1,6 +1,5 @@
 """``starloom synthesize`` as a user meets it: spectra, which share what JAX compiles, and wrong questions."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,16 +75,6 @@ def test_report_lists_the_strongest_lines_of_the_window(sun):
 
 def test_figure_is_drawn(sun):
     assert (sun[1] / "sun.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_first_steps_of_the_readme_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    readme = Path(__file__).resolve().parents[2] / "README.md"
-    for code in re.findall(r"```python\n(.*?)```", readme.read_text(), flags=re.DOTALL):
-        exec(compile(code, "README.md", "exec"), {})
-    assert Spectrum.read("hot.fits").error.max() < 0.02
-    assert Spectrum.read("star.fits").medium == "vacuum"
-    assert Spectrum.read("sun.fits").wavelength.size == SYNTHESIS_GRID_AA.size
 
 
 @pytest.fixture
