@@ -26,8 +26,27 @@ GAP = 5.0  # times the usual step: no line is drawn across it
 UNNAMED = TABLE_1.names  # what labels mean that come as an array without names
 
 
+class Quantities:
+    """What has wavelengths, flux and error, and they as astropy quantities."""
+
+    @property
+    def wavelength_quantity(self):
+        """Wavelengths as an astropy Quantity."""
+        return _quantity(self.wavelength, "Angstrom")
+
+    @property
+    def flux_quantity(self):
+        """Flux as an astropy Quantity."""
+        return _quantity(self.flux, self.flux_unit)
+
+    @property
+    def error_quantity(self):
+        """Error as an astropy Quantity, or None."""
+        return None if self.error is None else _quantity(self.error, self.flux_unit)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Spectrum:
+class Spectrum(Quantities):
     """Flux against wavelength, with what is needed to understand it; immutable.
 
     ``wavelength`` [Angstrom] must rise; ``flux``, ``error`` (standard deviation) and ``mask`` (True where a
@@ -112,21 +131,6 @@ class Spectrum:
         """What the constructor takes."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         return parts | {"labels": dict(self.labels), "provenance": dict(self.provenance)}
-
-    @property
-    def wavelength_quantity(self):
-        """Wavelengths as an astropy Quantity."""
-        return quantity(self.wavelength, "Angstrom")
-
-    @property
-    def flux_quantity(self):
-        """Flux as an astropy Quantity."""
-        return quantity(self.flux, self.flux_unit)
-
-    @property
-    def error_quantity(self):
-        """Error as an astropy Quantity, or None."""
-        return None if self.error is None else quantity(self.error, self.flux_unit)
 
     def to_air(self) -> "Spectrum":
         """The same spectrum at wavelengths in air; OutOfRangeError where the index of air is not known."""
@@ -275,8 +279,7 @@ def _unit_string(unit) -> str:
         raise ConfigError(f"flux_unit = {unit!r} is no unit that astropy knows") from error
 
 
-def quantity(values: np.ndarray, unit: str):
-    """Values with an astropy unit, "" for none."""
+def _quantity(values: np.ndarray, unit: str):
     from astropy import units
 
     return units.Quantity(values, unit)

@@ -13,11 +13,11 @@ from starloom.errors import ConfigError
 from starloom.labels import LABELS, label
 from starloom.spectrum import (
     UNNAMED,
+    Quantities,
     Spectrum,
     json_copy,
     name_axes,
     new_axes,
-    quantity,
     read_only,
     same,
 )
@@ -26,7 +26,7 @@ NAMED = 12  # spectra that a legend has room for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Spectra:
+class Spectra(Quantities):
     """Normalised flux [..., wavelength] of many labels [..., label] at common wavelengths [A]; immutable.
 
     ``names`` are those of the labels, in order, by default the paper's six. ``error`` has the flux's shape,
@@ -107,21 +107,6 @@ class Spectra:
     def flux_unit(self) -> str:
         """As of a ``Spectrum``: "", for the flux is divided by the continuum."""
         return ""
-
-    @property
-    def wavelength_quantity(self):
-        """Wavelengths as an astropy Quantity."""
-        return quantity(self.wavelength, "Angstrom")
-
-    @property
-    def flux_quantity(self):
-        """Flux as an astropy Quantity without unit."""
-        return quantity(self.flux, self.flux_unit)
-
-    @property
-    def error_quantity(self):
-        """Error as an astropy Quantity without unit, or None."""
-        return None if self.error is None else quantity(self.error, self.flux_unit)
 
     @classmethod
     def read(cls, path: str | PathLike) -> "Spectra":
