@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from recover_labels import packed_table_4
 
 from starloom import bands
 from starloom.broadening import Finish, finish_onto
@@ -28,7 +29,6 @@ from starloom.inference.derivatives import parameters
 from starloom.labels import TABLE_1
 from starloom.networks.generator import Generator
 from starloom.paper.networks import estimate
-from starloom.paper.reproduction import packed_table_4
 from starloom.spectrum import Spectrum
 from starloom.wavelength import vacuum_from_air
 

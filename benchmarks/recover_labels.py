@@ -15,10 +15,24 @@ import numpy as np
 
 from starloom import Generator
 from starloom.database.batches import open_fixed_set
+from starloom.errors import StoreError
 from starloom.networks import weights
-from starloom.paper.networks import estimate
-from starloom.paper.reproduction import packed_table_4
+from starloom.paper.networks import estimate, packed_estimators
+from starloom.paper.reproduction import ESTIMATOR, read_basis
 from starloom.paper.trainings import portions
+
+
+def packed_table_4(folder: Path) -> weights.Model:
+    """The networks of table 4 that a reproduction's folder holds, as one model for ``estimate``."""
+    paths = folder.glob(f"{ESTIMATOR}*/model.safetensors")
+    found = {path.parent.name.removeprefix(ESTIMATOR): weights.load(path) for path in paths}
+    if not found:
+        raise StoreError(f"{folder}: no network of table 4 is finished")
+    header = next(iter(found.values())).header
+    networks = {name: found[name].networks["network"] for name in header.names if name in found}
+    coefficients = next(iter(networks.values())).inputs
+    basis = read_basis(folder).truncated(coefficients)
+    return packed_estimators(basis, networks, header.domain, header.band)
 
 
 def main() -> None:

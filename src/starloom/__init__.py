@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+from starloom import extras
+
 __version__ = "0.1.0"
 __all__ = ["LABELS", "TABLE_1", "Domain", "Generator", "Spectrum", "fit", "generate", "read", "synthesize"]
 PLACES = {
@@ -17,11 +19,20 @@ PLACES = {
 }
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str):
     """What ``PLACES`` has is loaded when it is first used, so that a command is awake before NumPy is."""
     if name in PLACES:
         module, _, attribute = PLACES[name].partition(":")
-        return getattr(import_module(f"{__name__}.{module}"), attribute or name)
+        try:
+            return getattr(import_module(f"{__name__}.{module}"), attribute or name)
+        except ImportError as error:
+            if line := extras.told(error):
+                raise ImportError(line, name=error.name) from error
+            raise
     if name in PLACES.values():
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -58,6 +58,10 @@ class Band:
             if not before.first_aa < after.first_aa < before.last_aa:
                 raise ConfigError(f"band {self.name}: the chunk from {after.first_aa:.3f} A does not overlap")
 
+    def __repr__(self) -> str:
+        ends = f"{self.points.first_aa:g} to {self.points.last_aa:g} A in {self.points.medium}"
+        return f"Band({self.name!r}, chunks={len(self.chunks)}, {ends})"
+
     @classmethod
     def over(
         cls, name: str, low_aa: float, high_aa: float, count: int = 1, margin_kms: float = MARGIN_KMS, **rest

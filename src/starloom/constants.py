@@ -12,7 +12,6 @@ ATOMIC_MASS = 1.66053906660e-24  # g, one unified atomic mass unit
 ELECTRON_VOLT = 1.602176634e-12  # erg, exact
 RYDBERG_EV = 13.605693122994  # eV, infinite nuclear mass
 BOHR_RADIUS = 5.29177210903e-9  # cm
-STEFAN_BOLTZMANN = 5.670374419e-5  # erg s-1 cm-2 K-4
 THOMSON = 6.6524587321e-25  # cm2
 ANGSTROM = 1.0e-8  # cm
 KMS = 1.0e5  # cm s-1

@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starloom import extras
 from starloom.errors import ConfigError
 from starloom.files import check_target, replacing
 
@@ -25,7 +26,7 @@ def pyplot():
     try:
         import matplotlib.pyplot
     except ImportError as error:
-        raise ConfigError("matplotlib is not installed: pip install 'starloom[plot]'") from error
+        raise ConfigError(extras.absent("matplotlib")) from error
     return matplotlib.pyplot
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from starloom import extras
 from starloom.errors import ConfigError
 
 
@@ -13,7 +14,7 @@ def h5py():
     try:
         import h5py
     except ImportError as error:
-        raise ConfigError("h5py is not installed: pip install 'starloom[database]'") from error
+        raise ConfigError(extras.absent("h5py")) from error
     return h5py
 
 

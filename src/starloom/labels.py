@@ -10,6 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
+from starloom import memory
+from starloom.arrays import one_line
 from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.units import plain
@@ -64,7 +66,14 @@ def _vocabulary() -> Iterator[Label]:
         yield Label(symbol, f"[{symbol}/M]", "dex", f"abundance of {symbol} relative to the metals")
 
 
-LABELS: Mapping[str, Label] = {label.name: label for label in _vocabulary()}
+class Vocabulary(dict):
+    """Labels by their names."""
+
+    def __repr__(self) -> str:
+        return f"the labels {', '.join(name for name in self if name not in SYMBOLS)}, and elements' symbols"
+
+
+LABELS: Mapping[str, Label] = Vocabulary((label.name, label) for label in _vocabulary())
 BROADENING = ("vsini", "vmac", "resolution")  # applied to a spectrum exactly, never synthesised
 
 
@@ -86,6 +95,8 @@ class Floor:
     teff: tuple[float, ...]
     mh: tuple[float, ...]
     logg: tuple[tuple[float, ...], ...]
+
+    __repr__ = one_line
 
     def __post_init__(self):
         shape = np.shape(self.logg)
@@ -191,6 +202,9 @@ class Domain:
         floor = self.floor and {"teff": self.floor.teff, "mh": self.floor.mh, "logg": self.floor.logg}
         return {"ranges": ranges, "floor": floor}
 
+    def __repr__(self) -> str:
+        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''})"
+
     def __eq__(self, other) -> bool:
         return isinstance(other, Domain) and self._content == other._content
 
@@ -210,6 +224,12 @@ class Domain:
     def ranges(self) -> Iterator[tuple[Label, float, float]]:
         """Each label with its low and high end."""
         return zip(self.labels, self.low.tolist(), self.high.tolist(), strict=True)
+
+    @property
+    def extent(self) -> str:
+        """The labels with their ranges in words: ``teff 3600 to 15000 K, logg 2 to 5 dex``."""
+        texts = (f"{label.name} {number(a)} to {number(b)} {label.unit}" for label, a, b in self.ranges)
+        return ", ".join(text.rstrip() for text in texts)
 
     def index(self, name: str) -> int:
         """Place of a label; ``ConfigError`` where the domain does not have it."""
@@ -248,12 +268,14 @@ class Domain:
             raise ConfigError(f"{', '.join(faults)}: the labels are {', '.join(self.names)}")
         columns = [label.plain(values[label.name]) for label in self.labels]
         try:
-            return np.stack(np.broadcast_arrays(*columns), axis=-1)
+            columns = np.broadcast_arrays(*columns)
         except ValueError as error:
             shapes = ", ".join(
                 f"{name} {column.shape}" for name, column in zip(self.names, columns, strict=True)
             )
             raise ConfigError(f"the labels' shapes do not match: {shapes}") from error
+        memory.check(f"the labels of {columns[0].size} spectra", 8 * len(columns) * columns[0].size)
+        return np.stack(columns, axis=-1)
 
     def lowest_logg(self, labels):
         """The lowest log g [dex] of the domain at each row of ``labels[..., label]``, whatever its own."""

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.table import Table
 
 from starloom import bands
 from starloom.errors import ConfigError
 from starloom.spectrum import Spectrum
+from starloom.spectrum.spectra import Spectra
 from starloom.wavelength import refractive_index
 
 specutils = pytest.importorskip("specutils")
@@ -37,6 +39,23 @@ def test_there_and_back(change):
         np.testing.assert_array_equal(getattr(back, name), getattr(spectrum, name))
     for name in ("medium", "frame", "flux_unit", "labels", "provenance"):
         assert getattr(back, name) == getattr(spectrum, name)
+
+
+def test_many_are_one_of_theirs():
+    rotations = (0, 30, 90)
+    labels = np.array([[[teff, 4, v, 0, 1, 11500.0] for v in rotations] for teff in (5000, 9000)])
+    flux = np.linspace(0.1, 1, 24, dtype=np.float32).reshape(2, 3, 4)
+    for shape in ((2, 3), (2,)):
+        index = (slice(None),) if len(shape) == 2 else (slice(None), 0)
+        parts = flux[index], labels[index]
+        spectra = Spectra(np.arange(8400.0, 8404.0), *parts, medium="air", error=flux[index] / 10)
+        theirs = spectra.to_specutils()
+        assert theirs.shape == (*shape, 4)
+        np.testing.assert_array_equal(theirs.flux.value, spectra.flux)
+        np.testing.assert_array_equal(theirs.uncertainty.array, spectra.error)
+        np.testing.assert_array_equal(theirs.wavelength.to_value("AA"), spectra.wavelength)
+        np.testing.assert_array_equal(theirs.meta["labels"]["teff"], spectra.labels[..., 0])
+        assert theirs.meta["medium"] == "air"
 
 
 def test_frequencies_become_rising_wavelengths():
@@ -70,3 +89,23 @@ def test_refractive_index_agrees(method, tolerance):
         atol=tolerance,
         rtol=0,
     )
+
+
+@pytest.mark.parametrize("change", [{}, {"flux_unit": ""}, {"error": None, "mask": None, "labels": None}])
+def test_they_read_our_fits(tmp_path, change):
+    spectrum = example(**change)
+    spectrum.write(tmp_path / "star.fits")
+    for read in (specutils.Spectrum.read, lambda path: specutils.SpectrumList.read(path)[0]):
+        theirs = read(str(tmp_path / "star.fits"))
+        assert theirs.flux.unit == u.Unit(spectrum.flux_unit)
+        assert Spectrum.from_specutils(theirs) == spectrum
+
+
+def test_they_still_read_other_tables(tmp_path):
+    """A table that we did not write is left to their own reader."""
+    example().write(tmp_path / "star.fits")
+    table = Table({"wavelength": [8400.0, 8500.0] * u.AA, "flux": [1.0, 2.0] * u.Jy})
+    table.write(tmp_path / "other.fits")
+    assert "header" in specutils.Spectrum.read(str(tmp_path / "other.fits")).meta
+    theirs = specutils.Spectrum.read(str(tmp_path / "star.fits"), format="tabular-fits")
+    assert "header" in theirs.meta

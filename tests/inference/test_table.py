@@ -12,6 +12,7 @@ from starloom.errors import ConfigError, WriteError
 from starloom.inference import Settings, figure, fit, table
 from starloom.inference.result import BAD_CHI2
 from starloom.io import read_list
+from starloom.networks import weights
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
 
@@ -342,3 +343,15 @@ def test_command_does_not_overwrite(folder, tmp_path, capsys):
     taken.write_text("")
     assert run(folder / "star0.fits", "-o", taken) == 2
     assert "taken.fits exists: --overwrite replaces it" in capsys.readouterr().err
+
+
+def test_the_model_is_read_once(folder, tmp_path, monkeypatch):
+    """So that what is made of it for the first task serves the others."""
+    monkeypatch.setattr(table, "BATCH", 1)
+    read, path = [], tmp_path / "own.safetensors"
+    path.write_bytes(weights.find("default").read_bytes())
+    load = weights.load
+    monkeypatch.setattr(weights, "load", lambda *given: read.append(given) or load(*given))
+    stars = [folder / f"star{number}.fits" for number in range(3)]
+    assert table.fit_files(stars, tmp_path / "out.ecsv", Settings(), model=str(path)) == (3, 0)
+    assert len(read) == 1

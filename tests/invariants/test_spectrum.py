@@ -360,3 +360,74 @@ def test_files_of_many_of_the_first_version(tmp_path):
         del tables["LABELS"].header["NLABELS"]
     assert io.read_many(path)[1] == made
     assert io.read_others(path)["alpha"].tolist() == [1.0, 2.0, 3.0]
+
+
+def grid(**change) -> Spectra:
+    """Two temperatures and three rotations."""
+    rotations = (0, 30, 90)
+    labels = np.array([[[teff, 4, v, 0, 1, 11500.0] for v in rotations] for teff in (5000, 9000)])
+    flux = np.linspace(0.1, 1, 24, dtype=np.float32).reshape(2, 3, 4)
+    parts = {"flux": flux, "labels": labels, "error": flux / 10} | change
+    return Spectra(np.arange(8400.0, 8404.0), medium="air", provenance={"notes": ["one"]}, **parts)
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".hdf5"])
+def test_many_are_written_and_read(tmp_path, suffix):
+    if suffix == ".hdf5":
+        pytest.importorskip("h5py")
+    for number, spectra in enumerate((batch(), batch(error=None), grid(), grid()[0, 0:1])):
+        path = tmp_path / f"many{number}{suffix}"
+        spectra.write(path)
+        assert Spectra.read(path) == spectra.flat
+        with pytest.raises(ConfigError, match="exists"):
+            spectra.write(path)
+    assert spectra.flat[0] == spectra[0]
+    grid().write(path, overwrite=True)
+    assert len(Spectra.read(path)) == 6
+    with pytest.raises(ConfigError, match="there are no spectra to write"):
+        grid()[:0].write(tmp_path / f"none{suffix}")
+
+
+def test_many_have_units():
+    spectra = grid()
+    assert spectra.wavelength_quantity.unit == "Angstrom"
+    for name in ("flux", "error"):
+        quantity = getattr(spectra, f"{name}_quantity")
+        assert quantity.unit.is_equivalent("")
+        np.testing.assert_array_equal(quantity.value, getattr(spectra, name))
+    assert grid(error=None).error_quantity is None
+
+
+def test_many_as_a_table():
+    spectra = grid()
+    table = spectra.to_table()
+    assert table.colnames == [*SUN, "flux", "error"]
+    assert [str(table[name].unit) for name in ("teff", "logg", "vsini")] == ["K", "dex", "km / s"]
+    np.testing.assert_array_equal(table["flux"], spectra.flat.flux)
+    np.testing.assert_array_equal(table["vsini"], [0, 30, 90, 0, 30, 90])
+    np.testing.assert_array_equal(table.meta["wavelength"].value, spectra.wavelength)
+    assert (table.meta["medium"], table.meta["frame"]) == ("air", "rest")
+    assert table.meta["provenance"] == {"notes": ["one"]}
+    assert "error" not in grid(error=None).to_table().colnames
+
+
+def test_one_as_a_table(spectrum):
+    table = spectrum.to_table()
+    np.testing.assert_array_equal(table["flux"], spectrum.flux)
+    assert table["wavelength"].unit == "Angstrom"
+    assert table.meta["labels"] == dict(spectrum.labels)
+
+
+def test_plot_of_many_names_what_differs():
+    axes = grid().plot()
+    assert len(axes.lines) == 6
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names[1] == "Teff 5000 K, v sin i 30 km/s"
+    assert axes.get_title() == "log g = 4 dex, [M/H] = 0 dex, vmic = 1 km/s, R = 11500"
+    np.testing.assert_array_equal(axes.lines[4].get_ydata(), grid()[1, 1].flux)
+    axes.figure.clear()
+    one = grid()[0, :1].plot(color="black")
+    assert one.get_legend() is None
+    one.figure.clear()
+    with pytest.raises(ConfigError, match="there are no spectra to draw"):
+        grid()[:0].plot()

@@ -1,11 +1,19 @@
 """Labels, domain and band are values that are handed on; few modules know those of the package."""
 
 import ast
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 import starloom
 from starloom import bands
+from starloom.io import LabelTable, Record
 from starloom.labels import TABLE_1
+from starloom.networks import weights
+from starloom.networks.generator import Viewpoint
 
 PACKAGE = Path(starloom.__file__).parent
 # the paper's domain, the floor of the packaged structures, the packaged band and what is made of them
@@ -58,3 +66,45 @@ def test_few_modules_know_the_packaged_domain_and_band():
     found = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if known(path)}
     assert found == set(READERS)
     assert len(READERS) <= 12
+
+
+def dataclasses_in(value) -> Iterator:
+    """The value and the dataclasses that its fields lead to."""
+    yield value
+    for field in fields(value) if is_dataclass(value) else ():
+        inner = getattr(value, field.name)
+        inner = list(inner.values()) if isinstance(inner, dict) else inner
+        for item in inner if isinstance(inner, list | tuple) else [inner]:
+            if is_dataclass(item):
+                yield from dataclasses_in(item)
+
+
+def test_what_a_user_holds_is_told_in_one_short_line():
+    pytest.importorskip("scipy")
+    from starloom.inference.forecast import Setting, forecast
+
+    generator = starloom.Generator.load()
+    spectra = starloom.generate(teff=[5777, 6000], logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
+    setting = Setting(snr=50)
+    held = [
+        generator,
+        starloom.LABELS,
+        weights.load(weights.find("default")),
+        spectra,
+        spectra[0],
+        starloom.fit(spectra[0], generator),
+        setting,
+        forecast(generator, spectra.labels[0], setting),
+        Viewpoint(np.arange(8450.0, 8600.0), "air", np.zeros(())),
+        Record(spectra.wavelength, spectra[0].flux),
+        LabelTable(spectra.labels, {}),
+    ]
+    for value in (inner for outer in held for inner in dataclasses_in(outer)):
+        text = repr(value)
+        assert len(text) <= 400, type(value)
+        assert "\n" not in text, type(value)
+        assert "array(" not in text, type(value)
+    assert repr(generator).startswith("Generator('default', emulator of teff, logg, vsini, mh")
+    assert repr(generator.domain).startswith("Domain(teff 3600 to 15000 K, logg 2 to 5 dex")
+    assert "sizes=float32[3, 128, 200]" in repr(generator.stated)
+    assert repr(starloom.LABELS).startswith("the labels teff, logg, vsini")

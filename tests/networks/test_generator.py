@@ -1,3 +1,5 @@
+import inspect
+import os
 import subprocess
 import sys
 import warnings
@@ -16,7 +18,7 @@ from starloom.networks import emulator as emulation
 from starloom.networks import stated_error, weights
 from starloom.networks.emulator import CoefficientNetwork
 from starloom.networks.forward import Network, dense_layers, linear
-from starloom.networks.generator import Generator, OutsideDomainWarning
+from starloom.networks.generator import Generator, OutsideDomainWarning, loaded
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.scaling import label_scaling
 from starloom.networks.weights import Header, Model
@@ -544,3 +546,65 @@ def test_statements_that_make_no_sense(stating):
         stated_error.stated_in(replace(stating, networks=bare))
     with pytest.raises(ConfigError, match="other points"):
         stated_error.attached(stating, replace(stated, points=Points("air", "linear", 8400, 8800, 4000)))
+
+
+# What is asked for wrongly
+
+
+@pytest.mark.parametrize("method", ["flux", "error", "jacobian", "spectra", "spectrum"])
+def test_an_unknown_argument_is_told_with_those_known(generator, method):
+    call = getattr(generator, method)
+    known = "labels, (measure, )?wavelength_aa, medium, radial_velocity, outside$"
+    with pytest.raises(ConfigError, match=f"{method} has no argument wavelenght_aa: it has {known}"):
+        call(STAR, wavelenght_aa=OWN_AA)
+    assert "wavelength_aa" in inspect.signature(call).parameters
+
+
+def test_an_unknown_argument_of_generate_is_told_with_labels_and_arguments():
+    labels = dict(zip(TABLE_1.names, STAR, strict=True))
+    known = "the labels are teff, .*; further arguments are model, wavelength_aa, medium, radial_velocity and"
+    with pytest.raises(ConfigError, match=f"unknown label wavelenght_aa: {known} outside"):
+        starloom.generate(**labels, wavelenght_aa=OWN_AA)
+    with pytest.raises(ConfigError, match=r"no label teff: the labels are [a-z, ]*$"):
+        starloom.generate(logg=4, vsini=2, mh=0, vmic=1, resolution=11500)
+
+
+@pytest.mark.parametrize("model", [3, None, ["default"], 1.5])
+def test_a_model_that_is_no_name_is_told(model):
+    for call in (Generator.load, lambda model: starloom.generate(model=model, teff=5000)):
+        with pytest.raises(ConfigError, match="neither the name of a model nor the path of its file"):
+            call(model)
+
+
+def test_more_than_the_memory_holds_is_refused_before_the_work(generator, monkeypatch):
+    """With a stand-in for the computer's memory, which differs: 16 GB."""
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3906250}.__getitem__)
+    many = np.broadcast_to(STAR, (10**7, 6))
+    told = "10000000 spectra of 4000 wavelengths need {} GB of memory, this computer has 16 GB"
+    for call, size in ((generator.flux, 160), (generator.spectra, 160), (generator.jacobian, 960)):
+        with pytest.raises(OutOfRangeError, match=told.format(size)):
+            call(many)
+    stars = dict(zip(TABLE_1.names, STAR, strict=True))
+    stars |= {"teff": np.full((10**5, 1), 5777.0), "vsini": np.zeros(10**4)}
+    with pytest.raises(OutOfRangeError, match="the labels of 1000000000 spectra need 48 GB"):
+        starloom.generate(**stars)
+    assert generator.flux(STAR).shape == (4000,)
+
+
+def test_a_system_that_does_not_tell_its_memory_is_not_asked(generator, monkeypatch):
+    monkeypatch.delattr(os, "sysconf")
+    assert generator.flux(STAR).shape == (4000,)
+
+
+def test_a_model_that_was_written_anew_is_read_anew(emulator_model, paper_model, tmp_path):
+    labels = dict(zip(TABLE_1.names, STAR, strict=True))
+    path = tmp_path / "mine.safetensors"
+    made = []
+    for model in (emulator_model, paper_model):
+        weights.save(path, model)
+        made.append(starloom.generate(model=path, **labels))
+        np.testing.assert_array_equal(made[-1].flux, Generator.of(model, "mine").flux(STAR))
+    assert not np.array_equal(made[0].flux, made[1].flux)
+    assert loaded(path) is loaded(str(path))
+    with pytest.raises(ParseError, match=r"absent\.safetensors"):
+        loaded(tmp_path / "absent.safetensors")

@@ -56,6 +56,9 @@ def deficit(synthetic):
 def test_shape_and_labels(spectrum):
     assert spectrum.flux.shape == spectrum.continuum.shape == VACUUM.shape
     assert spectrum.labels == {"teff": 5777.0, "logg": 4.44, "mh": 0.0, "vmic": 1.0}
+    assert repr(spectrum).startswith(
+        "SyntheticSpectrum(chunk_flux=tuple of 1, chunk_continuum=tuple of 1, band=Band"
+    )
     public = spectrum.spectrum()
     assert public.medium == "air"
     assert public.labels["teff"] == 5777.0

@@ -520,9 +520,28 @@ class TestExchange:
         with pytest.raises(StoreError, match="exists already"):
             exchange.export_hdf5(tiny, tmp_path / "tiny.h5")
 
+    def test_a_store_is_told_in_a_line(self, tiny):
+        assert repr(tiny).startswith("Store('tiny', 48 spectra of teff 3600 to 15000 K, logg 2 to 5 dex")
+        assert len(repr(tiny.manifest)) < 300
+        assert "\n" not in repr(tiny.manifest)
+
     def test_figure_one_is_drawn(self, tiny, tmp_path):
         figure.figure_one(tiny, tmp_path / "one.png")
         assert (tmp_path / "one.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+    def test_figure_one_has_round_ticks_where_they_lie(self, tiny, tmp_path, monkeypatch):
+        made = []
+        monkeypatch.setattr(figure, "save", lambda drawn, path: made.append(drawn))
+        figure.figure_one(tiny, tmp_path / "one.png")
+        axes, ticks = made[0].axes[0], made[0].axes[0].get_yticks()
+        teff = [float(label.get_text()) for label in axes.get_yticklabels()]
+        assert len(teff) >= 3
+        assert all(value % 500 == 0 for value in teff)
+        rows = np.sort(tiny.labels[tiny.splits["train"], 0])
+        np.testing.assert_allclose(np.interp(ticks - 0.5, np.arange(len(rows)), rows), teff)
+        made[0].canvas.draw()
+        box = made[0].axes[1].title.get_window_extent()
+        assert made[0].bbox.x0 <= box.x0 <= box.x1 <= made[0].bbox.x1
 
     def test_statistics_count_every_spectrum(self, tiny):
         rows = figure.statistics(tiny).splitlines()

@@ -641,6 +641,35 @@ def test_help_names_the_commands():
     assert all(command in text for command in ("generate", "models", "evaluate"))
 
 
+def test_evaluate_says_where_there_is_no_spectrum(run, model, store, tmp_path):
+    stating = tmp_path / "stating.safetensors"
+    run("evaluate", model, store, "--copies", "60", "--attach", stating, with_model=False)
+    _, out, _ = run("evaluate", stating, store, "--split", "validation", with_model=False)
+    assert "nan" not in out
+    assert re.search(r"^teff .* no spectrum$", out, re.MULTILINE)
+    assert re.search(r"within the stated p68 .* by Teff: .*-", out)
+
+
+def test_evaluate_of_a_split_without_spectra_is_refused(run, model, tmp_path):
+    store = built(replace(recipe.load("tiny"), train=1.0, validation=0.0), tmp_path / "store")
+    code, _, err = run("evaluate", model, store, with_model=False)
+    assert (code, err) == (2, f"starloom: {store}: no spectrum is in the split 'test'\n")
+
+
+def test_the_figure_names_lines_where_they_are_seen(run, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    drawn = []
+    monkeypatch.setattr("starloom.figures.save", lambda figure, path: drawn.append(figure))
+    for velocity in (0, 100):
+        run("generate", *OPTIONS, "--plot", tmp_path / "x.png", "--rv", velocity, "--overwrite")
+    rest, moving = (
+        [text.get_position()[0] for text in figure.axes[0].texts if text.get_text() == "Ca II"]
+        for figure in drawn
+    )
+    np.testing.assert_allclose(rest, [8542.09, 8662.14, 8498.02], atol=0.05)  # NIST
+    np.testing.assert_allclose(np.array(moving) / rest, 1 + 100 / 299792.458, rtol=1e-6)
+
+
 def test_demo_writes_what_it_says(tmp_path):
     result = CliRunner().invoke(cli.app, ["demo", str(tmp_path / "new")], catch_exceptions=False)
     folder = tmp_path / "new"

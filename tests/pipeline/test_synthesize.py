@@ -1,6 +1,5 @@
 """``starloom synthesize`` as a user meets it: spectra, which share what JAX compiles, and wrong questions."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,16 +75,6 @@ def test_report_lists_the_strongest_lines_of_the_window(sun):
 
 def test_figure_is_drawn(sun):
     assert (sun[1] / "sun.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_first_steps_of_the_readme_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    readme = Path(__file__).resolve().parents[2] / "README.md"
-    for code in re.findall(r"```python\n(.*?)```", readme.read_text(), flags=re.DOTALL):
-        exec(compile(code, "README.md", "exec"), {})
-    assert Spectrum.read("hot.fits").error.max() < 0.02
-    assert Spectrum.read("star.fits").medium == "vacuum"
-    assert Spectrum.read("sun.fits").wavelength.size == SYNTHESIS_GRID_AA.size
 
 
 @pytest.fixture
@@ -250,8 +239,10 @@ def test_model_files_are_refused_in_one_line(change, reason, tmp_path):
     assert str(model) in str(caught.value)
 
 
-@pytest.mark.parametrize("absent", ["jax", "scipy", "jaxtyping"])
-def test_without_the_extra_it_says_what_to_install(absent, tmp_path):
+@pytest.mark.parametrize(
+    ("absent", "extra"), [("jax", "synthesis"), ("scipy", "fit"), ("jaxtyping", "synthesis")]
+)
+def test_without_the_extra_it_says_what_to_install(absent, extra, tmp_path):
     options = [*map(str, SUN), "-o", str(tmp_path / "star.fits")]
     code = (
         f"import sys; sys.modules[{absent!r}] = None; sys.argv = ['starloom', 'synthesize', *{options}]\n"
@@ -259,4 +250,4 @@ def test_without_the_extra_it_says_what_to_install(absent, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == f"starloom: {absent} is not installed: pip install 'starloom[synthesis]'\n"
+    assert result.stderr == f"starloom: {absent} is not installed: pip install 'starloom[{extra}]'\n"

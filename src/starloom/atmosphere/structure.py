@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from starloom.arrays import one_line
 from starloom.errors import OutOfRangeError
 
 FEWEST_LAYERS = 10
@@ -54,6 +55,8 @@ class Atmosphere:
     """Microturbulent velocity with which the structure was computed [km/s]."""
     source: str = ""
     """Where the structure comes from, for messages."""
+
+    __repr__ = one_line
 
     def check(self) -> "Atmosphere":
         """This atmosphere, if it can be one; else OutOfRangeError with the column, layer and value."""

@@ -6,7 +6,7 @@ from math import log, pi
 
 import numpy as np
 
-from starloom.arrays import array_library
+from starloom.arrays import array_library, one_line
 from starloom.bands import Band
 from starloom.broadening.convolution import fast_length
 from starloom.broadening.kernels import (
@@ -45,6 +45,8 @@ class Finish:
     points: int  # of the uniform grid over the same range that the modes are transformed back to
     sampler: Sampler
     finest_resolution: float
+
+    __repr__ = one_line
 
     @property
     def known_aa(self) -> tuple[float, float]:
@@ -133,6 +135,8 @@ class BandFinish:
     """
 
     chunks: tuple[Finish, ...]
+
+    __repr__ = one_line
 
     def __call__(self, kept, vsini, resolution, **options):
         """Flux[..., point]; ``options`` as in ``Finish.from_modes``, without a velocity."""

@@ -6,7 +6,7 @@ from math import pi
 
 import numpy as np
 
-from starloom.arrays import array_library
+from starloom.arrays import array_library, one_line
 from starloom.broadening.kernels import instrument_variance
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
@@ -38,6 +38,8 @@ class Sampler:
     targets: int
     columns: np.ndarray  # [block, window]: the grid points that a block of targets is made of
     weights: np.ndarray  # [block, window, target of the block]
+
+    __repr__ = one_line
 
     @cached_property
     def _single(self) -> np.ndarray:

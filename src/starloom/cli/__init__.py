@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from starloom import __version__, interruption
+from starloom import __version__, extras, interruption
 from starloom.cli import (
     database,
     demo,
@@ -76,10 +76,9 @@ def main() -> None:
     except StarloomError as error:
         sys.exit(_refuse(str(error)))
     except ImportError as error:
-        package = (error.name or "").partition(".")[0]
-        if not (extra := installation.PACKAGES.get(package)):
+        if not (line := extras.told(error)):
             raise
-        sys.exit(_refuse(f"{package} is not installed: pip install {extra!r}"))
+        sys.exit(_refuse(line))
     except OSError as error:
         if error.errno is None:  # nothing a user did
             raise

@@ -15,6 +15,9 @@ StoreFolder = Annotated[Path, typer.Argument(help="Folder of the store.", metava
 Output = Annotated[Path, typer.Argument(help="What to write; must not exist.")]
 
 
+RECIPES = "benchmark, cool, edge, ends, inside, paper, standard, tiny"
+
+
 class Medium(StrEnum):
     """What wavelengths are measured in."""
 
@@ -39,7 +42,7 @@ class Number(StrEnum):
 
 @app.command()
 def build(
-    recipe: Annotated[str, typer.Argument(help="A TOML file, or one of: paper, standard, tiny.")],
+    recipe: Annotated[str, typer.Argument(help=f"A TOML file, or one of: {RECIPES}.")],
     store: StoreFolder,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     dask: Annotated[str, typer.Option(help="Address of a dask scheduler, to use its cluster.")] = "",

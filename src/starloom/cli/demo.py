@@ -18,10 +18,6 @@ MAIN_SEQUENCE = {
     "B9": (10700, 4.20),
     "B6": (14500, 4.10),
 }
-NAMED_STRENGTH = 0.3  # opacity of a line's centre over the continuum's; weaker lines carry no name
-ROOM_AA = 8.0  # between names
-PASCHEN = range(11, 19)  # upper levels of the hydrogen lines with a name
-PASCHEN_TEFF = 7000.0  # K: below, other lines hide them
 
 
 def demo(
@@ -45,7 +41,7 @@ def demo(
     with filling(folder) as made:
         star.write(made / "star.fits")
         write_many(made / "main_sequence.fits", [(list(rows), sequence)])
-        _draw(star, sequence, made / "spectra.png")
+        _draw(star, sequence, generator.header.band, made / "spectra.png")
     print(f"{folder}/star.fits: the star of figure 1 of Gebran (2024), {star.title}")
     print(f"{folder}/main_sequence.fits: dwarfs from {', '.join(MAIN_SEQUENCE)}")
     print(f"{folder}/spectra.png: both, with the strongest lines named\n")
@@ -55,19 +51,16 @@ def demo(
     print(f"{1 + len(dwarfs)} spectra in {1e3 * seconds:.0f} ms by the model 'default'")
 
 
-def _draw(star, sequence, path: Path) -> None:
+def _draw(star, sequence, band, path: Path) -> None:
     """The star with its lines named, and the sequence one above the other."""
     from starloom.figures import pyplot, save
+    from starloom.spectrum.lines import name_lines
 
     plt = pyplot()
     figure, (top, bottom) = plt.subplots(2, figsize=(11, 11), height_ratios=(2, 5), layout="constrained")
     star.plot(top, color="black", linewidth=0.8)
-    top.set(xlabel="", xlim=(8400, 8800), ylim=(star.flux.min() - 0.16, 1.16))
-    for name, place in _named_lines(star.labels["teff"]):
-        below = name.startswith("Pa")
-        y = star.flux.min() - 0.03 if below else 1.03
-        style = {"va": "top" if below else "bottom", "color": "tab:blue" if below else "tab:red"}
-        top.text(place, y, name, fontsize=7, ha="center", rotation=90, **style)
+    top.set(xlabel="", xlim=(8400, 8800))
+    name_lines(top, star, band, star.labels["teff"])
     colours = plt.get_cmap("viridis")(0.85 - (sequence.labels[:, 0] - 3600) / 14000)
     for row, (name, spectrum) in enumerate(zip(MAIN_SEQUENCE, sequence, strict=True)):
         bottom.plot(spectrum.wavelength, spectrum.flux + 0.6 * row, color=colours[row], linewidth=0.8)
@@ -76,25 +69,3 @@ def _draw(star, sequence, path: Path) -> None:
     bottom.set(xlim=(8400, 8800), xlabel="Wavelength in air [Å]", ylabel="Flux / continuum, shifted by 0.6")
     bottom.set_title("Dwarfs of solar composition, v sin i = 10 km/s, R = 11500", fontsize="medium")
     save(figure, path, dpi=120)
-
-
-def _named_lines(teff: float) -> list[tuple[str, float]]:
-    """Names and air wavelengths [A] of the strongest lines at ``teff`` [K], and hydrogen's in hot stars."""
-    import numpy as np
-
-    from starloom import bands
-    from starloom.physics.species import ion_name
-    from starloom.tables import load
-    from starloom.wavelength import air_from_vacuum
-
-    table, hydrogen = load("atomic_lines", bands.load("rvs").tables), load("hydrogen_profiles")
-    strength = table["strength"][:, np.abs(table["strength_temperature"] - teff).argmin()]
-    chosen: list[tuple[str, float]] = []
-    for i in np.argsort(-strength):
-        place = float(table["wavelength_aa"][i])
-        if strength[i] > NAMED_STRENGTH and all(abs(place - other) > ROOM_AA for _, other in chosen):
-            chosen.append((ion_name(int(table["atomic_number"][i]), int(table["charge"][i])), place))
-    if teff >= PASCHEN_TEFF:
-        places = dict(zip(hydrogen["upper_all"].tolist(), hydrogen["vacuum_wavelength_aa"], strict=True))
-        chosen += [(f"Pa {upper}", float(air_from_vacuum(places[upper]))) for upper in PASCHEN]
-    return [(name, place) for name, place in chosen if 8402 < place < 8798]

@@ -115,7 +115,7 @@ def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -
     if output is not None:
         result.write(output, overwrite=True)
     if plot is not None:
-        figure.draw(result, plot)
+        figure.draw(result, plot, generator.header.band)
     print(figure.text(result))
     if output is not None:
         print(f"wrote {output}")

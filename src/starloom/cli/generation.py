@@ -125,10 +125,7 @@ def models() -> None:
 
 def _print_header(header: "Header") -> None:
     """Labels with their ranges, band and points of a model."""
-    from starloom.labels import number
-
-    ends = (f"{label.name} {number(a)} to {number(b)} {label.unit}" for label, a, b in header.domain.ranges)
-    print(f"  labels: {', '.join(text.rstrip() for text in ends)}")
+    print(f"  labels: {header.domain.extent}")
     if points := header.points:
         ends = f"{points.first_aa:g} to {points.last_aa:g} A ({points.medium})"
         print(f"  band {header.band.name if header.band else '-'}, {points.count} points, {ends}")
@@ -176,6 +173,8 @@ def evaluate(
 
     errors = FluxErrors(generator.header.points.count, label_cells(generator.domain))
     compare(generator.flux, held_out(), errors, *([statement] if statement else []))
+    if not errors.spectra:
+        raise ConfigError(f"{', '.join(map(str, stores))}: no spectrum is in the split {split!r}")
     covered = error_map.coverage(generator, held_out()) if generator.stated else None
     if statement:
         stated = statement.result()
@@ -237,7 +236,7 @@ def _generate_one(
     if output is not None:
         spectrum.write(output, overwrite=True)
     if plot is not None:
-        _draw(spectrum, plot)
+        _draw(spectrum, generator, view["radial_velocity"], plot)
     if output is not None:
         print(f"wrote {output}: {spectrum.title}")
     if plot is not None:
@@ -291,12 +290,13 @@ def _clipping_noted():
     return noted()
 
 
-def _draw(spectrum, path: Path) -> None:
-    from starloom.figures import pyplot, save
+def _draw(spectrum, generator: "Generator", velocity: float, path: Path) -> None:
+    from starloom.figures import save
+    from starloom.spectrum.lines import name_lines
 
-    figure, axes = pyplot().subplots(figsize=(10, 4), layout="constrained")
-    spectrum.plot(axes)
-    save(figure, path)
+    axes = spectrum.plot()
+    name_lines(axes, spectrum, generator.header.band, spectrum.labels.get("teff"), velocity)
+    save(axes.figure, path)
 
 
 def _error_text(spectrum) -> str:
@@ -310,8 +310,9 @@ def _print_errors(errors, domain: "Domain") -> None:
     from starloom.labels import number
 
     def line(name: str, found, group: int = 0) -> None:
-        sizes = (found.mean, found.p50, found.p95, found.p99, found.largest)
-        print(f"{name:<28}" + "".join(f"{values[group]:>10.1e}" for values in sizes))
+        sizes = [values[group] for values in (found.mean, found.p50, found.p95, found.p99, found.largest)]
+        told = "".join(f"{size:>10.1e}" for size in sizes) if found.count[group] else "  no spectrum"
+        print(f"{name:<28}{told}")
 
     print(
         f"{f'{errors.spectra} spectra':<28}"
@@ -328,8 +329,10 @@ def _print_errors(errors, domain: "Domain") -> None:
 
 
 def _print_coverage(found) -> None:
+    from math import isnan
+
     from starloom.evaluation.error_map import SHARES
 
     for name, share in SHARES.items():
-        bins = ", ".join(f"{value:.1%}" for value in found.by_teff[name])
+        bins = ", ".join("-" if isnan(value) else f"{value:.1%}" for value in found.by_teff[name])
         print(f"within the stated {name} ({share:.0%} is due): {found.overall[name]:.1%}; by Teff: {bins}")

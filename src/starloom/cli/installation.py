@@ -3,24 +3,7 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from starloom import __version__, bands, tables
-
-# distribution, named like its module -> what brings it
-PACKAGES = {
-    "numpy": "",
-    "astropy": "",
-    "matplotlib": "starloom[plot]",
-    "jax": "starloom[synthesis]",
-    "jaxtyping": "starloom[synthesis]",
-    "scipy": "starloom[synthesis]",
-    "equinox": "starloom[synthesis]",
-    "optax": "starloom[synthesis]",
-    "dask": "starloom[database]",
-    "distributed": "starloom[database]",
-    "h5py": "starloom[database]",
-    "numpyro": "starloom[inference]",
-    "specutils": "starloom[specutils]",
-}
+from starloom import __version__, bands, extras, tables
 
 
 def info() -> None:
@@ -29,8 +12,8 @@ def info() -> None:
 
     print(f"{'starloom':<12}{__version__}")
     print(f"{'python':<12}{platform.python_version()} on {platform.system()} {platform.machine()}")
-    for package, extra in PACKAGES.items():
-        print(f"{package:<12}{_version(package) or f'not installed: pip install {extra!r}'}")
+    for package in extras.PACKAGES:
+        print(f"{package:<12}{_version(package) or extras.absent(package).removeprefix(package + ' is ')}")
     print(f"{'devices':<12}{_devices()}")
     print(f"{'tables':<12}{', '.join(tables.names()) or 'none'}")
     print(f"{'bands':<12}{', '.join(bands.names()) or 'none'}")

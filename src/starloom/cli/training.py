@@ -21,7 +21,7 @@ def train() -> None:
 def emulator(
     stores: Annotated[list[Path], typer.Argument(help="Folders of finished stores, one or more.")],
     model: Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).")],
-    recipe: Annotated[Path | None, typer.Option(help="TOML file, by default that of 'default'.")] = None,
+    recipe: Annotated[str, typer.Option(help="A TOML file, or one of: default, tiny.")] = "default",
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
     precision: Annotated[str, typer.Option(help="Of the weights: float16 or float32.")] = "float32",
 ) -> None:
@@ -32,7 +32,7 @@ def emulator(
     from starloom.networks.emulator import packed
 
     check_target(model)
-    design = EmulatorRecipe.load(recipe or "default")
+    design = EmulatorRecipe.load(recipe)
     opened = [open_store(store) for store in stores]
     fitted, trainings = fit_emulator(opened, design, folder=folder, progress=sys.stderr.isatty())
     loss = sum(each.best_loss for each in trainings) / len(trainings)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from starloom import bands
+from starloom.arrays import one_line
 from starloom.bands import Band
 from starloom.broadening import finish_of
 from starloom.database.recipe import SHUFFLE_STREAM
@@ -35,6 +36,8 @@ class DrawnSpectra:
     labels: np.ndarray
     intrinsic: np.ndarray
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class Draws:
@@ -42,6 +45,8 @@ class Draws:
 
     intrinsic: np.ndarray
     labels: np.ndarray
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         return len(self.intrinsic)
@@ -154,6 +159,8 @@ class FixedSet:
     made_from: Mapping  # see ``made_from``
     domain: Domain  # that holds those of the stores
     band: Band
+
+    __repr__ = one_line
 
     @cached_property
     def labels(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A store to look at: the paper's figure 1, and how the spectra are spread over the labels."""
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
@@ -44,12 +45,21 @@ def _colour_map(figure, axes, store: Store, sample: int) -> None:
     points, label = store.band.points, store.domain.labels[first]
     edges = (points.first_aa, points.last_aa, 0, len(flux))
     image = axes.imshow(flux, aspect="auto", origin="lower", extent=edges, interpolation="nearest")
-    places = np.linspace(0, len(flux) - 1, 6).astype(int)
-    axes.set_yticks(places + 0.5, [f"{shown.labels[place, first]:.5g}" for place in places])
+    ticks, places = _round_ticks(shown.labels[:, first])
+    axes.set_yticks(places, [f"{tick:.6g}" for tick in ticks])
     unit = f" [{label.unit}]" if label.unit else ""
     title = f"{len(flux)} spectra sorted by {label.symbol}"
     axes.set(xlabel=f"Wavelength in {points.medium} [Å]", ylabel=label.symbol + unit, title=title)
     figure.colorbar(image, ax=axes, label="Normalised flux")
+
+
+def _round_ticks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round numbers within rising values, and where they lie among the rows that the values are of."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = MaxNLocator(6).tick_values(values[0], values[-1])
+    ticks = ticks[(ticks >= values[0]) & (ticks <= values[-1])]
+    return ticks, np.interp(ticks, values, np.arange(len(values)) + 0.5)
 
 
 def _example(axes, store: Store) -> None:
@@ -69,7 +79,7 @@ def _example(axes, store: Store) -> None:
             axes.axvline(
                 place, color="C0", linestyle=LINE_STYLES[name], linewidth=0.7, alpha=0.7, label=label
             )
-    axes.set_title(domain.symbols(chosen), fontsize="medium")
+    axes.set_title(fill(domain.symbols(chosen), 60), fontsize="medium")
     axes.set(xlabel=f"Wavelength in {points.medium} [Å]", ylabel="Normalised flux")
     axes.set_xlim(points.first_aa, points.last_aa)
     if axes.get_legend_handles_labels()[0]:  # a band may have none of the lines

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from starloom.arrays import one_line
 from starloom.bands import Band
 from starloom.database import recipe as recipes
 from starloom.database.recipe import Recipe
@@ -56,6 +57,8 @@ class Manifest:
     dtype: str = "uint16"
     digests: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     band: Band | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self):
         if self.band is None:
@@ -255,6 +258,9 @@ class Store:
     """A finished store, memory-mapped. Made by ``open_store``."""
 
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        return f"Store({self.recipe.name!r}, {self.recipe.intrinsic} spectra of {self.domain.extent})"
 
     @property
     def recipe(self) -> Recipe:

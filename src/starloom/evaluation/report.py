@@ -11,9 +11,9 @@ from starloom.errors import ConfigError
 from starloom.files import replacing
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px
-solid #ddd} th{border-bottom:2px solid
-#555}th:first-child,td:first-child{text-align:left}img{max-width:100%}
+table{border-collapse:collapse;margin:1rem 0}
+th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd}
+th{border-bottom:2px solid #555}th:first-child,td:first-child{text-align:left}img{max-width:100%}
 figure{margin:1.5rem 0}figcaption{color:#555;font-size:.9rem}"""
 
 

@@ -15,16 +15,15 @@ from starloom.bands import Band
 from starloom.broadening import Finish
 from starloom.broadening.samplers import KAISER_SHAPE, TAPS
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.errors import ConfigError
 from starloom.labels import Domain, Label
 from starloom.networks.emulator import Emulator, RotationTable, network_names
 from starloom.networks.weights import Header
 from starloom.physics.species import ion_name
+from starloom.spectrum.lines import NAMED_STRENGTH, atomic_lines
 from starloom.tables import load
 from starloom.wavelength import Points
 
 VELOCITY_KMS = (-400.0, 400.0)  # of the page's slider; the model's range of wavelengths bounds what is drawn
-NAMED_STRENGTH = 0.3  # opacity of a line's centre over the continuum's, below which it is not named
 PASCHEN = range(9, 23)  # upper levels of the hydrogen lines that the synthesis has
 PASCHEN_TEFF = 6000.0  # K; in cooler stars the Paschen lines are not what one sees
 NAMING = {"named_log_strength": log10(NAMED_STRENGTH), "hydrogen_from_teff": PASCHEN_TEFF}
@@ -198,7 +197,7 @@ def _rotation(table: RotationTable) -> dict[str, Any]:
 
 def _lines(band: Band | None) -> Mapping[str, Any]:
     """Lines that may carry a name: atoms by their strength at some temperatures, and hydrogen's."""
-    table, hydrogen = _atomic_lines(band), load("hydrogen_profiles")
+    table, hydrogen = atomic_lines(band), load("hydrogen_profiles")
     if table is None:
         return {"temperatures": [], "atoms": [], "hydrogen": []} | NAMING
     strength = table["strength"]
@@ -226,11 +225,3 @@ def _lines(band: Band | None) -> Mapping[str, Any]:
         "atoms": atoms,
         "hydrogen": paschen,
     } | NAMING
-
-
-def _atomic_lines(band: Band | None) -> Mapping[str, np.ndarray] | None:
-    """The band's line list, or None where it has none, or is not installed here."""
-    try:
-        return load("atomic_lines", band.tables) if band and band.tables else None
-    except (ConfigError, FileNotFoundError):
-        return None

@@ -1,18 +1,26 @@
 """A fit to look at: data, model and residuals, what was left out, and the labels with their uncertainties."""
 
+from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
+from starloom.bands import Band
 from starloom.figures import check, pyplot, save
-from starloom.inference.result import FitResult
+from starloom.inference.result import FitResult, rounded
+from starloom.spectrum import broken
+from starloom.spectrum.lines import name_lines
 
 DATA, MODEL = "0.25", "#c8102e"
 SHOWN_SIGMA = 8.0
 
 
-def draw(result: FitResult, path: str | PathLike) -> None:
-    """Draw a fit (.png, .pdf, .svg); ConfigError for a format that matplotlib does not write."""
+def draw(result: FitResult, path: str | PathLike, band: Band | None = None) -> None:
+    """Draw a fit (.png, .pdf, .svg), with the strongest lines named where the model's ``band`` is given.
+
+    Raises ConfigError for a format that matplotlib does not write.
+    """
     check(path)
     figure, axes = pyplot().subplots(
         2,
@@ -24,6 +32,7 @@ def draw(result: FitResult, path: str | PathLike) -> None:
         width_ratios=(3.3, 1),
     )
     _spectrum(axes[0, 0], result)
+    name_lines(axes[0, 0], result.best, band, result.labels.get("teff"), result.velocity)
     _residuals(axes[1, 0], result)
     for empty in axes[:, 1]:
         empty.axis("off")
@@ -39,15 +48,15 @@ def text(result: FitResult) -> str:
     for index, (name, (symbol, unit)) in enumerate(zip(result.parameters, symbols, strict=True)):
         value = result.values[index]
         if name not in result.free:
-            lines.append(f"{symbol:<{width}}{_digits(value, value / 1e4)} {unit} (given)".rstrip())
+            lines.append(" ".join(filter(None, (f"{symbol:<{width}}{value:.6g}", unit, "(given)"))))
             continue
-        error = np.sqrt(result.covariance[index, index])
-        numbers = f"{_digits(value, error)} ± {error:.2g} {unit}".rstrip()
+        shown, error = rounded(value, result.errors[name])
         note = " at bound" if name in result.at_bound else ""
+        numbers = f"{shown} ± {error} {unit}".rstrip()
         lines.append(f"{symbol:<{width}}{numbers} ({result.bounds[index]:.2g}){note}")
     lines.append("")
-    lines.append("± all uncertainties, in brackets")
-    lines.append("what noise alone allows")
+    lines.append("±: all uncertainties")
+    lines.append("(): what noise alone allows")
     lines.append(f"chi2 / dof = {result.reduced_chi2:.2f} ({result.dof}), S/N {result.snr:.0f}")
     lines.append(f"errors times {result.inflation**0.5:.2f} for misfit")
     lines.append(f"{result.used.sum()} of {result.spectrum.flux.size} pixels used")
@@ -56,26 +65,32 @@ def text(result: FitResult) -> str:
     return "\n".join(lines)
 
 
-def _digits(value: float, error: float) -> str:
-    """A value with the digits that its error leaves meaning to."""
-    decimals = int(np.clip(1 - np.floor(np.log10(max(abs(error), 1e-6))), 0, 4))
-    return f"{value:.{decimals}f}"
-
-
 def _spectrum(axes, result: FitResult) -> None:
     wavelength = result.spectrum.wavelength[result.pixels]
-    axes.plot(wavelength, result.spectrum.flux[result.pixels], color=DATA, linewidth=0.7, label="observed")
-    axes.plot(wavelength, result.model, color=MODEL, linewidth=0.9, label="model")
+    shown = result.spectrum.flux[result.pixels]
+    axes.plot(*broken(wavelength, shown), color=DATA, linewidth=0.7, label="observed")
+    axes.plot(*broken(wavelength, result.model), color=MODEL, linewidth=0.9, label="model")
     _left_out(axes, wavelength, result.used)
     unit = result.spectrum.flux_unit
     axes.set_ylabel(f"Flux [{unit}]" if unit else "Flux")
+    # of the pixels that count: one that is wrong would press all others together
+    counted = shown[result.used]
+    axes.set_ylim(min(0.0, 1.05 * counted.min()), 1.05 * counted.max())
+    axes.set_title(_star(result.spectrum.provenance), fontsize="medium")
     axes.legend(loc="lower left", frameon=False, ncols=3, fontsize="small")
+
+
+def _star(about: Mapping) -> str:
+    """Which star it is, by the file and the number in it."""
+    names = Path(str(about.get("file", ""))).name, str(about.get("source_id", ""))
+    return ", ".join(name for name in names if name)
 
 
 def _residuals(axes, result: FitResult) -> None:
     wavelength = result.spectrum.wavelength[result.pixels]
-    scaled = result.residuals / result.error
-    axes.plot(wavelength, np.clip(scaled, -SHOWN_SIGMA, SHOWN_SIGMA), color=DATA, linewidth=0.6)
+    scaled = np.clip(result.residuals / result.error, -SHOWN_SIGMA, SHOWN_SIGMA)
+    shown = np.where(result.used, scaled, np.nan)
+    axes.plot(*broken(wavelength, shown), color=DATA, linewidth=0.6)
     axes.axhline(0, color=MODEL, linewidth=0.8)
     axes.axhspan(-1, 1, color=MODEL, alpha=0.12, linewidth=0)
     _left_out(axes, wavelength, result.used)

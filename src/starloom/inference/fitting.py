@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import groupby, islice
 from os import cpu_count
 
@@ -18,7 +18,7 @@ from starloom.inference.setup import Setup
 from starloom.inference.solution import Pixels, Solution, Stars, objective_of, solved
 from starloom.inference.uncertainty import Bounds, Neighbourhood, beyond_bounds, uncertain
 from starloom.networks.emulator import linear_algebra
-from starloom.networks.generator import Generator
+from starloom.networks.generator import Generator, loaded
 from starloom.spectrum import Spectrum
 
 BATCH = 64  # spectra fitted together
@@ -39,7 +39,7 @@ def fit(
     ``options`` are fields of ``Settings``. Raises ConfigError or OutOfRangeError where the spectrum
     cannot be fitted.
     """
-    setup = Setup(generator or _default(), replace(settings or Settings(), **options))
+    setup = Setup(generator or loaded(), replace(settings or Settings(), **options))
     result = _results(setup, [observe(spectrum, setup)])[0]
     if isinstance(result, Failure):
         raise ConfigError(result.reason)
@@ -58,7 +58,7 @@ def fit_each(
     Neighbours at the same wavelengths are fitted together, which is several times faster, and as many such
     batches at once as there are ``threads`` (default: processors).
     """
-    setup = Setup(generator or _default(), replace(settings or Settings(), **options))
+    setup = Setup(generator or loaded(), replace(settings or Settings(), **options))
     threads = threads or cpu_count() or 1
     waiting = _batches(_observed(spectrum, setup) for spectrum in spectra)
     with ThreadPoolExecutor(threads) as pool:
@@ -86,11 +86,6 @@ def _observed(spectrum: Spectrum, setup: Setup) -> Observation | Failure:
 
 def _wavelengths(item: Observation | Failure):
     return None if isinstance(item, Failure) else item.vacuum_aa.tobytes()
-
-
-@lru_cache(maxsize=1)
-def _default() -> Generator:
-    return Generator.load()
 
 
 def _results(setup: Setup, items: Sequence) -> Sequence[FitResult | Failure]:

@@ -22,6 +22,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from starloom.arrays import one_line
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference.derivatives import derivatives_of, parameters
 from starloom.io.formats.gaia import WAVELENGTH_NM
@@ -55,6 +56,8 @@ class Setting:
     continuum: int | None = 1
     fixed: Iterable[str] = ("resolution",)
     priors: Mapping[str, float] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     def __post_init__(self):
         if self.wavelength_aa is None:
@@ -102,6 +105,8 @@ class Forecast:
     bounds: Mapping[str, float]
     alone: Mapping[str, float]
     covariance: np.ndarray
+
+    __repr__ = one_line
 
     def remark(self, name: str) -> str:
         """What to know about a bound, in words; empty for a good one."""

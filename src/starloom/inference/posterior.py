@@ -12,11 +12,13 @@ from os import PathLike
 
 import numpy as np
 
+from starloom import extras
+from starloom.arrays import one_line
 from starloom.errors import ConfigError
 from starloom.figures import check as check_figure
 from starloom.figures import pyplot, save
 from starloom.inference.objective import chebyshev
-from starloom.inference.result import FitResult
+from starloom.inference.result import FitResult, rounded
 from starloom.networks.generator import Generator
 from starloom.wavelength import to_vacuum
 
@@ -36,6 +38,8 @@ class Posterior:
     draws: np.ndarray
     divergences: int
     effective: np.ndarray
+
+    __repr__ = one_line
 
     @property
     def intervals(self) -> np.ndarray:
@@ -146,7 +150,7 @@ def _numpyro() -> None:
     try:
         import numpyro  # noqa: F401
     except ImportError as error:
-        raise ConfigError("numpyro is not installed: pip install 'starloom[inference]'") from error
+        raise ConfigError(extras.absent("numpyro")) from error
 
 
 def text(posterior: Posterior) -> str:
@@ -156,8 +160,9 @@ def text(posterior: Posterior) -> str:
         low, middle, high = posterior.intervals[row]
         index = posterior.result.parameters.index(name)
         value, error = posterior.result.values[index], posterior.result.errors[name]
-        numbers = f"{middle:.5g} +{high - middle:.2g} -{middle - low:.2g}"
-        lines.append(f"{name:<10}{numbers:>34}{value:>14.5g}{error:>10.2g}{posterior.effective[row]:>8.0f}")
+        numbers = "{} +{} -{}".format(*rounded(middle, high - middle, middle - low))
+        shown, size = rounded(value, error)
+        lines.append(f"{name:<10}{numbers:>34}{shown:>14}{size:>10}{posterior.effective[row]:>8.0f}")
     if posterior.divergences:
         lines.append(
             f"{posterior.divergences} of {len(posterior.draws)} transitions diverged: do not rely on it"
@@ -169,7 +174,9 @@ def corner(posterior: Posterior, path: str | PathLike) -> None:
     """Draw each parameter and each pair; red: the fit with its 68 % interval and one-sigma ellipse."""
     plt = pyplot()
     count = len(posterior.names)
-    figure, axes = plt.subplots(count, count, figsize=(1.7 * count, 1.7 * count), squeeze=False)
+    size = 1.7 * count + 0.8
+    figure, axes = plt.subplots(count, count, figsize=(size, size), squeeze=False, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0.02, wspace=0.02)
     for row in range(count):
         for column in range(count):
             panel = axes[row, column]
@@ -188,7 +195,11 @@ def corner(posterior: Posterior, path: str | PathLike) -> None:
                 panel.set_yticklabels([])
             panel.tick_params(labelsize="x-small")
     figure.align_labels()
-    figure.subplots_adjust(hspace=0.08, wspace=0.08, left=0.1, bottom=0.1, right=0.98, top=0.98)
+    marks = [
+        plt.Line2D([], [], color="0.2", label="posterior (curve: 68 %)"),
+        plt.Line2D([], [], color="#c8102e", label="fit (68 %)"),
+    ]
+    figure.legend(handles=marks, loc="outside upper right", frameon=False, fontsize="small")
     save(figure, path, dpi=130)
 
 

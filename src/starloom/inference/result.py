@@ -135,7 +135,15 @@ class FitResult:
         self.best.write(path, overwrite)
 
     def __repr__(self) -> str:
-        pairs = zip(self.parameters, self.values, np.sqrt(np.diag(self.covariance)), strict=True)
-        texts = [f"{name} = {value:.5g} +- {size:.2g}" for name, value, size in pairs if name in self.free]
+        errors = self.errors
+        pairs = zip(self.parameters, self.values, strict=True)
+        texts = [f"{n} = {' +- '.join(rounded(value, errors[n]))}" for n, value in pairs if n in self.free]
         flags = ", ".join(self.flags) or "no flags"
         return f"FitResult({', '.join(texts)}; chi2/dof {self.reduced_chi2:.2f}; {flags})"
+
+
+def rounded(value: float, *errors: float) -> list[str]:
+    """A value and its errors as text, all to the second digit of the smallest error."""
+    # by what is printed: 0.0996 is 0.10
+    power = int(f"{max(min(map(abs, errors)), 1e-9):.1e}".partition("e")[2])
+    return [f"{number:.{max(0, 1 - power)}f}" for number in (value, *errors)]

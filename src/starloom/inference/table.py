@@ -29,7 +29,7 @@ from starloom.interruption import outlook
 from starloom.io import read_each
 from starloom.labels import Domain
 from starloom.locks import locked
-from starloom.networks.generator import Generator
+from starloom.networks.generator import loaded
 
 FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
 MEASURES = ("", "_error", "_low", "_high", "_bound")
@@ -68,7 +68,7 @@ def fit_files(
     """
     output = Path(output)
     check_table(output)
-    domain = Setup(Generator.load(model), settings).domain
+    domain = Setup(loaded(model), settings).domain
     names = [str(path) for path in paths]
     if os.path.realpath(output) in map(os.path.realpath, names):
         raise ConfigError(f"{output} is one of the spectra: give another name")
@@ -122,7 +122,7 @@ def _done(model: str, settings: Settings, reading: dict, task: Task) -> list[dic
         found = [(o.name, o.spectrum or Failure(o.fault)) for o in read_each(path, **reading)]
         seen += [(number, *pair) for pair in found or [(path, Failure("no spectrum is in it"))]]
     good = [item for item in seen if not isinstance(item[2], Failure)]
-    generator = Generator.load(model)
+    generator = loaded(model)
     fits = fit_each((item[2] for item in good), generator, settings)
     results = [item[2] if isinstance(item[2], Failure) else next(fits) for item in seen]
     pairs = zip(seen, results, strict=True)

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from pkgutil import iter_modules
 
+from starloom.arrays import one_line
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
 from starloom.io import formats as packaged
@@ -35,6 +36,8 @@ class File:
     path: Path
     columns: tuple[str | int, ...] = ()
     variant: str = ""
+
+    __repr__ = one_line
 
     @cached_property
     def content(self) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from starloom.arrays import one_line
 from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
@@ -41,6 +42,8 @@ class LabelTable:
     faults: Mapping[int, str]
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     @property
     def names(self) -> list[str]:

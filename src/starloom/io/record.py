@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from starloom.arrays import one_line
 from starloom.errors import ConfigError, OutOfRangeError, ParseError
 from starloom.files import parsing
 from starloom.labels import number
@@ -37,6 +38,8 @@ class Record:
     frame: str | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     def __post_init__(self):
         for name in ("wavelength", "flux", "error", "continuum"):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from starloom.arrays import one_line
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
 from starloom.spectrum.axis import image_wavelengths
@@ -39,6 +40,8 @@ class Columns:
     units: Mapping[str, str]
     about: Mapping[str, Any]
     lines: Sequence[int] = ()
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         return len(next(iter(self.cells.values()), ()))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from starloom.arrays import array_library
+from starloom.arrays import array_library, one_line
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain
 from starloom.networks.emulator import Emulator, in_portions
@@ -33,6 +33,8 @@ class BandEmulator:
 
     chunks: tuple[Emulator, ...]
     vacuum_aa: np.ndarray
+
+    __repr__ = one_line
 
     def __post_init__(self):
         broadest = np.where(

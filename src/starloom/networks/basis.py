@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from starloom.arrays import one_line
 from starloom.errors import ConfigError
 from starloom.networks.forward import Network, affine, linear
 
@@ -21,6 +22,8 @@ class Basis:
     components: np.ndarray  # [coefficient, point]
     deviation: np.ndarray  # [coefficient]
     total_variance: float
+
+    __repr__ = one_line
 
     @property
     def spread(self) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from starloom.arrays import array_library
+from starloom.arrays import array_library, one_line
 from starloom.bands import Band
 from starloom.broadening import (
     LIMB_DARKENING,
@@ -80,6 +80,8 @@ class RotationTable:
     step: float
     coefficients: tuple[np.ndarray, ...]  # of t^0 to t^3, float32[interval], t from 0 to 1 within each
 
+    __repr__ = one_line
+
     @classmethod
     def up_to(cls, largest: float, limb_darkening: float, step: float = 0.1) -> "RotationTable":
         """The table for x from 0 to ``largest``."""
@@ -121,6 +123,8 @@ class Emulator:
     finish: Finish
     limb_darkening: float
     modes_resolution: float
+
+    __repr__ = one_line
 
     def __post_init__(self):
         expected = len(self.intrinsic), 2 * self.finish.frequency.size

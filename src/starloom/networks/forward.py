@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from starloom.arrays import array_library
+from starloom.arrays import array_library, one_line
 from starloom.errors import ConfigError
 from starloom.recipes import one_of
 
@@ -177,6 +177,8 @@ class Network:
 
     layers: tuple[Layer, ...]
     parameters: tuple[Parameters, ...]
+
+    __repr__ = one_line
 
     def __post_init__(self):
         check_layers(self.layers)

@@ -6,12 +6,17 @@ and wavelengths, moved to the star's frame, in the range that the model knows fo
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
+from inspect import signature
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from starloom import extras, memory
+from starloom.arrays import one_line
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError, StoreError
@@ -33,6 +38,19 @@ OUTSIDE = ("error", "clip")
 PORTION = 64  # Jacobians at once
 
 
+def _telling(method: Callable) -> Callable:
+    """The method, which names its arguments where it is given one that it does not have."""
+    names = list(signature(method).parameters)[1:]
+
+    @wraps(method)
+    def checked(*positional, **given):
+        if unknown := [name for name in given if name not in names]:
+            raise ConfigError(f"{method.__name__} has no argument {unknown[0]}: it has {', '.join(names)}")
+        return method(*positional, **given)
+
+    return checked
+
+
 class OutsideDomainWarning(UserWarning):
     """Labels were clipped into the domain."""
 
@@ -47,6 +65,8 @@ class Viewpoint:
     wavelength_aa: np.ndarray
     medium: str
     radial_velocity: np.ndarray
+
+    __repr__ = one_line
 
     def __post_init__(self):
         low, high = AIR_RANGE_AA
@@ -118,32 +138,57 @@ class Generator:
         """The labels that the model takes, in order, and the ranges in which it was trained."""
         return self.header.domain
 
-    def flux(self, labels, *, outside: str = "error", **view) -> np.ndarray:
+    def __repr__(self) -> str:
+        ends = f"{self.header.points.first_aa:g} to {self.header.points.last_aa:g} A"
+        return f"Generator({self.name!r}, {self.header.family} of {', '.join(self.domain.names)}; {ends})"
+
+    @_telling
+    def flux(
+        self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
+    ) -> np.ndarray:
         """Normalised flux float32[..., wavelength]."""
-        chosen = self._view(**view)
+        chosen = self._view(wavelength_aa, medium, radial_velocity)
+        _check_memory(chosen, labels)
         labels = _inside(self.domain, labels, outside)
         return self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
 
-    def error(self, labels, measure: str = "p68", *, outside: str = "error", **view) -> np.ndarray | None:
+    @_telling
+    def error(
+        self,
+        labels,
+        measure: str = "p68",
+        *,
+        wavelength_aa=None,
+        medium: str = "air",
+        radial_velocity=0.0,
+        outside: str = "error",
+    ) -> np.ndarray | None:
         """What the model states about its error: float32[..., wavelength], or None where it says nothing.
 
         ``measure``: "mean" of the absolute error; "p68" and "p99", the sizes that hold 68 % and 99 % of it.
         Measured on held-out spectra near these labels and wavelengths (``StatedError``).
         """
         one_of(MEASURES, measure=measure)
-        chosen, labels = self._view(**view), _inside(self.domain, labels, outside)
+        chosen = self._view(wavelength_aa, medium, radial_velocity)
+        _check_memory(chosen, labels)
+        labels = _inside(self.domain, labels, outside)
         _check_shape(chosen, labels)
         if self.stated is None:
             return None
         to_rest = np.exp(-doppler_shift(chosen.radial_velocity) / SPEED_OF_LIGHT_KMS)
         return self.stated.at(measure, labels, chosen.vacuum_aa * to_rest[..., None])
 
-    def jacobian(self, labels, *, outside: str = "error", **view) -> np.ndarray:
+    @_telling
+    def jacobian(
+        self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
+    ) -> np.ndarray:
         """Derivatives of the flux by the labels, per unit of each: float32[..., wavelength, label].
 
         Exact (forward mode) through JAX; ConfigError where it is not installed.
         """
-        chosen, labels = self._view(**view), _inside(self.domain, labels, outside)
+        chosen = self._view(wavelength_aa, medium, radial_velocity)
+        _check_memory(chosen, labels, len(self.domain.labels))
+        labels = _inside(self.domain, labels, outside)
         derivative = _derivative(self._model_in(chosen, labels))
         rows = labels.reshape(-1, labels.shape[-1]).astype(np.float32)
         velocity = np.broadcast_to(chosen.radial_velocity, labels.shape[:-1]).reshape(-1).astype(np.float32)
@@ -153,15 +198,21 @@ class Generator:
             jacobian[part] = derivative(rows[part], velocity[part])
         return jacobian.reshape(*labels.shape[:-1], *jacobian.shape[1:])
 
-    def spectra(self, labels, *, outside: str = "error", **view) -> Spectra:
+    @_telling
+    def spectra(
+        self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
+    ) -> Spectra:
         """Spectra of many labels at once, with the 68 % error that the model states."""
-        chosen, wanted = self._view(**view), plain("labels", labels, "")
+        chosen = self._view(wavelength_aa, medium, radial_velocity)
+        _check_memory(chosen, labels, 1 if self.stated is None else 2)
+        wanted = plain("labels", labels, "")
         labels = _inside(self.domain, wanted, outside)
         flux, error = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity), None
         provenance = {"model": self.name, "family": self.header.family, "version": self.header.version}
         if self.header.recipe:
             provenance["recipe"] = self.header.recipe
         if self.stated is not None:
+            view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
             error = finished(self.error(labels, **view))
             provenance["error"] = "size that holds 68 % of the errors of held-out spectra near these labels"
         if (labels != wanted).any():
@@ -177,14 +228,18 @@ class Generator:
             provenance=provenance | _velocity_note(chosen.radial_velocity),
         )
 
-    def spectrum(self, labels, **options) -> Spectrum:
+    @_telling
+    def spectrum(
+        self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
+    ) -> Spectrum:
         """The spectrum of one set of labels, one number each, with the 68 % error that the model states."""
         labels = plain("labels", labels, "")
         if labels.shape != (expected := (len(self.domain.labels),)):
             raise ConfigError(f"labels have the shape {labels.shape}, expected {expected}")
-        return self.spectra(labels, **options)[()]
+        view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
+        return self.spectra(labels, outside=outside, **view)[()]
 
-    def _view(self, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0) -> Viewpoint:
+    def _view(self, wavelength_aa, medium: str, radial_velocity) -> Viewpoint:
         one_of(MEDIA, medium=medium)
         velocity = plain("radial_velocity", radial_velocity, "km/s")
         if wavelength_aa is not None:
@@ -241,13 +296,29 @@ def generate(
     quantity. Plain numbers give a ``Spectrum``, arrays ``Spectra`` of their common shape. The rest, and what
     is raised, as in ``Generator``.
     """
-    generator = _loaded(os.fspath(model))
+    generator = loaded(model)
+    try:
+        wanted = generator.domain.array(**labels)
+    except ConfigError as error:
+        if set(labels) <= set(generator.domain.names):
+            raise
+        options = "model, wavelength_aa, medium, radial_velocity and outside"
+        raise ConfigError(f"{error}; further arguments are {options}") from error
     view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
-    return generator.spectra(generator.domain.array(**labels), outside=outside, **view)[()]
+    return generator.spectra(wanted, outside=outside, **view)[()]
 
 
-@cache
-def _loaded(name: str) -> Generator:
+def loaded(model: str | os.PathLike = "default") -> Generator:
+    """``Generator.load``, but the same object each time, for as long as the file is the same."""
+    name, stamp = weights.named(model), None
+    if weights.is_path(name) and os.path.exists(name):
+        about = os.stat(name)
+        stamp = about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size
+    return _loaded(name, stamp)
+
+
+@lru_cache(maxsize=8)
+def _loaded(name: str, stamp: tuple | None) -> Generator:
     return Generator.load(name)
 
 
@@ -263,7 +334,7 @@ def _derivative(model: Generating) -> Any:
     try:
         import jax
     except ImportError as error:
-        raise ConfigError("derivatives need JAX: pip install 'starloom[synthesis]'") from error
+        raise ConfigError(extras.absent("jax")) from error
     return jax.jit(jax.vmap(jax.jacfwd(model.spectrum)))
 
 
@@ -279,8 +350,14 @@ def _inside(domain: Domain, labels, outside: str) -> np.ndarray:
     try:
         domain.check(labels)
     except OutOfRangeError as fault:
-        warnings.warn(f"clipped into the domain: {fault}", OutsideDomainWarning, stacklevel=3)
+        warnings.warn(f"clipped into the domain: {fault}", OutsideDomainWarning, stacklevel=4)
     return clipped
+
+
+def _check_memory(view: Viewpoint, labels, arrays: int = 1) -> None:
+    """Raise OutOfRangeError where so many arrays float32[..., wavelength] are more than can be held."""
+    count, points = prod(np.shape(labels)[:-1]), view.wavelength_aa.size
+    memory.check(f"{count} spectra of {points} wavelengths", 4 * arrays * count * points)
 
 
 def _check_shape(view: Viewpoint, labels: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from starloom.arrays import array_library
+from starloom.arrays import array_library, one_line
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
@@ -29,6 +29,8 @@ class PixelNetwork:
     network: Network
     points: Points
     vacuum_aa: np.ndarray | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self):
         if self.points.count < NODES:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from starloom.arrays import one_line
 from starloom.errors import ConfigError, StoreError
 from starloom.labels import Domain
 from starloom.networks.forward import Network, linear
@@ -35,6 +36,8 @@ class Correction:
     reach: Mapping[str, float]
     factors: np.ndarray
     width: int
+
+    __repr__ = one_line
 
     def __post_init__(self):
         if not all(0 < share <= 0.5 for share in self.reach.values()):
@@ -69,6 +72,8 @@ class StatedError:
     width: int
     spectra: int
     ends: Correction | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self):
         cells = np.prod([len(edges) - 1 for edges in self.edges.values()], dtype=int)

@@ -22,6 +22,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
+from starloom.arrays import one_line
 from starloom.errors import ConfigError, ConvergenceError, StoreError
 from starloom.files import parsing, replacing
 from starloom.interruption import outlook
@@ -116,6 +117,8 @@ class Training:
     history: tuple[Epoch, ...]
     best_epoch: int
     best_loss: float
+
+    __repr__ = one_line
 
 
 def mean_squared_error(predict: Predict, arrays: tuple[Any, ...]) -> Any:

@@ -21,6 +21,7 @@ from safetensors.numpy import save as tensor_bytes
 
 import starloom
 from starloom import bands, tables
+from starloom.arrays import one_line
 from starloom.bands import Band
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.files import parsing, replacing
@@ -58,6 +59,8 @@ class Header:
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: str = starloom.__version__
 
+    __repr__ = one_line
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the labels, in order."""
@@ -88,6 +91,8 @@ class Model:
 
     header: Header
     networks: Mapping[str, Network]
+
+    __repr__ = one_line
 
     @property
     def size(self) -> int:
@@ -140,13 +145,26 @@ def load(path: str | os.PathLike, family: str | None = None) -> Model:
     return Model(header, networks)
 
 
+def named(model: str | os.PathLike) -> str:
+    """The name of a model or path of its file as text; ``ConfigError`` where it is neither."""
+    if not isinstance(model, str | os.PathLike):
+        raise ConfigError(f"model = {model!r:.60} is neither the name of a model nor the path of its file")
+    return os.fspath(model)
+
+
+def is_path(name: str | os.PathLike) -> bool:
+    """Whether it is the path of a file, not the name of an installed model: it has a folder or a suffix."""
+    path = Path(name)
+    return path.suffix == SUFFIX or path.parent != Path(".")
+
+
 def find(name: str | os.PathLike) -> Path:
     """Path of a weights file: an installed model by its name, or ``name`` itself where it is a path.
 
     What has a folder or a suffix in it counts as a path.  Raises ``ConfigError`` for an unknown name.
     """
-    path = Path(name)
-    if path.suffix == SUFFIX or path.parent != Path("."):
+    path = Path(named(name))
+    if is_path(path):
         return path
     place = tables.publisher(GROUP, str(name))
     if place is None:

@@ -36,7 +36,6 @@ from starloom.files import parsing
 from starloom.networks import weights
 from starloom.networks.basis import Basis
 from starloom.networks.forward import Network
-from starloom.paper.networks import packed_estimators
 from starloom.paper.recipe import PaperRecipe
 
 ESTIMATOR = "estimator-"
@@ -186,16 +185,3 @@ def read_basis(folder: Path) -> Basis:
     """The principal components in a reproduction's folder."""
     with np.load(folder / "components" / "basis.npz") as arrays:
         return Basis(*(arrays[name] for name in ("mean", "components", "deviation")), float(arrays["total"]))
-
-
-def packed_table_4(folder: Path) -> weights.Model:
-    """The networks of table 4 that a reproduction's folder holds, as one model for ``paper.estimate``."""
-    paths = folder.glob(f"{ESTIMATOR}*/model.safetensors")
-    found = {path.parent.name.removeprefix(ESTIMATOR): weights.load(path) for path in paths}
-    if not found:
-        raise StoreError(f"{folder}: no network of table 4 is finished")
-    header = next(iter(found.values())).header
-    networks = {name: found[name].networks["network"] for name in header.names if name in found}
-    coefficients = next(iter(networks.values())).inputs
-    basis = read_basis(folder).truncated(coefficients)
-    return packed_estimators(basis, networks, header.domain, header.band)

@@ -1,2 +1,1 @@
-"""The physics of a stellar spectrum, in cgs units and vacuum wavelengths; opens no file and knows no
-network."""
+"""The physics of a stellar spectrum in cgs units and vacuum wavelengths; knows no file and no network."""

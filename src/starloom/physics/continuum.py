@@ -75,8 +75,9 @@ def h_minus_free_free(wavelength: Wavelength, temperature: Layer, state: State) 
 
 
 def hydrogen_bound_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
-    """Photoionisation of hydrogen from levels 4 to 40 with Karzas & Latter (1961) Gaunt factors; Mihalas, eq.
-    4-114.
+    """Photoionisation of hydrogen from levels 4 to 40 (Mihalas, eq. 4-114).
+
+    Gaunt factors by Karzas & Latter (1961).
 
     Levels count with their occupation probability, so that the sum converges.
     """
@@ -124,8 +125,10 @@ def hydrogen_free_free(wavelength: Wavelength, temperature: Layer, state: State)
 
 
 def h2_plus(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
-    """Bound-free and free-free absorption of H2+, table after Mihalas (1965); 1.4 % of the opacity in the
-    Sun."""
+    """Bound-free and free-free absorption of H2+ (table after Mihalas 1965).
+
+    It is 1.4 % of the opacity in the Sun.
+    """
     factor = 1e-40 * state.atoms[0, 0] * state.atoms[0, 1]
     return (
         factor[:, None] * _tabulated("h2_plus", wavelength, temperature) * stimulated(wavelength, temperature)
@@ -151,8 +154,10 @@ def helium(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
 
 
 def metals(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
-    """Photoionisation of C, N, O, Mg, Al, Si, Ca and Fe, neutral and once ionised (Opacity Project, Prieto
-    2003)."""
+    """Photoionisation of C, N, O, Mg, Al, Si, Ca and Fe, neutral and once ionised.
+
+    Opacity Project, Prieto (2003).
+    """
     total = 0.0
     for element, charge, name in METALS:
         density = state.atoms[element, charge] * jnp.exp(-state.log_partition[element, charge])
@@ -161,8 +166,9 @@ def metals(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
 
 
 def rayleigh(wavelength: Wavelength, state: State) -> Opacity:
-    """Rayleigh scattering by H (Dalgarno 1962), He (Dalgarno 1962) and H2 (Dalgarno & Williams 1962, ApJ 136,
-    690).
+    """Rayleigh scattering by H, He and H2.
+
+    Dalgarno (1962) for H and He, Dalgarno & Williams (1962, ApJ 136, 690) for H2.
 
     Expansions in inverse even powers of the wavelength in Angstrom as in Kurucz (1970), good to 1 % redward
     of 3000 A.

@@ -101,8 +101,10 @@ def _constants(temperature, gas_pressure, per_hydrogen, log_q) -> _Constants:
 
 
 def _densities(unknowns, constants: _Constants):
-    """Atoms [element, charge], molecules and H- of one layer from the unknowns: ln n_0 of ``CORE``, ln n_e,
-    ln N."""
+    """Atoms [element, charge], molecules and H- of one layer.
+
+    The unknowns are ln n_0 of ``CORE``, ln n_e and ln N.
+    """
     log_core, log_electrons, log_nuclei = unknowns[:-2], unknowns[-2], unknowns[-1]
     stages = jnp.exp(constants.log_saha - jnp.arange(CHARGES) * log_electrons)  # per neutral atom
     per_lone_atom = jnp.exp(constants.log_molecule + COMPOSITION[:, CORE] @ log_core - CHARGE * log_electrons)
@@ -133,8 +135,7 @@ def _newton_step(unknowns, constants: _Constants):
 
 
 def _first_guess(constants: _Constants):
-    """A gas of atoms, its electrons from hydrogen and from 1e-4 of easily ionised nuclei, whichever are
-    more."""
+    """A gas of atoms, its electrons from hydrogen or 1e-4 of easily ionised nuclei, whichever are more."""
     log_nuclei = constants.log_pressure - 0.1
     log_from_hydrogen = 0.5 * (constants.log_saha[:, HYDROGEN, 1] + log_nuclei)
     log_electrons = jnp.minimum(jnp.maximum(log_from_hydrogen, log_nuclei - 9.2), log_nuclei - 0.7)
@@ -172,8 +173,9 @@ def equation_of_state(
     gas_pressure: Float[Array, "layer"],
     per_hydrogen: Float[Array, "element"],
 ) -> State:
-    """Number densities of electrons, atoms, ions and molecules at given temperature [K] and gas pressure [dyn
-    cm-2].
+    """Number densities [cm-3] of electrons, atoms, ions and molecules.
+
+    ``temperature`` is in K, ``gas_pressure`` in dyn cm-2.
 
     ``per_hydrogen`` are nuclei per hydrogen nucleus (``abundances.per_hydrogen``).  Must run in float64
     (inside ``jax.enable_x64(True)``).  Where Newton's method has not converged ``residual`` says so: the

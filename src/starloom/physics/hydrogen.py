@@ -78,8 +78,9 @@ def refined(nodes: Float[np.ndarray, "node"]) -> Float[np.ndarray, "point"]:
 def stark_profile(
     temperature: Float[Array, "layer"], electrons: Float[Array, "layer"], refine: bool = True
 ) -> Float[Array, "line layer detuning"]:
-    """Profiles of the lines ``UPPER`` per Angstrom at the detunings ``DETUNING``; ``temperature`` in K,
-    ``electrons`` in cm-3.
+    """Profiles of the lines ``UPPER`` per Angstrom at the detunings ``DETUNING``.
+
+    ``temperature`` is in K, ``electrons`` in cm-3.
 
     Linear in the logarithms of the refined table, or of the packaged one as SYNSPEC does.
     """

@@ -11,9 +11,7 @@ from starloom.constants import ANGSTROM
 from starloom.wavelength import vacuum_from_air
 
 NEGLIGIBLE_STRENGTH = 1e-6  # of the continuum at solar abundance; 3e-5 at [M/H] = +1.5
-UNSOLD_EXPONENT = (
-    0.3  # of the temperature in the width by Unsold's approximation: the mean speed to the power 3/5
-)
+UNSOLD_EXPONENT = 0.3  # of the temperature in Unsold's width: the mean speed to the power 3/5
 
 
 class LineList(NamedTuple):

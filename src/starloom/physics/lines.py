@@ -110,8 +110,10 @@ def wings(damping: Array, x: Array) -> Array:
 def line_profiles(
     lines: LineList, temperature: Float[Array, "layer"], state: State, microturbulence: Float[Array, ""]
 ) -> Profile:
-    """Strength, damping and Doppler width [cm s-1] of each line in each layer; ``microturbulence`` in cm
-    s-1."""
+    """Strength, damping and Doppler width [cm s-1] of each line in each layer.
+
+    ``microturbulence`` is in cm s-1.
+    """
     single = partial(jnp.asarray, dtype=jnp.float32)
     lines = jax.tree.map(lambda part: part if part.dtype.kind == "i" else part.astype(np.float32), lines)
     column = single(temperature)[:, None]
@@ -132,8 +134,10 @@ def line_profiles(
 def line_width(
     lines: LineList, temperature: Float[Array, "layer"], state: State
 ) -> Float[Array, "layer line"]:
-    """Full width at half maximum [rad s-1]: radiative, electron and neutral collisions (perturbers H I, He I,
-    H2)."""
+    """Full width at half maximum [rad s-1]: radiative, and by collisions.
+
+    These are with electrons and with the neutral perturbers H I, He I and H2.
+    """
     hydrogen, helium, molecular = PERTURBERS
     neutrals = hydrogen * state.atoms[0, 0] + helium * state.atoms[1, 0] + molecular * state.molecule("H2")
     log_temperature = jnp.log10(temperature / 1e4).astype(jnp.float32)
@@ -234,8 +238,9 @@ PAD = BROAD + FAR  # pixels added either side of the grid, so that no window lea
 def line_opacity(
     profile: Profile, positions: Positions, windows: Windows, pixels: int, step: float | Float[Array, ""]
 ) -> Float[Array, "layer wavelength"]:
-    """Absorption coefficient of all lines [cm-1] on a log-uniform grid of ``pixels`` points and ``step`` [cm
-    s-1].
+    """Absorption coefficient [cm-1] of all lines on a log-uniform grid.
+
+    It has ``pixels`` points, ``step`` [cm s-1] apart.
 
     float32; detunings are taken in velocity, v = c (ln lambda - ln lambda_0), against c (lambda/lambda_0 - 1)
     an error of v^2/2c, 5 % of a pixel 150 km/s from a line's centre.

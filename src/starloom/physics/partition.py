@@ -13,8 +13,9 @@ LOG_Q = np.nan_to_num(_TABLE["log_q"])
 
 
 def log_partition(temperature: Float[Array, "layer"]) -> Float[Array, "element charge layer"]:
-    """Natural logarithm of the partition function of charges 0 to 3, linear in ln T between the table's
-    nodes.
+    """Natural logarithm of the partition function of charges 0 to 3.
+
+    Linear in ln T between the table's nodes.
 
     Barklem & Collet (2016, A&A 588, A96) to 10 000 K, Kurucz's above.  Temperatures in K, 1000 to 100 000;
     the end values hold beyond.  Ions that do not exist have 0: see ``EXISTS``.

@@ -30,8 +30,10 @@ def planck(
 
 
 def flux_quadrature(angles: int = ANGLES) -> tuple[np.ndarray, np.ndarray]:
-    r"""Nodes mu and weights of the flux, :math:`2\pi\int_0^1 I(\mu) \mu d\mu` (Abramowitz & Stegun 1964, eq.
-    25.4.33, k = 1)."""
+    r"""Nodes mu and weights of the flux, :math:`2\pi\int_0^1 I(\mu) \mu d\mu`.
+
+    Abramowitz & Stegun (1964), eq. 25.4.33, k = 1.
+    """
     order = np.arange(1, angles + 1)
     # Golub-Welsch on the recurrence of the Jacobi polynomials (0, 1), shifted to (0, 1)
     diagonal = np.concatenate([[1 / 3], 1 / ((2 * order[1:] - 1) * (2 * order[1:] + 1))])

@@ -22,11 +22,31 @@ from starloom.wavelength import AIR_RANGE_AA, MEDIA, air_from_vacuum, vacuum_fro
 FRAMES = ("rest", "barycentric", "heliocentric", "topocentric")
 FORMATS = (".fits", ".ecsv", ".csv")  # each is read and written by the module of that name
 PLACES = {name: place for place, name in enumerate(LABELS)}
+GAP = 5.0  # times the usual step: no line is drawn across it
 UNNAMED = TABLE_1.names  # what labels mean that come as an array without names
 
 
+class Quantities:
+    """What has wavelengths, flux and error, and they as astropy quantities."""
+
+    @property
+    def wavelength_quantity(self):
+        """Wavelengths as an astropy Quantity."""
+        return _quantity(self.wavelength, "Angstrom")
+
+    @property
+    def flux_quantity(self):
+        """Flux as an astropy Quantity."""
+        return _quantity(self.flux, self.flux_unit)
+
+    @property
+    def error_quantity(self):
+        """Error as an astropy Quantity, or None."""
+        return None if self.error is None else _quantity(self.error, self.flux_unit)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Spectrum:
+class Spectrum(Quantities):
     """Flux against wavelength, with what is needed to understand it; immutable.
 
     ``wavelength`` [Angstrom] must rise; ``flux``, ``error`` (standard deviation) and ``mask`` (True where a
@@ -113,21 +133,6 @@ class Spectrum:
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         return parts | {"labels": dict(self.labels), "provenance": dict(self.provenance)}
 
-    @property
-    def wavelength_quantity(self):
-        """Wavelengths as an astropy Quantity."""
-        return _quantity(self.wavelength, "Angstrom")
-
-    @property
-    def flux_quantity(self):
-        """Flux as an astropy Quantity."""
-        return _quantity(self.flux, self.flux_unit)
-
-    @property
-    def error_quantity(self):
-        """Error as an astropy Quantity, or None."""
-        return None if self.error is None else _quantity(self.error, self.flux_unit)
-
     def to_air(self) -> "Spectrum":
         """The same spectrum at wavelengths in air; OutOfRangeError where the index of air is not known."""
         if self.medium == "air":
@@ -178,6 +183,10 @@ class Spectrum:
         with replacing(path) as temporary:
             writer.write(temporary, self._parts())
 
+    def to_table(self):
+        """The same as an astropy ``Table``: wavelength, flux, error and mask, the rest in its meta."""
+        return import_module("starloom.spectrum.ecsv").table(self._parts())
+
     def to_specutils(self):
         """The same as a ``specutils.Spectrum`` (extra ``starloom[specutils]``), the rest in its meta."""
         return import_module("starloom.spectrum.specutils").to_specutils(self._parts())
@@ -192,27 +201,48 @@ class Spectrum:
         return cls(**exchange.from_specutils(spectrum, medium, frame))
 
     def plot(self, axes=None, **style):
-        """Draw flux against wavelength with matplotlib, the error as a band, without masked pixels.
+        """Draw flux against wavelength with matplotlib, the error as a band, without masked pixels and gaps.
 
         ``axes`` are those of a new figure unless given; ``style`` goes to their ``plot``. Returns the axes.
         """
-        if axes is None:
-            axes = pyplot().subplots(figsize=(10, 4), layout="constrained")[1]
+        axes = new_axes() if axes is None else axes
         flux = self.flux if self.mask is None else np.where(self.mask, np.nan, self.flux)
-        (line,) = axes.plot(self.wavelength, flux, **{"linewidth": 0.8} | style)
+        (line,) = axes.plot(*broken(self.wavelength, flux), **{"linewidth": 0.8} | style)
         if self.error is not None:
-            band = (flux - self.error, flux + self.error)
-            axes.fill_between(self.wavelength, *band, color=line.get_color(), alpha=0.3, linewidth=0)
-        axes.set_xlabel(f"Wavelength in {self.medium} [Å], {self.frame} frame")
-        axes.set_ylabel(f"Flux [{self.flux_unit}]" if self.flux_unit else "Flux / continuum")
-        axes.set_title(self.title, fontsize="medium")
+            band = broken(self.wavelength, flux - self.error, flux + self.error)
+            axes.fill_between(*band, color=line.get_color(), alpha=0.3, linewidth=0)
+        name_axes(axes, self, self.labels)
         return axes
 
     @property
     def title(self) -> str:
         """The labels in words: ``Teff = 5772 K, log g = 4.438 dex``."""
-        known = ((LABELS[name], value) for name, value in self.labels.items())
-        return ", ".join(f"{label.symbol} = {value:.6g} {label.unit}".rstrip() for label, value in known)
+        return title(self.labels)
+
+
+def new_axes():
+    """Axes of a new figure, for a spectrum."""
+    return pyplot().subplots(figsize=(10, 4), layout="constrained")[1]
+
+
+def broken(wavelength: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
+    """Wavelengths and what belongs to them, to be drawn: NaN in gaps, so that no line crosses them."""
+    steps = np.diff(wavelength)
+    gaps = 1 + np.flatnonzero(steps > GAP * np.median(steps)) if steps.size else []
+    return [np.insert(array, gaps, np.nan) for array in (wavelength, *arrays)]
+
+
+def title(labels: Mapping[str, float]) -> str:
+    """Labels in words: ``Teff = 5772 K, log g = 4.438 dex``."""
+    known = ((LABELS[name], value) for name, value in labels.items())
+    return ", ".join(f"{label.symbol} = {value:.6g} {label.unit}".rstrip() for label, value in known)
+
+
+def name_axes(axes, spectrum, labels: Mapping[str, float]) -> None:
+    """Write around axes what a spectrum, or several with these labels in common, shows."""
+    axes.set_title(title(labels), fontsize="medium")
+    axes.set_xlabel(f"Wavelength in {spectrum.medium} [Å], {spectrum.frame} frame")
+    axes.set_ylabel(f"Flux [{spectrum.flux_unit}]" if spectrum.flux_unit else "Flux / continuum")
 
 
 def _rebuild(parts: dict) -> Spectrum:

@@ -24,6 +24,13 @@ DAMAGE = (
 
 def write(path: Path, parts: dict) -> None:
     """Write the parts of a Spectrum."""
+    whole = table(parts)
+    whole.meta["pixels"] = len(whole)
+    whole.write(path, format="ascii.ecsv", overwrite=True)
+
+
+def table(parts: dict) -> Table:
+    """The parts of a Spectrum as a table."""
     table = Table({"wavelength": parts["wavelength"], "flux": parts["flux"]}, meta={})
     for name in ("error", "mask"):
         if parts[name] is not None:
@@ -32,8 +39,8 @@ def write(path: Path, parts: dict) -> None:
     for name in ("flux", "error"):
         if name in table.colnames:
             table[name].unit = parts["flux_unit"] or None
-    table.meta = {name: parts[name] for name in META} | {"pixels": len(table)}
-    table.write(path, format="ascii.ecsv", overwrite=True)
+    table.meta = {name: parts[name] for name in META}
+    return table
 
 
 def read(path: Path) -> dict:

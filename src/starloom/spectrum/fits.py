@@ -5,7 +5,9 @@ Each label is a column of its name. FITS takes no notice of case in names of col
 """
 
 import json
+import sys
 import warnings
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
@@ -53,6 +55,8 @@ def write(path: Path, parts: dict) -> None:
     content = BytesIO()  # astropy would not say why a file cannot be written
     fits.HDUList(tables).writeto(content, checksum=True)
     path.write_bytes(content.getvalue())
+    if "specutils" in sys.modules:
+        import_module("starloom.spectrum.specutils").register()
 
 
 def _labels_table(labels) -> fits.BinTableHDU:

@@ -1,19 +1,32 @@
 """Many spectra at the same wavelengths."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from importlib import import_module
 from math import prod
+from os import PathLike
 from types import MappingProxyType
 
 import numpy as np
 
 from starloom.errors import ConfigError
-from starloom.labels import label
-from starloom.spectrum import UNNAMED, Spectrum, json_copy, read_only, same
+from starloom.labels import LABELS, label
+from starloom.spectrum import (
+    UNNAMED,
+    Quantities,
+    Spectrum,
+    json_copy,
+    name_axes,
+    new_axes,
+    read_only,
+    same,
+)
+
+NAMED = 12  # spectra that a legend has room for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Spectra:
+class Spectra(Quantities):
     """Normalised flux [..., wavelength] of many labels [..., label] at common wavelengths [A]; immutable.
 
     ``names`` are those of the labels, in order, by default the paper's six. ``error`` has the flux's shape,
@@ -82,6 +95,80 @@ class Spectra:
 
     def __iter__(self) -> "Iterator[Spectrum | Spectra]":
         return (self[index] for index in range(len(self)))
+
+    @property
+    def flat(self) -> "Spectra":
+        """The same spectra along one axis, in the order of their indices."""
+        flux, labels = (array.reshape(-1, array.shape[-1]) for array in (self.flux, self.labels))
+        error = None if self.error is None else self.error.reshape(flux.shape)
+        return replace(self, flux=flux, labels=labels, error=error)
+
+    @property
+    def flux_unit(self) -> str:
+        """As of a ``Spectrum``: "", for the flux is divided by the continuum."""
+        return ""
+
+    @classmethod
+    def read(cls, path: str | PathLike) -> "Spectra":
+        """The spectra in a file that ``write`` or ``io.write_many`` made. Raises ParseError, ConfigError."""
+        return import_module("starloom.io").read_many(path)[1]
+
+    def write(self, path: str | PathLike, overwrite: bool = False) -> None:
+        """Write all into one file, a row for each of ``flat``: FITS, or HDF5 (extra ``starloom[database]``).
+
+        ``Spectra.read`` returns ``flat``, to the bit. Raises ConfigError for another format, where there is
+        no spectrum, or where ``path`` exists and ``overwrite`` is not set; WriteError where it cannot be
+        written.
+        """
+        rows = self.flat
+        if not len(rows):
+            raise ConfigError(f"{path}: there are no spectra to write")
+        # the one format of many spectra is that of tables of labels too, which lie above this module
+        import_module("starloom.io").write_many(path, [(np.arange(1, len(rows) + 1), rows)], overwrite)
+
+    def to_table(self):
+        """An astropy ``Table`` with a row for each of ``flat``: labels with units, flux and error as arrays.
+
+        Its meta has the wavelengths, what they are in, and the provenance.
+        """
+        from astropy.table import Column, Table
+
+        rows = self.flat
+        columns = {
+            name: Column(column, unit=LABELS[name].unit or None)
+            for name, column in zip(self.names, rows.labels.T, strict=True)
+        }
+        columns |= {name: array for name in ("flux", "error") if (array := getattr(rows, name)) is not None}
+        meta = {"wavelength": self.wavelength_quantity, "medium": self.medium, "frame": self.frame}
+        return Table(columns, meta=meta | {"provenance": dict(self.provenance)})
+
+    def to_specutils(self):
+        """The same as one ``specutils.Spectrum`` (extra ``starloom[specutils]``), the rest in its meta."""
+        parts = {name: getattr(self, name) for name in ("wavelength", "flux", "error", "medium", "frame")}
+        labels = dict(zip(self.names, np.moveaxis(self.labels, -1, 0), strict=True))
+        parts |= {"mask": None, "flux_unit": "", "labels": labels, "provenance": dict(self.provenance)}
+        return import_module("starloom.spectrum.specutils").to_specutils(parts)
+
+    def plot(self, axes=None, **style):
+        """Draw all with matplotlib; up to twelve are named by the labels in which they differ.
+
+        ``axes`` are those of a new figure unless given; ``style`` goes to their ``plot``. Returns the axes.
+        Raises ConfigError where there is no spectrum.
+        """
+        rows = self.flat
+        if not len(rows):
+            raise ConfigError("there are no spectra to draw")
+        axes = new_axes() if axes is None else axes
+        differ = {name for name, column in zip(self.names, rows.labels.T, strict=True) if np.ptp(column) > 0}
+        for flux, labels in zip(rows.flux, rows.labels.tolist(), strict=True):
+            named = zip(self.names, labels, strict=True)
+            text = ", ".join(LABELS[name].shown(value) for name, value in named if name in differ)
+            axes.plot(self.wavelength, flux, **{"linewidth": 0.8, "label": text} | style)
+        if differ and len(rows) <= NAMED:
+            axes.legend(fontsize="small")
+        common = dict(zip(self.names, rows.labels[0].tolist(), strict=True))
+        name_axes(axes, self, {name: value for name, value in common.items() if name not in differ})
+        return axes
 
     def __repr__(self) -> str:
         ends = f"{self.wavelength[0]:g} to {self.wavelength[-1]:g} A in {self.medium}"

@@ -48,8 +48,10 @@ def gas(
     nodes: Float[Array, "chunk node"],
     synspec: bool = False,
 ) -> Gas:
-    """State of the gas, its continuum at ``nodes`` [cm] and its lines, from the structure and nuclei per
-    hydrogen nucleus."""
+    """State of the gas, its continuum at ``nodes`` [cm] and its lines.
+
+    They follow from the structure and the nuclei per hydrogen nucleus.
+    """
     temperature, every = atmosphere.temperature, nodes.ravel()
     state = equation_of_state(temperature, atmosphere.gas_pressure, abundance)
     absorption = continuous_absorption(every, temperature, state, tapered=synspec)
@@ -63,8 +65,10 @@ def gas(
 
 @jax.jit
 def gas_of_each(stars, lines: LineList, nodes: Float[Array, "chunk node"]) -> Gas:
-    """The gas of several stars, one after the other: vectorised, its equation of state takes minutes to
-    compile."""
+    """The gas of several stars, one after the other.
+
+    Vectorised, its equation of state would take minutes to compile.
+    """
     return jax.lax.map(lambda star: gas(*star, lines, nodes), stars)
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from starloom.arrays import one_line
 from starloom.atmosphere import Atmosphere
 from starloom.bands import Band
 from starloom.constants import KMS
@@ -41,6 +42,8 @@ class Photosphere:
     elements: Mapping[str, float]
     synspec: bool = False
 
+    __repr__ = one_line
+
     @cached_property
     def windows(self) -> tuple[Windows, ...]:
         """Which lines matter in each chunk, and how far; of numbers, not of what JAX traces."""
@@ -49,8 +52,7 @@ class Photosphere:
 
     @property
     def line_strengths(self) -> Float[np.ndarray, "line"]:
-        """Absorption of each line at its centre over the continuum's, where the continuum is formed (optical
-        depth 2/3)."""
+        """Absorption of each line at its centre over the continuum's, at an optical depth of 2/3 in it."""
         layer = int(np.argmin(np.abs(np.asarray(self.atmosphere.log_tau) - np.log10(2 / 3))))
         peak = np.asarray(self.gas.profile.peak)
         return peak[layer] / _continuum_at_lines(self.gas, self.arrays)[layer]
@@ -133,8 +135,10 @@ def synthesize(
 
 
 def line_windows(atmosphere: Atmosphere, **options) -> tuple[Windows, ...]:
-    """Which lines matter in an atmosphere, and how far, chunk by chunk: for ``synthesize`` inside a JAX
-    transformation; ``options`` as of ``photosphere``."""
+    """Which lines matter in an atmosphere, and how far, chunk by chunk.
+
+    For ``synthesize`` inside a JAX transformation; ``options`` as of ``photosphere``.
+    """
     return photosphere(atmosphere, **options).windows
 
 

@@ -26,8 +26,9 @@ def radiate(
     mu: Float[Array, "angle"],
     synspec: bool = False,
 ):
-    """Intensities [angle, wavelength] with lines, and of the continuum alone, in erg s-1 cm-2 cm-1 sr-1;
-    float32.
+    """Intensities [angle, wavelength] with lines, and of the continuum alone: float32.
+
+    In erg s-1 cm-2 cm-1 sr-1.
 
     ``gas`` is that of this chunk, by ``Gas.of_chunk``. Chunks of one size and stars share one compiled
     program.

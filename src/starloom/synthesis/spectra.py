@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from starloom.arrays import array_library
+from starloom.arrays import array_library, one_line
 from starloom.bands import Band
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
@@ -33,6 +33,8 @@ class SyntheticSpectrum:
     labels: Mapping[str, float | np.ndarray]
     unit: str = "erg s-1 cm-2 Angstrom-1"
     elements: Mapping[str, float] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         return len(self._several("length"))

@@ -138,8 +138,11 @@ def synthesize_each(
     elements: Mapping[str, float] | None = None,
     abundances: Sequence[str] = (),
 ) -> Iterator[SyntheticSpectrum]:
-    """Spectra of stars one after the other; each row is teff [K], logg, mh [dex] and vmic [km/s], inside
-    ``domain()``, and [X/M] of each of ``abundances``."""
+    """Spectra of stars, one after the other.
+
+    Each row is teff [K], logg, mh [dex] and vmic [km/s], inside ``domain()``, and [X/M] of each of
+    ``abundances``.
+    """
     rows = np.asarray(stars, dtype=float)
     for atmosphere, mh, vmic, own in _inputs(rows, elements, abundances):
         yield synthesize(atmosphere, band=band, mh=mh, vmic=vmic, elements=own)

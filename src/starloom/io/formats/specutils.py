@@ -3,6 +3,7 @@
 import warnings
 from importlib.util import find_spec
 
+from starloom import extras
 from starloom.errors import ConfigError
 from starloom.io.format import File, Format
 from starloom.io.formats import table
@@ -20,7 +21,7 @@ def read(file: File) -> Record:
     try:
         import specutils
     except ImportError as error:
-        raise ConfigError("specutils is not installed: pip install 'starloom[specutils]'") from error
+        raise ConfigError(extras.absent("specutils")) from error
     from astropy.io.registry import IORegistryError
 
     with warnings.catch_warnings():
