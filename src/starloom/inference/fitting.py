@@ -85,7 +85,7 @@ def _observed(spectrum: Spectrum, setup: Setup) -> Observation | Failure:
 
 
 def _wavelengths(item: Observation | Failure):
-    return None if isinstance(item, Failure) else item.vacuum_aa.tobytes()
+    return None if isinstance(item, Failure) else item.place
 
 
 @lru_cache(maxsize=1)
@@ -143,6 +143,7 @@ def _result(
         stars.vacuum_aa,
         dof,
         solution.rivals[star],
+        observation.smoothed,
     )
     known = uncertain(around, bounds.shift)
     snr = float(np.median(stars.flux[star][used] / noise[used]))
@@ -163,6 +164,7 @@ def _result(
         bounds=known.bounds,
         intervals=known.intervals,
         inflation=known.inflation,
+        shared=known.shared,
         free=setup.free_names,
         continuum=here.continuum[star] * observation.scale,
         chi2=chi2,
