@@ -1,5 +1,6 @@
 """Tables of any length need the memory of a piece: labels in, spectra out."""
 
+import gzip
 import tracemalloc
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ from astropy.io import fits
 
 from starloom import io
 from starloom.errors import ConfigError, ParseError
+from starloom.io import File, label_tables, long_text, read_each, read_observed, tables
+from starloom.io.formats import gaia
 from starloom.labels import TABLE_1
 from starloom.spectrum.spectra import Spectra
 
@@ -35,17 +38,18 @@ def long_csv(path, rows, last=""):
     return path
 
 
-def test_a_long_table_of_labels_is_read_in_parts(tmp_path):
-    """Three times as long: the same memory. The whole would be 15 MB of text."""
+def test_a_long_table_of_labels_is_read_in_parts(tmp_path, monkeypatch):
+    """Three times as long: the same memory."""
+    monkeypatch.setattr(label_tables, "PART", 500)
     most = []
-    for rows in (20_000, 60_000):
+    for rows in (3000, 9000):
         table = long_csv(tmp_path / f"{rows}.csv", rows)
         with peak() as held:
             file = io.open_labels(table, TABLE_1)
-            parts = [(len(part.labels), len(part.rows), len(part.faults)) for part in file.parts()]
+            parts = [(len(part.labels), len(part.rows), len(part.faults)) for part in file.parts(500)]
         assert (file.count, *np.sum(parts, axis=0)) == (rows, rows, rows - rows // 1000, rows // 1000)
         most += held
-    assert most[1] < 1.1 * most[0] < 12e6
+    assert most[1] < 1.2 * most[0] < 3e6
 
 
 def test_the_whole_table_is_its_parts(tmp_path):
@@ -90,16 +94,16 @@ def portions(count, wide=400, text="name"):
 
 @pytest.mark.parametrize("name", ["many.fits", "many.hdf5"])
 def test_spectra_are_written_as_they_come(tmp_path, name):
-    """49 MB of them in the memory of some portions, 0.8 MB each; FITS held them all, and copies."""
+    """33 MB of them in the memory of some portions, 0.8 MB each; FITS held them all, and copies."""
     if name == "many.hdf5":
         pytest.importorskip("h5py")
     io.write_many(tmp_path / name, portions(1))
     with peak() as held:
-        assert io.write_many(tmp_path / name, portions(60), overwrite=True) == 15360
+        assert io.write_many(tmp_path / name, portions(40), overwrite=True) == 10240
     assert held[0] < 9e6
     rows, spectra = io.read_many(tmp_path / name)
-    assert np.array_equal(rows, np.arange(1, 15361))
-    expected = list(portions(60))
+    assert np.array_equal(rows, np.arange(1, 10241))
+    expected = list(portions(40))
     assert np.array_equal(spectra.flux, np.concatenate([each.spectra.flux for each in expected]))
     assert np.array_equal(spectra.error, spectra.flux)
     others = io.read_others(tmp_path / name)
@@ -138,3 +142,133 @@ def test_portions_that_do_not_go_together(tmp_path):
         with pytest.raises(ConfigError, match=message):
             io.write_many(tmp_path / "m.fits", [first, portion])
     assert not list(tmp_path.iterdir())
+
+
+# Tables of observed spectra
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Texts of more than 20 kB are long, and read 15 kB at a time."""
+    monkeypatch.setattr(long_text, "LONG", 20_000)
+    monkeypatch.setattr(long_text, "PIECE", 15_000)
+
+
+def rvs_csv(path, sources=6, bad=None, header="source_id,wavelength,flux,flux_error", points=gaia.POINTS):
+    """Gaia's long list: a row for each pixel of each source; as bytes, packed where the name says so."""
+    lines = [header]
+    for source in range(1, sources + 1):
+        flux = np.round(np.random.default_rng([18, source]).uniform(0.5, 1, points), 4)
+        rows = zip(gaia.WAVELENGTH_NM[:points], flux, strict=True)
+        lines += [f"{2**60 + source},{wavelength:.2f},{value},0.01" for wavelength, value in rows]
+    if bad is not None:
+        lines[bad - 1] = lines[bad - 1][:-6]
+    content = ("\n".join(lines) + "\n").encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.csv.gz"])
+def test_a_list_in_pieces_gives_the_same_spectra(tmp_path, request, name):
+    path = rvs_csv(tmp_path / name)
+    whole = list(read_each(path))
+    request.getfixturevalue("small_pieces")
+    assert File(path).is_long
+    pieces = list(read_each(path))
+    assert [one.name for one in pieces] == [f"{path}[{2**60 + source}]" for source in range(1, 7)]
+    assert all(one.spectrum == other.spectrum for one, other in zip(pieces, whole, strict=True))
+    assert read_observed(path, source=2**60 + 4) == whole[3].spectrum
+    with pytest.raises(
+        ConfigError, match=r"it has more than 3 spectra \(\d+7, \d+8, \d+9, \.\.\.\): name one with"
+    ):
+        read_observed(path)
+    with pytest.raises(ConfigError, match=r"source = 7 is not in it \(it has 1"):
+        read_observed(path, source=7)
+
+
+def test_arrays_in_rows_in_pieces(tmp_path, small_pieces):
+    """The archive's other shape: a row with arrays for each source. One line is longer than a piece."""
+    rows = ["source_id,flux,flux_error"]
+    for source in range(1, 5):
+        values = np.round(np.random.default_rng([18, source]).uniform(0.5, 1, gaia.POINTS), 4)
+        rows.append(f'{source},"[{",".join(map(str, values))}]","[{",".join(["0.01"] * gaia.POINTS)}]"')
+    rows[3] = rows[3].replace("0.01", "what", 1)
+    (tmp_path / "raw.csv").write_text("\n".join(rows))
+    found = list(read_each(tmp_path / "raw.csv"))
+    assert [one.spectrum is None for one in found] == [False, False, True, False]
+    assert "flux_error of row 3: " in found[2].fault
+    assert "'what'" in found[2].fault
+
+
+def test_damage_costs_what_follows_it(tmp_path, small_pieces):
+    """And its line is named; what was read before is given."""
+    path = rvs_csv(tmp_path / "list.csv", bad=2 + 3 * gaia.POINTS + 700)
+    *good, last = read_each(path)
+    assert len(good) >= 2
+    assert all(one.spectrum is not None for one in good)
+    assert last.name == str(path)
+    assert f"line {2 + 3 * gaia.POINTS + 700}: 3 cells under 4 names" in last.fault
+    cut = tmp_path / "list.csv.gz"
+    cut.write_bytes(rvs_csv(tmp_path / "whole.csv.gz").read_bytes()[:-30_000])
+    *good, last = read_each(cut)
+    assert good
+    assert "end-of-stream" in last.fault
+
+
+@pytest.mark.parametrize("name", ["flat.csv", "flat.csv.gz"])
+def test_a_unit_that_is_missing_is_known_from_the_beginning(tmp_path, small_pieces, monkeypatch, name):
+    """30 million rows were read to say so."""
+    path = tmp_path / name
+    content = ("wavelength,flux\n" + "".join(f"{8400 + 0.001 * n:.3f},1.0\n" for n in range(60_000))).encode()
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    read = []
+    blocks = long_text._blocks
+    monkeypatch.setattr(
+        long_text, "_blocks", lambda *of: (read.append(len(block)) or block for block in blocks(*of))
+    )
+    with pytest.raises(ConfigError, match="the file does not tell its unit, medium, frame"):
+        read_observed(path)
+    assert sum(read) < 0.1 * len(content)
+    spectrum = read_observed(path, unit="Angstrom", medium="air", frame="rest")
+    np.testing.assert_allclose(spectrum.wavelength, 8400 + 0.001 * np.arange(60_000), atol=1e-9)
+    monkeypatch.setattr(tables, "MOST_PIXELS", 50_000)
+    with pytest.raises(ParseError, match="more than 50000 rows: no spectrum has so many pixels"):
+        read_observed(path, unit="Angstrom", medium="air", frame="rest")
+
+
+def test_texts_in_a_long_table(tmp_path, small_pieces):
+    """Comments, blank lines and missing cells anywhere; a bad number has its line; columns without names."""
+    lines = [
+        "# a comment",
+        "wavelength [nm],flux,note",
+        *(f"{840 + 0.001 * n:.3f},{n % 9},x" for n in range(3000)),
+    ]
+    lines[1500] = "# another, of another kind"
+    lines[1501] = ""
+    lines[2000] = "841.998,null,x"
+    path, given = tmp_path / "t.csv", {"medium": "air", "frame": "rest"}
+    path.write_text("\n".join(lines))
+    spectrum = read_observed(path, **given)
+    assert (spectrum.wavelength.size, spectrum.mask.sum()) == (2998, 1)
+    path.write_text("\n".join(lines).replace("842.500,", "842.500,?"))
+    with pytest.raises(ParseError, match=r"line 2503: flux = '\?7' is no number"):
+        read_observed(path, **given)
+    path.write_text("\n".join(line for line in lines[2:1400]).replace(",x", ""))
+    assert read_observed(path, unit="nm", **given).flux.size == 1398
+    path.write_text("\n".join(line for line in lines[2:1400]).replace(",x", "") + "\nthe,end\n")
+    with pytest.raises(ParseError, match=r"line \d+: "):
+        read_observed(path, unit="nm", **given)
+
+
+def test_memory_does_not_grow_with_a_list(tmp_path, monkeypatch):
+    """Four times as many spectra: the same."""
+    monkeypatch.setattr(long_text, "LONG", 2**18)
+    monkeypatch.setattr(long_text, "PIECE", 2**16)
+    list(read_each(rvs_csv(tmp_path / "first.csv", 30, points=400)))
+    most = []
+    for sources in (30, 90):
+        path = rvs_csv(tmp_path / f"{sources}.csv", sources, points=400)
+        with peak() as held:
+            assert sum(one.spectrum is not None for one in read_each(path)) == sources
+        most += held
+    assert most[1] < 1.2 * most[0] < 8e6
