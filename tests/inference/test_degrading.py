@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import starloom
+from starloom import cli
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference import degrade, fit, fit_each
@@ -166,3 +167,32 @@ def test_against_another_convolution(shared):
     inner = (points > 8461) & (points < 8476)
     ours = np.interp(points[inner], found.wavelength[~found.mask], found.flux[~found.mask])
     assert np.abs(ours - theirs[inner]).max() < 2e-4
+
+
+def test_the_command(fine, tmp_path, capsys):
+    """Degraded, pixels told of; and what cannot be is one line."""
+    fine(8).write(tmp_path / "fine.fits")
+
+    def run(*words):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", ["starloom", "fit", str(tmp_path / "fine.fits"), *words])
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        return ended.value.code or 0, capsys.readouterr()
+
+    code, told = run(
+        "--degrade", "9000", "--pixel", "2 km/s", "--core", "0", "-o", str(tmp_path / "fit.fits")
+    )
+    assert code == 0
+    assert "R        9000" in told.out
+    about = Spectrum.read(tmp_path / "fit.fits").provenance
+    assert (about["fit"]["settings"]["degrade"], about["fit"]["settings"]["pixel"]) == (9000, "2 km/s")
+    assert about["observed"]["degraded_from"] == 14500
+    for words, message in (
+        (("--degrade", "14600"), "degrade = 14600 is outside [5000, 14500]"),
+        (("--degrade", "9000", "--resolution", "8000"), "it cannot be sharpened"),
+        (("--pixel", "wide"), "pixel = 'wide' is neither 'bins' nor a width"),
+    ):
+        code, told = run(*words)
+        assert (code, told.out, told.err.count("\n")) == (2, "", 1)
+        assert message in told.err
