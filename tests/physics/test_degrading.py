@@ -125,3 +125,19 @@ def test_ends_of_pixels():
     low, high = pixel_ends([1.0, 2.0, 3.1, 4.1, 9.0, 10.0, 11.0])
     np.testing.assert_allclose(low, [0.5, 1.5, 2.55, 3.6, 8.5, 9.5, 10.5])
     np.testing.assert_allclose(high, [1.5, 2.55, 3.6, 4.6, 9.5, 10.5, 11.5])
+
+
+@pytest.mark.parametrize("apart", [1e-9, 1e-4, 0.3])
+def test_pixels_in_pairs(intrinsic, apart):
+    """Of two orders whose pixels all but coincide: half as many places, from which nothing is made up."""
+    wavelength = pixels(7.0, uneven=0.0)
+    wavelength = np.sort(np.concatenate([wavelength, wavelength * (1 + apart / SPEED_OF_LIGHT_KMS)]))
+    before, exact = (seen(intrinsic, each, wavelength) for each in (16000, 14500))
+    everywhere = np.ones(wavelength.size, bool)
+    found = degraded(wavelength, before, everywhere * 1.0, everywhere, kernel_width(16000, 14500))
+    off = np.abs(found.flux - exact)[found.good]
+    assert off.max(initial=0.0) < 0.02
+    assert found.variance[found.good].max(initial=0.0) < 3
+    fine = degraded(wavelength, before, everywhere * 1.0, everywhere, 30.0)
+    assert fine.good[100:-100].all()
+    assert fine.smoothed_kms == pytest.approx(30.0, rel=0.01)

@@ -15,13 +15,21 @@ from starloom.io import format as formats
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 
 
-def test_every_recipe_of_the_page_runs(tmp_path, monkeypatch):
+@pytest.fixture
+def own_formats(monkeypatch):
+    """A registry that forgets what the page makes known."""
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "registered", dict(formats.registered))
+        yield
+    formats.formats.cache_clear()
+
+
+def test_every_recipe_of_the_page_runs(tmp_path, monkeypatch, own_formats):
     pytest.importorskip("jax")
     pytest.importorskip("scipy.stats")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(Path(starloom.__file__).resolve().parents[1]))
-    monkeypatch.setattr(formats, "registered", dict(formats.registered))
     text = PAGE.read_text(encoding="utf-8")
     space: dict = {}
     for number, (language, block) in enumerate(

@@ -8,12 +8,15 @@ from starloom.broadening.kernels import instrument_variance
 from starloom.constants import SPEED_OF_LIGHT_KMS
 
 GAP = 1.9  # times the spacing around: wider ones are gaps between pixels
-AROUND = 15  # spacings whose median is the spacing around
+AROUND = 15  # spacings that are around one
+QUARTER = 0.75  # of them are no wider than the usual one: so in orders whose pixels coincide in pairs too
 DEGREE = 8  # of the polynomials that are smoothed exactly, whatever the pixels
 FEWEST = DEGREE + 3  # pixels that a sum is made of
 REACH = 6.0  # of the kernel, in its standard deviations
 LARGEST_LOSS = 0.02  # share of the kernel over gaps and bad pixels that a good pixel may have
 LITTLE_LOSS = 1e-3  # beyond it a polynomial of high degree would make more of the other side than there is
+LARGEST_SUM = 3.0  # of the weights' sizes: theirs is 1, and 1.5 where a kernel is a third of a pixel
+RIDGE = 1e-11
 PORTION = 1024  # pixels at once
 
 
@@ -34,8 +37,8 @@ class Degraded:
 def pixel_ends(wavelength_aa) -> tuple[np.ndarray, np.ndarray]:
     """First and last wavelength [A] of pixels with increasing centres: half way to their neighbours.
 
-    Beside a gap, a spacing more than GAP times the median of those around, it is half of that median. One
-    pixel alone has no width.
+    Beside a gap, a spacing more than GAP times the usual one around, it is half of that. One pixel alone has
+    no width.
     """
     wavelength_aa = np.asarray(wavelength_aa, dtype=float)
     spacing = np.diff(wavelength_aa)
@@ -43,7 +46,7 @@ def pixel_ends(wavelength_aa) -> tuple[np.ndarray, np.ndarray]:
         return wavelength_aa, wavelength_aa
     many = min(AROUND, spacing.size)
     padded = np.pad(spacing, (many // 2, (many - 1) // 2), mode="edge")
-    usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, many), axis=-1)
+    usual = np.quantile(np.lib.stride_tricks.sliding_window_view(padded, many), QUARTER, axis=-1)
     half = np.where(spacing > GAP * usual, usual, spacing) / 2
     return wavelength_aa - np.append(half[:1], half), wavelength_aa + np.append(half, half[-1:])
 
@@ -91,6 +94,8 @@ def degraded(wavelength_aa, flux, variance, good, width_kms: float, smoothed_kms
         for degree, mine in ((1, loss > LITTLE_LOSS), (DEGREE, loss <= LITTLE_LOSS)):
             scaled = width_kms / base[rows[mine]]
             weights[mine] = _with_moments(weights[mine], distance[mine], scaled, degree)
+        sound = np.abs(weights).sum(axis=1) < LARGEST_SUM
+        rows, columns, weights = rows[sound], columns[sound], weights[sound]
         power = (weights if smoothed_kms else weights**2) * variance[columns]
         found[:, rows] = (weights * flux[columns]).sum(axis=1), power.sum(axis=1)
         widths.append(_smoothing(weights, columns[:, 0], velocity[rows]))
@@ -98,21 +103,23 @@ def degraded(wavelength_aa, flux, variance, good, width_kms: float, smoothed_kms
         width = float(np.hypot(smoothed_kms, width_kms))
         found[1] *= smoothed_kms / width
     else:
-        width = float(np.median(np.concatenate(widths))) if len(widths) > 1 else width_kms
+        told = np.concatenate(widths)
+        width = float(np.median(told)) if told.size else width_kms
     return Degraded(*found, np.isfinite(found[0]), width)
 
 
 def _smoothing(weights: np.ndarray, first: np.ndarray, velocity: np.ndarray) -> np.ndarray:
     """The width [km/s] of a Gaussian that correlates each row with the next as their ``weights`` do.
 
-    ``weights[row, pixel]`` are of pixels from ``first[row]`` on.
+    ``weights[row, pixel]`` are of pixels from ``first[row]`` on. Rows that coincide tell none.
     """
     later = np.diff(first)[:, None] + np.arange(weights.shape[1])
     there = later < weights.shape[1]
     beside = np.take_along_axis(weights[:-1], np.where(there, later, 0), axis=1) * there
     norm = np.sqrt((weights**2).sum(axis=1))
     correlation = (beside * weights[1:]).sum(axis=1) / (norm[1:] * norm[:-1])
-    return np.diff(velocity) / (2 * np.sqrt(-np.log(np.clip(correlation, 1e-9, 1 - 1e-9))))
+    telling = (correlation > 1e-9) & (correlation < 1 - 1e-6)
+    return np.diff(velocity)[telling] / (2 * np.sqrt(-np.log(correlation[telling])))
 
 
 def _share(low, high, velocity, width) -> np.ndarray:
@@ -127,11 +134,13 @@ def _with_moments(weights: np.ndarray, distance: np.ndarray, width: np.ndarray, 
 
     ``width[row]`` is its standard deviation, in the unit of the distances.
     """
+    weights = weights / weights.sum(axis=1, keepdims=True)
     order, moment, moments = np.arange(degree + 1), weights, []
     for _ in range(2 * degree + 1):
         moments.append(moment.sum(axis=1))
         moment = moment * distance
-    own = np.stack(moments, axis=-1)[:, order[:, None] + order]
+    # pixels in too few places would make it singular: their weights are LARGEST_SUM or more
+    own = np.stack(moments, axis=-1)[:, order[:, None] + order] + RIDGE * np.eye(degree + 1)
     wanted = np.zeros((len(width), degree + 1))
     for even in order[::2]:  # 1, s^2, 3 s^4, 15 s^6, 105 s^8
         wanted[:, even] = np.prod(np.arange(1, even, 2)) * width**even

@@ -147,14 +147,9 @@ def _result(
     )
     known = uncertain(around, bounds.shift)
     snr = float(np.median(stars.flux[star][used] / noise[used]))
-    state = {
-        "at_bound": bool(bounds.names),
-        "outside_domain": bounds.outside,
+    state = _state(stars, solution, star, bounds) | {
         "bad_fit": chi2 / dof > BAD_CHI2,
         "low_snr": snr < LOW_SNR,
-        "not_converged": not solution.minima.converged[star],
-        "ambiguous": bool(solution.rivals[star].any()),
-        "error_estimated": stars.estimated[star],
     }
     return FitResult(
         spectrum=observation.spectrum,
@@ -180,3 +175,14 @@ def _result(
         settings={"model": setup.generator.name, **setup.settings.about},
         left_out=observation.without(pixels.known[star], used),
     )
+
+
+def _state(stars: Stars, solution: Solution, star: int, bounds: Bounds) -> dict[str, bool]:
+    """Flags that are known before the errors."""
+    return {
+        "at_bound": bool(bounds.names),
+        "outside_domain": bounds.outside,
+        "not_converged": not solution.minima.converged[star],
+        "ambiguous": bool(solution.rivals[star].any()),
+        "error_estimated": bool(stars.estimated[star]),
+    }
