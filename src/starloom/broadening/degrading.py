@@ -46,7 +46,9 @@ def pixel_ends(wavelength_aa) -> tuple[np.ndarray, np.ndarray]:
         return wavelength_aa, wavelength_aa
     many = min(AROUND, spacing.size)
     padded = np.pad(spacing, (many // 2, (many - 1) // 2), mode="edge")
-    usual = np.quantile(np.lib.stride_tricks.sliding_window_view(padded, many), QUARTER, axis=-1)
+    usual = np.quantile(
+        np.lib.stride_tricks.sliding_window_view(padded, many), QUARTER, axis=-1, method="lower"
+    )
     half = np.where(spacing > GAP * usual, usual, spacing) / 2
     return wavelength_aa - np.append(half[:1], half), wavelength_aa + np.append(half, half[-1:])
 

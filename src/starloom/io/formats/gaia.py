@@ -3,7 +3,7 @@
 Gaia DR3's table ``rvs_mean_spectrum`` (documentation of DR3, section 20.12.1): normalised flux and its error
 from 846 to 870 nm in vacuum in steps of 0.01 nm, 2401 points, in the star's rest frame, NaN where no transit
 contributed (mostly at the edges). R = 11500 is the instrument's nominal resolving power (Cropper et al.
-2018).
+2018), that of the line-spread function in the spectra: pixels are part of it.
 
 The archive serves them in four shapes: a table of ``wavelength``, ``flux``, ``flux_error`` for each source
 (DataLink, "INDIVIDUAL"), all of those in one VOTable ("COMBINED"), a row with arrays for each source and no
