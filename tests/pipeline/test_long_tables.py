@@ -71,6 +71,14 @@ def test_the_whole_table_is_its_parts(tmp_path):
     assert np.concatenate([part.rows for part in parts]).tolist() == whole.rows.tolist()
 
 
+def test_a_column_that_is_missing_is_known_from_the_names(tmp_path, monkeypatch):
+    path = long_csv(tmp_path / "t.csv", 10)
+    path.write_text(path.read_text().replace("logg", "colour"))
+    monkeypatch.setattr(label_tables, "_csv_pieces", None)  # not looked at
+    with pytest.raises(ParseError, match="no column logg"):
+        io.open_labels(path, TABLE_1)
+
+
 def test_a_table_that_changes_while_it_is_read(tmp_path):
     path = long_csv(tmp_path / "t.csv", 5000)
     file = io.open_labels(path, TABLE_1)
