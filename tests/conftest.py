@@ -65,6 +65,17 @@ def command(exit_code, capsys):
     return call
 
 
+@pytest.fixture
+def own_formats(monkeypatch):
+    """A registry of formats that forgets what a test makes known."""
+    from starloom.io import format as formats
+
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "registered", dict(formats.registered))
+        yield
+    formats.formats.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def structures() -> dict:
     """An ``Atmosphere`` of 68 layers at every place, in float64."""

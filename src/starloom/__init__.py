@@ -5,7 +5,18 @@ from importlib import import_module
 from starloom import extras
 
 __version__ = "0.1.0"
-__all__ = ["LABELS", "TABLE_1", "Domain", "Generator", "Spectrum", "fit", "generate", "read", "synthesize"]
+__all__ = [
+    "LABELS",
+    "TABLE_1",
+    "Domain",
+    "Generator",
+    "Spectrum",
+    "degrade",
+    "fit",
+    "generate",
+    "read",
+    "synthesize",
+]
 PLACES = {
     "Domain": "labels",
     "TABLE_1": "labels",
@@ -13,6 +24,7 @@ PLACES = {
     "Spectrum": "spectrum",
     "Generator": "networks.generator",
     "generate": "networks.generator",
+    "degrade": "inference",
     "fit": "inference",
     "read": "io:read_observed",
     "synthesize": "synthesis:synthesize_labels",

@@ -146,7 +146,7 @@ def test_the_first_of_many_spectra(here, generator, tmp_path):
     path = tmp_path / "many.fits"
     labels = np.array([list(STAR.values())] * 3)
     labels[1:, 0] = 9000
-    io.write_many(path, [(np.arange(1, 4), generator.spectra(labels))])
+    io.write_many(path, [io.Portion(np.arange(1, 4), generator.spectra(labels))])
     drop(here, path)
     found = overlaid(here)
     assert found["notes"] == ["first of 3 spectra"]

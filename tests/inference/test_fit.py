@@ -427,7 +427,7 @@ BAD = {
     "no resolution": ({"provenance": {}}, "resolution: the spectrum does not tell it, so it must be given"),
     "fine resolution": (
         {"provenance": {"resolution": 28000}},
-        r"resolution = 28000 is outside \[5000, 14500\]: smooth the spectrum first",
+        r"resolution = 28000 is outside \[5000, 14500\]: degrade it",
     ),
     "strange resolution": ({"provenance": {"R": "high"}}, "resolution = 'high' is no number"),
 }

@@ -11,7 +11,7 @@ from starloom import cli
 from starloom.errors import ConfigError, WriteError
 from starloom.inference import Settings, figure, fit, table
 from starloom.inference.result import BAD_CHI2
-from starloom.io import read_list
+from starloom.io import Observed, read_list
 from starloom.networks import weights
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
@@ -355,3 +355,30 @@ def test_the_model_is_read_once(folder, tmp_path, monkeypatch):
     stars = [folder / f"star{number}.fits" for number in range(3)]
     assert table.fit_files(stars, tmp_path / "out.ecsv", Settings(), model=str(path)) == (3, 0)
     assert len(read) == 1
+
+
+def test_a_file_of_many_spectra_is_fitted_as_it_is_read(monkeypatch):
+    """Of 9 spectra no more are read than are fitted together, before their rows are there."""
+    read, fitted = [], []
+
+    def many(path):
+        for number in range(9):
+            read.append(number)
+            told = (None, "made up") if number == 4 else (f"spectrum {number}",)
+            yield Observed(f"{path}[{number}]", *told)
+
+    def each(spectra, *_):
+        for spectrum in spectra:
+            fitted.append(len(read))
+            yield table.Failure(f"fit of {spectrum}")
+
+    monkeypatch.setattr(table, "read_each", many)
+    monkeypatch.setattr(table, "fit_each", each)
+    monkeypatch.setattr(table, "BATCH", 2)
+    monkeypatch.setattr(table, "cpu_count", lambda: 1)
+    rows = table._done("default", Settings(), {}, table.Task((3,), ("many.csv",)))
+    assert [row["name"] for row in rows] == [f"many.csv[{number}]" for number in range(9)]
+    assert [row["fault"] for row in rows] == [
+        "made up" if number == 4 else f"fit of spectrum {number}" for number in range(9)
+    ]
+    assert fitted == [2, 2, 4, 4, 6, 8, 8, 9]

@@ -53,7 +53,7 @@ def test_a_prior_and_no_data_give_the_prior():
 def test_white_noise_is_not_inflated():
     used = np.ones(2400, bool)
     factors = [
-        uncertainty.inflation(np.random.default_rng([6, k]).normal(size=2400), used, 2391, 8)
+        uncertainty.inflation(np.random.default_rng([6, k]).normal(size=2400), used, 2391, np.zeros(8))
         for k in range(300)
     ]
     assert max(factors) == 1  # four standard deviations each
@@ -62,17 +62,17 @@ def test_white_noise_is_not_inflated():
 def test_inflation_of_large_and_of_correlated_residuals():
     rng, used = np.random.default_rng([6, 999]), np.ones(24000, bool)
     white = rng.normal(size=24000)
-    assert uncertainty.inflation(3 * white, used, 24000, 8) == pytest.approx(9, rel=0.04)
+    assert uncertainty.inflation(3 * white, used, 24000, np.zeros(8)) == pytest.approx(9, rel=0.04)
     smooth = np.convolve(white, np.full(4, 0.5), mode="same")  # of unit variance, correlated over 4 pixels
     # the variance of a mean of them is 4 times that of independent ones
-    assert uncertainty.inflation(smooth, used, 24000, 8) == pytest.approx(4, rel=0.06)
+    assert uncertainty.inflation(smooth, used, 24000, np.zeros(8)) == pytest.approx(4, rel=0.06)
 
 
 def test_unused_pixels_do_not_count():
     rng, used = np.random.default_rng([6, 1]), np.ones(3000, bool)
     used[::7] = False
     residual = np.where(used, rng.normal(size=3000), 1e6)
-    assert uncertainty.inflation(residual, used, int(used.sum()), 8) == 1
+    assert uncertainty.inflation(residual, used, int(used.sum()), np.zeros(8)) == 1
 
 
 def test_shortest_intervals():

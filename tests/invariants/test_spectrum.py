@@ -292,7 +292,7 @@ def test_files_of_many_return_the_same_bits(tmp_path, suffix, kind):
         pytest.importorskip("h5py")
     flux = np.random.default_rng([16, 1]).random((3, 4)).astype(kind)
     made = batch(flux=flux, error=flux / 3)
-    io.write_many(tmp_path / f"many{suffix}", [(np.arange(1, 4), made)])
+    io.write_many(tmp_path / f"many{suffix}", [io.Portion(np.arange(1, 4), made)])
     read = io.read_many(tmp_path / f"many{suffix}")[1]
     assert read == made
     assert read.flux.dtype == made.flux.dtype
@@ -329,8 +329,7 @@ def test_files_of_many_have_the_labels_there_are(tmp_path, suffix):
         pytest.importorskip("h5py")
     made, path = giants(), tmp_path / f"many{suffix}"
     others = {"ca": np.array([1, 2, 3]), "vmic": np.array([4.0, 5.0, 6.0]), "Row": np.array([7, 8, 9])}
-    table = io.LabelTable(made.labels, {}, others)
-    io.write_many(path, [(np.arange(1, 4), made)], table=table)
+    io.write_many(path, [io.Portion(np.arange(1, 4), made, others=others)])
     rows, read = io.read_many(path)
     assert (rows.tolist(), read) == ([1, 2, 3], made)
     assert read[0].labels == made[0].labels
@@ -345,7 +344,7 @@ def test_files_of_many_have_the_labels_there_are(tmp_path, suffix):
 
 
 def test_spectra_of_different_labels_make_no_file(tmp_path):
-    parts = [(np.arange(1, 4), batch()), (np.arange(4, 7), giants())]
+    parts = [io.Portion(np.arange(1, 4), batch()), io.Portion(np.arange(4, 7), giants())]
     with pytest.raises(ConfigError, match=r"spectra of the labels teff, logg, .* and teff, Co, alpha"):
         io.write_many(tmp_path / "many.fits", parts)
     assert not list(tmp_path.iterdir())
@@ -354,8 +353,8 @@ def test_spectra_of_different_labels_make_no_file(tmp_path):
 def test_files_of_many_of_the_first_version(tmp_path):
     """They have six labels, and do not say how many; what comes behind them is carried along."""
     made, path = batch(), tmp_path / "many.fits"
-    table = io.LabelTable(made.labels, {}, {"alpha": np.array([1.0, 2.0, 3.0])})
-    io.write_many(path, [(np.arange(1, 4), made)], table=table)
+    others = {"alpha": np.array([1.0, 2.0, 3.0])}
+    io.write_many(path, [io.Portion(np.arange(1, 4), made, others=others)])
     with fits.open(path, mode="update", checksum=True) as tables:
         del tables["LABELS"].header["NLABELS"]
     assert io.read_many(path)[1] == made

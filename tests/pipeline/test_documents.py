@@ -23,7 +23,6 @@ import starloom
 from starloom import bands, cli, recipes
 from starloom.database import build
 from starloom.database import recipe as store_recipes
-from starloom.io import format as formats
 from starloom.io.formats import gaia
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,10 +153,9 @@ def same_text(found: str, told: str) -> bool:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_a_document_does_what_it_says(document, done, tmp_path, monkeypatch):
+def test_a_document_does_what_it_says(document, done, tmp_path, monkeypatch, own_formats):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(formats, "registered", dict(formats.registered))
     for make in BROUGHT.get(document, ()):
         make(done)
     space, printed = {}, ""

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import starloom
-from starloom.io import format as formats
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 
@@ -33,14 +32,13 @@ def run(line: str) -> str:
     return done.stdout
 
 
-def test_every_recipe_of_the_page_runs(tmp_path, monkeypatch):
+def test_every_recipe_of_the_page_runs(tmp_path, monkeypatch, own_formats):
     pytest.importorskip("jax")
     pytest.importorskip("scipy.stats")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     places = (Path(starloom.__file__).resolve().parents[1], tmp_path, tmp_path / "installed")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
-    monkeypatch.setattr(formats, "registered", dict(formats.registered))
     blocks = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     space: dict = {}
     for number, (language, block) in enumerate(blocks):

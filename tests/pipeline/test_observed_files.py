@@ -11,7 +11,7 @@ from astropy.table import Table
 
 from starloom import Spectrum
 from starloom.errors import ConfigError, OutOfRangeError, ParseError
-from starloom.io import read_each, read_list, read_observed, write_many
+from starloom.io import Portion, read_each, read_list, read_observed, write_many
 from starloom.io.formats import gaia
 from starloom.labels import TABLE_1
 from starloom.spectrum.spectra import Spectra
@@ -332,7 +332,7 @@ def test_rows_of_our_own_files(tmp_path, suffix):
     labels = np.tile([5777.0, 4.44, 2.0, 0.0, 1.0, 11500.0], (3, 1))
     flux = np.stack([rows()[:, 1] * (n + 1) for n in range(3)]).astype(np.float32)
     spectra = Spectra(rows()[:, 0], flux, labels, medium="air")
-    write_many(tmp_path / f"m{suffix}", [(np.array([1, 2, 5]), spectra)])
+    write_many(tmp_path / f"m{suffix}", [Portion(np.array([1, 2, 5]), spectra)])
     found = list(read_each(tmp_path / f"m{suffix}"))
     assert [one.name.partition("[")[2] for one in found] == ["1]", "2]", "5]"]
     spectrum = read_observed(tmp_path / f"m{suffix}", source=5)

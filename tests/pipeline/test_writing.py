@@ -179,7 +179,7 @@ from starloom import Generator, io
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
 spectra = Generator.load("default").spectra(np.tile({list(STAR.values())}, (40, 1)))
 try:
-    io.write_many({str(tmp_path / "x.hdf5")!r}, [(np.arange(40), spectra)] * 3)
+    io.write_many({str(tmp_path / "x.hdf5")!r}, [io.Portion(np.arange(40), spectra)] * 3)
 except OSError as error:
     print(error)
 """

@@ -9,6 +9,7 @@ float32 or float64; what comes back is of the flux's own kind.
 """
 
 from starloom.broadening.convolution import broaden, keep
+from starloom.broadening.degrading import Degraded, degraded, kernel_width, pixel_ends
 from starloom.broadening.finish import BandFinish, Finish, finish_of, finish_onto, known_range
 from starloom.broadening.kernels import (
     LIMB_DARKENING,
@@ -31,9 +32,11 @@ __all__ = [
     "LIMB_DARKENING",
     "TAPS",
     "BandFinish",
+    "Degraded",
     "Finish",
     "Sampler",
     "broaden",
+    "degraded",
     "doppler_shift",
     "finish_of",
     "finish_onto",
@@ -41,8 +44,10 @@ __all__ = [
     "instrument_sampler",
     "instrument_variance",
     "keep",
+    "kernel_width",
     "known_range",
     "macroturbulence_transfer",
+    "pixel_ends",
     "pixel_sampler",
     "point_sampler",
     "rotation_transfer",

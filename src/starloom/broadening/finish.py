@@ -21,7 +21,7 @@ from starloom.broadening.kernels import (
     remaining_variance,
     rotation_transfer,
 )
-from starloom.broadening.samplers import TAPS, Sampler, point_sampler
+from starloom.broadening.samplers import TAPS, Sampler, pixel_sampler, point_sampler
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.wavelength import LogGrid
@@ -97,12 +97,17 @@ class Finish:
         return self.from_modes(self.modes(kept), vsini, resolution, **options)
 
 
-def finish_onto(grid: LogGrid, wavelength_aa, finest_resolution: float, kept_resolution: float) -> Finish:
-    """The ``Finish`` from a kept ``grid`` onto rising vacuum wavelengths [A], up to a finest resolution."""
+def finish_onto(
+    grid: LogGrid, wavelength_aa, finest_resolution: float, kept_resolution: float, ends_aa=None
+) -> Finish:
+    """The ``Finish`` from a kept ``grid`` onto rising vacuum wavelengths [A], up to a finest resolution.
+
+    With ``ends_aa``, the first and the last wavelength of each pixel, onto the mean flux in pixels.
+    """
     frequency, points = _modes_for(grid, finest_resolution, kept_resolution)
     step = grid.step_kms / SPEED_OF_LIGHT_KMS
     coarse_aa = grid.first_aa * np.exp(np.arange(points) * (grid.points / points) * step)
-    sampler = point_sampler(coarse_aa, wavelength_aa)
+    sampler = pixel_sampler(coarse_aa, *ends_aa) if ends_aa else point_sampler(coarse_aa, wavelength_aa)
     return Finish(grid, kept_resolution, frequency, points, sampler, finest_resolution)
 
 

@@ -63,28 +63,31 @@ def point_sampler(grid_aa, wavelength_aa) -> Sampler:
     points of margin are needed on either side (``OutOfRangeError``).
     """
     wavelength_aa = np.asarray(wavelength_aa, dtype=float)
+    _check_rising(wavelength_aa)
     columns, weights = _sinc_weights(np.asarray(grid_aa, dtype=float), wavelength_aa)
     rows = np.repeat(np.arange(wavelength_aa.size), TAPS)
     return _sampler(len(grid_aa), wavelength_aa.size, rows, columns.ravel(), weights.ravel())
 
 
-def pixel_sampler(grid_aa, edges_aa) -> Sampler:
-    """Mean flux per unit wavelength in pixels: the interpolated spectrum integrated between ``edges_aa``.
+def pixel_sampler(grid_aa, low_aa, high_aa) -> Sampler:
+    """Mean flux per unit wavelength in pixels: the interpolated spectrum integrated between their ends.
 
-    ``edges_aa`` are n + 1 increasing vacuum wavelengths of n touching pixels; the sum of value times width is
-    the integral over all of them, so flux is conserved. Four Gauss-Legendre nodes in each grid step: error
-    below 1e-7.
+    ``low_aa`` and ``high_aa`` are the vacuum wavelengths of n pixels' ends, each increasing. Where pixels
+    touch, the sum of value times width is the integral over all of them, so flux is conserved. Four
+    Gauss-Legendre nodes in each grid step: error below 1e-7.
     """
-    grid_aa, edges_aa = np.asarray(grid_aa, dtype=float), np.asarray(edges_aa, dtype=float)
-    width = np.diff(edges_aa)
+    grid_aa, low_aa, high_aa = (np.asarray(each, dtype=float) for each in (grid_aa, low_aa, high_aa))
+    width = high_aa - low_aa
     if not np.all(width > 0):
-        raise ConfigError("edges: not strictly increasing")
+        raise ConfigError("pixels: an end is not above the other")
+    _check_rising(low_aa)
+    _check_rising(high_aa)
     cells = np.ceil(width / np.min(np.diff(grid_aa))).astype(int)
     pixel = np.repeat(np.arange(width.size), cells)
     order = np.arange(pixel.size) - np.repeat(np.cumsum(cells) - cells, cells)
     node, node_weight = np.polynomial.legendre.leggauss(4)
     place = (order[:, None] + (node + 1) / 2) / cells[pixel, None]
-    wavelength_aa = edges_aa[pixel, None] + width[pixel, None] * place
+    wavelength_aa = low_aa[pixel, None] + width[pixel, None] * place
     columns, weights = _sinc_weights(grid_aa, wavelength_aa.ravel())
     weights = weights * np.broadcast_to(node_weight / 2 / cells[pixel, None], place.shape).reshape(-1, 1)
     rows = np.repeat(np.repeat(pixel, node.size), TAPS)
@@ -99,6 +102,7 @@ def instrument_sampler(grid_aa, wavelength_aa, resolution) -> Sampler:
     otherwise) the sum equals the integral to 6e-9, by Poisson's formula; the cut leaves 2e-9.
     """
     grid_aa, wavelength_aa = np.asarray(grid_aa, dtype=float), np.asarray(wavelength_aa, dtype=float)
+    _check_rising(wavelength_aa)
     step = uniform_step(grid_aa)
     sigma = np.broadcast_to(np.sqrt(instrument_variance(resolution)) / step, wavelength_aa.shape)
     if np.min(sigma) < 1:
@@ -114,16 +118,19 @@ def instrument_sampler(grid_aa, wavelength_aa, resolution) -> Sampler:
     return _sampler(grid_aa.size, wavelength_aa.size, rows, columns.ravel(), weights.ravel())
 
 
+def _check_rising(wavelength_aa: np.ndarray) -> None:
+    if not np.all(np.diff(wavelength_aa) > 0):
+        raise ConfigError("wavelength: not strictly increasing")
+
+
 def _neighbours(grid_aa, wavelength_aa, half: int):
     """Indices [target, 2 half] of the grid points around each target, and their distances in steps."""
     step = np.log(grid_aa[-1] / grid_aa[0]) / (grid_aa.size - 1)
     place = np.log(wavelength_aa / grid_aa[0]) / step
-    if not np.all(np.diff(place) > 0):
-        raise ConfigError("wavelength: not strictly increasing")
     columns = np.floor(place).astype(int)[:, None] + np.arange(1 - half, half + 1)
-    if columns.size and (columns[0, 0] < 0 or columns[-1, -1] >= grid_aa.size):
+    if columns.size and (columns.min() < 0 or columns.max() >= grid_aa.size):
         low, high = grid_aa[half - 1], grid_aa[grid_aa.size - half - 1]
-        asked = f"wavelength = {wavelength_aa[0]:.3f}..{wavelength_aa[-1]:.3f} A (vacuum)"
+        asked = f"wavelength = {wavelength_aa.min():.3f}..{wavelength_aa.max():.3f} A (vacuum)"
         raise OutOfRangeError(f"{asked} is outside [{low:.3f}, {high:.3f}] A")
     return columns, place[:, None] - columns
 

@@ -24,10 +24,12 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for the files; made if needed.")] = Path("demo"),
 ):
     """Generate the star of the paper's figure 1 and dwarfs from K to B, as FITS files and a figure."""
+    import numpy as np
+
     from starloom import Generator
     from starloom.figures import pyplot
     from starloom.files import check_folder, filling
-    from starloom.io import write_many
+    from starloom.io import Portion, write_many
 
     check_folder(folder)
     pyplot()
@@ -37,10 +39,10 @@ def demo(
     start = time.perf_counter()
     star, sequence = generator.spectrum(generator.domain.array(**FIGURE_1)), generator.spectra(dwarfs)
     seconds = time.perf_counter() - start
-    rows = range(1, len(dwarfs) + 1)
+    rows = np.arange(1, len(dwarfs) + 1)
     with filling(folder) as made:
         star.write(made / "star.fits")
-        write_many(made / "main_sequence.fits", [(list(rows), sequence)])
+        write_many(made / "main_sequence.fits", [Portion(rows, sequence)])
         _draw(star, sequence, generator.header.band, made / "spectra.png")
     print(f"{folder}/star.fits: the star of figure 1 of Gebran (2024), {star.title}")
     print(f"{folder}/main_sequence.fits: dwarfs from {', '.join(MAIN_SEQUENCE)}")

@@ -58,6 +58,12 @@ def fit(
         float, typer.Option(help="Half width of the Ca II cores, which are not trusted [km/s]; 0: none.")
     ] = 50.0,
     floor: Annotated[float, typer.Option(help="Error to add in quadrature, in units of the flux.")] = 0.0,
+    degrade: Annotated[
+        float | None, typer.Option(help="Resolving power that a finer spectrum is brought to first.")
+    ] = None,
+    pixel: Annotated[
+        str, typer.Option(help="What pixels average the flux over: 0.37 [A], '9 km/s' or bins.")
+    ] = "",
     snr: Annotated[
         float | None, typer.Option(help="Signal-to-noise ratio of a spectrum without errors.")
     ] = None,
@@ -90,6 +96,8 @@ def fit(
         core_kms=core,
         floor=floor,
         snr=snr,
+        degrade=degrade,
+        pixel=pixel,
     )
     given = {"medium": medium and medium.value, "frame": frame and frame.value, "unit": unit}
     if (star is None) == (listed is None):

@@ -249,27 +249,28 @@ def _generate_table(generator: "Generator", path: Path, given: dict, output: Pat
 
     from starloom import io
 
-    table = io.read_labels(path, generator.domain, given)
+    table = io.open_labels(path, generator.domain, given)
     if table.unknown:
         names = ", ".join(table.unknown)
         print(f"starloom: {path}: no labels of the model, only carried along: {names}", file=sys.stderr)
-    faults = dict(table.faults)
+    faults = 0
 
-    def portions() -> Iterator[tuple]:
-        with tqdm(total=len(table.labels), unit=" spectra", disable=None) as progress:
-            progress.update(len(faults))
-            for done in io.generate_each(table, lambda labels: generator.spectra(labels, **view)):
-                faults.update(done.faults)
-                if done.spectra is not None:
-                    yield done.rows, done.spectra
+    def portions() -> Iterator[io.Portion]:
+        nonlocal faults
+        with tqdm(total=table.count, unit=" spectra", disable=None) as progress:
+            for done in io.generate_each(table.parts(), lambda labels: generator.spectra(labels, **view)):
+                for row, reason in sorted(done.faults.items()):
+                    progress.write(f"starloom: row {row}: {reason}", sys.stderr)
+                faults += len(done.faults)
+                yield done
                 progress.update(len(done.rows) + len(done.faults))
 
-    write = io.write_many if output.suffix else io.write_each
     with _clipping_noted():
-        count = write(output, portions(), overwrite=True, table=table)
-    for row, reason in sorted(faults.items()):
-        print(f"starloom: row {row}: {reason}", file=sys.stderr)
-    print(f"wrote {count} spectra of {len(table.labels)} rows to {output}" if count else "wrote nothing")
+        if output.suffix:
+            count = io.write_many(output, portions(), overwrite=True)
+        else:
+            count = io.write_each(output, portions(), overwrite=True, named=table.identifier)
+    print(f"wrote {count} spectra of {table.count} rows to {output}" if count else "wrote nothing")
     if faults:
         raise typer.Exit(1)
 

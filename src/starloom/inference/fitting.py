@@ -85,7 +85,7 @@ def _observed(spectrum: Spectrum, setup: Setup) -> Observation | Failure:
 
 
 def _wavelengths(item: Observation | Failure):
-    return None if isinstance(item, Failure) else item.vacuum_aa.tobytes()
+    return None if isinstance(item, Failure) else item.place
 
 
 def _results(setup: Setup, items: Sequence) -> Sequence[FitResult | Failure]:
@@ -138,17 +138,13 @@ def _result(
         stars.vacuum_aa,
         dof,
         solution.rivals[star],
+        observation.smoothed,
     )
     known = uncertain(around, bounds.shift)
     snr = float(np.median(stars.flux[star][used] / noise[used]))
-    state = {
-        "at_bound": bool(bounds.names),
-        "outside_domain": bounds.outside,
+    state = _state(stars, solution, star, bounds) | {
         "bad_fit": chi2 / dof > BAD_CHI2,
         "low_snr": snr < LOW_SNR,
-        "not_converged": not solution.minima.converged[star],
-        "ambiguous": bool(solution.rivals[star].any()),
-        "error_estimated": stars.estimated[star],
     }
     return FitResult(
         spectrum=observation.spectrum,
@@ -158,6 +154,7 @@ def _result(
         bounds=known.bounds,
         intervals=known.intervals,
         inflation=known.inflation,
+        shared=known.shared,
         free=setup.free_names,
         continuum=here.continuum[star] * observation.scale,
         chi2=chi2,
@@ -173,3 +170,14 @@ def _result(
         settings={"model": setup.generator.name, **setup.settings.about},
         left_out=observation.without(pixels.known[star], used),
     )
+
+
+def _state(stars: Stars, solution: Solution, star: int, bounds: Bounds) -> dict[str, bool]:
+    """Flags that are known before the errors."""
+    return {
+        "at_bound": bool(bounds.names),
+        "outside_domain": bounds.outside,
+        "not_converged": not solution.minima.converged[star],
+        "ambiguous": bool(solution.rivals[star].any()),
+        "error_estimated": bool(stars.estimated[star]),
+    }

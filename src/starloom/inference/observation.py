@@ -1,26 +1,30 @@
 """Observed spectra as a fit needs them: pixels the model knows, weights, and reasons where there are none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from starloom.broadening import known_range
 from starloom.errors import ConfigError, OutOfRangeError
+from starloom.inference.degrading import degrade, noise_correlation, told_resolution
+from starloom.inference.pixel import ends_of
 from starloom.inference.settings import Settings
 from starloom.inference.setup import Setup
 from starloom.inference.tellurics import telluric
 from starloom.labels import number
+from starloom.networks.emulator import Ends
 from starloom.spectrum import Spectrum
 from starloom.wavelength import from_vacuum, to_vacuum
 
 FEWEST = 100  # pixels, for some seven parameters and a continuum
-RESOLUTION_KEYS = ("resolution", "R", "resolving_power")
 USUAL_RESOLUTION = 11500.0  # where a fit that is free to change it begins
 SAME_RESOLUTION = 0.01
 FURTHEST = 1e9  # times the median flux, or one over it: beyond are marks of missing numbers, no measurements
-OUTSIDE, COSMIC = (
+PER_WIDTH = 3  # pixels in a profile's full width at half maximum: more tell nothing more
+OUTSIDE, FINER, COSMIC = (
     "outside what the model knows",
+    "finer than its resolution",
     "far above the model",
 )  # reasons, beside those of ``observe``
 
@@ -31,7 +35,8 @@ class Observation:
 
     ``flux`` and ``error`` are in units of ``scale``, the median flux; ``good`` says which pixels can be used,
     ``left_out`` how many of the spectrum's others there are, by reason; ``error`` is None where the spectrum
-    has none and no signal-to-noise ratio was given.
+    has none and no signal-to-noise ratio was given. ``smoothed``: what the noise was smoothed with, standard
+    deviation [km/s]; ``ends_aa``: vacuum wavelengths of the ends of pixels that average the flux.
     """
 
     spectrum: Spectrum
@@ -43,6 +48,13 @@ class Observation:
     scale: float
     resolution: float
     left_out: Mapping[str, int]
+    smoothed: float = 0.0
+    ends_aa: Ends | None = None
+
+    @property
+    def place(self) -> tuple[bytes, ...]:
+        """What observations that are fitted together have in common."""
+        return tuple(array.tobytes() for array in (self.vacuum_aa, *(self.ends_aa or ())))
 
     def without(self, known: np.ndarray, used: np.ndarray) -> dict[str, int]:
         """Pixels that a fit left out, by reason: it knew ``known`` of the good ones, and used ``used``."""
@@ -59,12 +71,13 @@ def observe(spectrum: Spectrum, setup: Setup) -> Observation:
     flux or error lies FURTHEST from the median flux. Raises ConfigError or OutOfRangeError, one line, where
     it cannot be fitted: too few pixels are left, no flux, an unknown resolution.
     """
-    settings, resolution = setup.settings, _resolution(spectrum, setup)
-    ends = from_vacuum(_widest(setup, resolution), spectrum.medium)
-    pixels = slice(*np.searchsorted(spectrum.wavelength, ends).tolist())
+    settings, spectrum = setup.settings, _seen(spectrum, setup.settings)
+    resolution = _resolution(spectrum, setup)
+    known = from_vacuum(_widest(setup, resolution), spectrum.medium)
+    pixels, ends = _known_pixels(spectrum, settings, known, resolution)
     wavelength = spectrum.wavelength[pixels]
     if wavelength.size < FEWEST:
-        raise OutOfRangeError(_range_text(spectrum, ends, wavelength.size))
+        raise OutOfRangeError(_range_text(spectrum, known, wavelength.size))
     vacuum = to_vacuum(wavelength, spectrum.medium)
     bad = _unusable(spectrum, settings, pixels)
     if settings.telluric:
@@ -78,6 +91,8 @@ def observe(spectrum: Spectrum, setup: Setup) -> Observation:
     flux, error = _scaled(spectrum, settings, pixels, scale)
     far = _no_measurements(flux, error)
     used = good & ~np.any([*far.values()], axis=0)
+    outside = spectrum.wavelength.size - (pixels.stop - pixels.start)
+    finer = pixels.stop - pixels.start - wavelength.size
     if used.sum() < FEWEST:
         far = {reason: good & out for reason, out in far.items()}
         raise ConfigError(_fault_text(spectrum, settings, pixels, far, good.sum()))
@@ -90,8 +105,27 @@ def observe(spectrum: Spectrum, setup: Setup) -> Observation:
         used,
         scale,
         resolution,
-        {OUTSIDE: spectrum.wavelength.size - wavelength.size, **_counts(bad | far)},
+        {OUTSIDE: outside, FINER: finer, **_counts(bad | far)},
+        noise_correlation(spectrum),
+        ends and tuple(to_vacuum(end, spectrum.medium) for end in ends),
     )
+
+
+def _known_pixels(spectrum: Spectrum, settings: Settings, known: np.ndarray, resolution: float):
+    """Pixels of the spectrum within ``known`` wavelengths, and their ends [A] where they average the flux.
+
+    Of a spectrum whose noise is smoothed those that its resolution needs: PER_WIDTH or more in a width.
+    """
+    wavelength = spectrum.wavelength
+    ends = ends_of(settings.pixel, wavelength)
+    low, high = ends or (wavelength, wavelength)
+    first, last = int(np.searchsorted(low, known[0])), int(np.searchsorted(high, known[1]))
+    step = 1
+    if noise_correlation(spectrum) and last - first > 1:
+        spacing = np.median(np.diff(wavelength[first:last]))
+        step = max(1, int(wavelength[first] / resolution / PER_WIDTH / spacing))
+    pixels = slice(first, max(first, last), step)
+    return pixels, ends and (low[pixels], high[pixels])
 
 
 def _range_text(spectrum: Spectrum, ends: np.ndarray, inside: int) -> str:
@@ -109,28 +143,47 @@ def _widest(setup: Setup, resolution: float) -> np.ndarray:
     return np.array([first[0], last[1]])
 
 
+def _seen(spectrum: Spectrum, settings: Settings) -> Spectrum:
+    """The spectrum at the resolution that it is fitted at; what a window leaves out enters no other pixel."""
+    if settings.degrade is None:
+        return spectrum
+    masked = _in_windows(spectrum.wavelength, settings)
+    if spectrum.mask is not None:
+        masked |= spectrum.mask
+    return degrade(replace(spectrum, mask=masked), settings.degrade, settings.resolution)
+
+
 def _resolution(spectrum: Spectrum, setup: Setup) -> float:
     """The instrument's resolution: asked for, or what the spectrum says of itself."""
     lowest, highest = setup.resolutions[0], setup.resolutions[-1]
-    found = setup.settings.resolution or spectrum.labels.get("resolution")
-    for key in RESOLUTION_KEYS:
-        found = found or spectrum.provenance.get(key)
-    if found is None and setup.settings.free_resolution:
-        found = np.clip(USUAL_RESOLUTION, lowest, highest)
-    if found is None:
+    value = setup.settings.degrade or setup.settings.resolution or told_resolution(spectrum)
+    if value is None and setup.settings.free_resolution:
+        value = _usual(setup)
+    if value is None:
         raise ConfigError("resolution: the spectrum does not tell it, so it must be given")
-    try:
-        value = float(found)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"resolution = {found!r} is no number") from error
     if lowest == highest and abs(value / lowest - 1) < SAME_RESOLUTION:
         return lowest
     if not lowest <= value <= highest:
         raise OutOfRangeError(
             f"resolution = {number(value)} is outside [{number(lowest)}, {number(highest)}]"
-            + (": smooth the spectrum first" if value > highest else "")
+            + (
+                f": degrade it (starloom.degrade, --degrade {number(_usual(setup))})"
+                if value > highest
+                else ""
+            )
         )
     return value
+
+
+def _usual(setup: Setup) -> float:
+    return float(np.clip(USUAL_RESOLUTION, setup.resolutions[0], setup.resolutions[-1]))
+
+
+def _in_windows(wavelength: np.ndarray, settings: Settings) -> np.ndarray:
+    inside = np.zeros(wavelength.size, bool)
+    for low, high in settings.windows:
+        inside |= (wavelength >= low) & (wavelength <= high)
+    return inside
 
 
 def _unusable(spectrum: Spectrum, settings: Settings, pixels: slice) -> dict[str, np.ndarray]:
@@ -140,10 +193,8 @@ def _unusable(spectrum: Spectrum, settings: Settings, pixels: slice) -> dict[str
         part &= np.isfinite(spectrum.error[pixels])
     if spectrum.mask is not None:
         part &= ~spectrum.mask[pixels]
-    windows = np.zeros(wavelength.size, bool)
-    for low, high in settings.windows:
-        windows |= (wavelength >= low) & (wavelength <= high)
-    return {"masked": ~part, "in a window": windows}
+    windows = _in_windows(wavelength, settings)
+    return {"in a window": windows, "masked": ~part}
 
 
 def _scaled(spectrum: Spectrum, settings: Settings, pixels: slice, scale: float):
@@ -166,7 +217,7 @@ def _no_measurements(flux: np.ndarray, error: np.ndarray | None) -> dict[str, np
 def _fault_text(spectrum: Spectrum, settings: Settings, pixels: slice, far: Mapping, used: int) -> str:
     """The first of the pixels that no instrument measures, and how many there are."""
     reason, there = max(far.items(), key=lambda item: item[1].sum())
-    first, name = pixels.start + int(there.argmax()), reason.split()[0]
+    first, name = pixels.start + pixels.step * int(there.argmax()), reason.split()[0]
     values = getattr(spectrum, name)
     told = f"snr is {number(settings.snr)}" if values is None else f"{name} is {number(values[first])}"
     where = number(spectrum.wavelength[first])

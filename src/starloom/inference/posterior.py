@@ -2,7 +2,8 @@
 
 For where a covariance is not enough: at the ends of the domain, for bent or double degeneracies.
 
-The likelihood is that of the fit: the same pixels and errors, the chi2 over its inflation, the
+The likelihood is that of the fit: the same pixels and errors, the chi2 over its inflation and over what
+pixels share of their noise, the
 continuum's coefficients integrated out (flat prior). Labels have a uniform prior over the domain, corner
 included, times the Gaussian ones of the fit. JAX computes in float64 inside, the emulator in float32.
 """
@@ -18,7 +19,10 @@ from starloom.errors import ConfigError
 from starloom.figures import check as check_figure
 from starloom.figures import pyplot, save
 from starloom.inference.objective import chebyshev
+from starloom.inference.pixel import ends_of
 from starloom.inference.result import FitResult, rounded
+from starloom.networks.band_emulator import BandEmulator
+from starloom.networks.emulator import Emulator
 from starloom.networks.generator import Generator
 from starloom.wavelength import to_vacuum
 
@@ -85,9 +89,9 @@ def _model(result: FitResult, generator: Generator):
     spectrum, used = result.spectrum, result.used
     wavelength = spectrum.wavelength[result.pixels]
     vacuum = to_vacuum(wavelength, spectrum.medium)
-    emulator = generator.model.on(vacuum)
+    emulator = _seen(result, generator, vacuum)
     scale = float(np.median(result.model))
-    weight = np.where(used, (scale / result.error) ** 2, 0.0) / result.inflation
+    weight = np.where(used, (scale / result.error) ** 2, 0.0) / (result.inflation * result.shared)
     data = np.where(used, spectrum.flux[result.pixels], 0.0) / scale
     basis = chebyshev(vacuum, len(result.continuum) - 1).astype(np.float64)
     priors = result.settings.get("priors", {})
@@ -117,6 +121,15 @@ def _model(result: FitResult, generator: Generator):
         numpyro.factor("spectrum", -0.5 * chi2 - 0.5 * jnp.linalg.slogdet(normal)[1])
 
     return model
+
+
+def _seen(result: FitResult, generator: Generator, vacuum_aa: np.ndarray) -> Emulator | BandEmulator:
+    """The model at the fitted pixels, averaged over them where the fit did so."""
+    finest = generator.model.chunks[0].finish.finest_resolution
+    ends = ends_of(result.settings.get("pixel", ""), result.spectrum.wavelength)
+    if ends is not None:
+        ends = tuple(to_vacuum(end[result.pixels], result.spectrum.medium) for end in ends)
+    return generator.model.seen(vacuum_aa, finest, ends)
 
 
 def _ends(result: FitResult) -> dict[str, tuple[float, float]]:

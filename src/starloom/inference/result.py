@@ -33,7 +33,10 @@ class FitResult:
     - ``bounds[p]``: the standard deviation that noise alone allows, the Cramer-Rao bound;
     - ``intervals[p, 2]``: 68 %, within the domain;
     - ``inflation``: the factor in the covariance (its root: in the errors) for residuals that are larger than
-      the errors allow, or correlated between pixels; 1 where they are neither;
+      the errors allow, or correlated between pixels (beyond what is known of the noise); 1 where they are
+      neither;
+    - ``shared``: by how much known correlations of the noise between pixels (``starloom.degrade``) enlarge
+      the variances, on average over the free parameters;
     - ``model``: flux with the continuum in it, in the observed unit, at the fitted ``pixels`` of
       ``spectrum``; ``used``: those that entered; ``error``: what they were weighted with; ``left_out``: how
       many of the spectrum's pixels did not enter, by reason;
@@ -62,6 +65,7 @@ class FitResult:
     iterations: int = 0
     settings: dict = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    shared: float = 1.0
 
     def __post_init__(self):
         for name in ("values", "covariance", "bounds", "intervals", "continuum", "model", "error", "used"):
@@ -113,6 +117,7 @@ class FitResult:
             "degrees_of_freedom": self.dof,
             "reduced_chi2": self.reduced_chi2,
             "inflation": self.inflation,
+            "shared": self.shared,
             "left_out": self.left_out,
             "flags": list(self.flags),
             "at_bound": list(self.at_bound),

@@ -9,6 +9,7 @@ import numpy as np
 
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference.derivatives import parameters
+from starloom.inference.pixel import pixel_text
 from starloom.labels import Domain, number
 from starloom.units import within
 
@@ -34,7 +35,11 @@ class Settings:
     star's frame, of the cores of the Ca II triplet, which form in the chromosphere and not in LTE:
     there ``core_floor``, an error in units of the continuum, is added in quadrature. ``floor``: the same for
     all pixels. ``snr``: signal-to-noise ratio of a spectrum without errors; None: from the scatter around the
-    fit. ``clip``: pixels this many standard deviations above the model are taken for cosmic rays; 0: none.
+    fit. ``degrade``: the resolution that finer spectra are brought to first (``starloom.degrade``);
+    ``resolution`` is then the one that they have. ``pixel``: what the instrument averages the flux over,
+    where its resolution does not include that: a width (a number [A], "0.37 A", "9 km/s" or a quantity) or
+    "bins", half way from pixel to pixel. ``clip``: pixels this many standard deviations above the model are
+    taken for cosmic rays; 0: none.
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -50,11 +55,14 @@ class Settings:
     core_floor: float = 0.03
     floor: float = 0.0
     snr: float | None = None
+    degrade: float | None = None
+    pixel: Any = ""
     clip: float = 6.0
 
     def __post_init__(self):
         object.__setattr__(self, "fixed", MappingProxyType(dict(self.fixed)))
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
+        object.__setattr__(self, "pixel", pixel_text(self.pixel))
         if both := set(self.fixed) & set(self.priors):
             raise ConfigError(f"{min(both)} is fixed and has a prior: give one of them")
         if "resolution" in self.fixed:
@@ -96,8 +104,10 @@ class Settings:
         for name, value in self.fixed.items():
             _check(domain, name, value)
         _check_together(domain, self.fixed)
-        if self.resolution is not None and "resolution" in domain.names:
-            _check(domain, "resolution", self.resolution)
+        seen = {"resolution": self.resolution} if self.degrade is None else {"degrade": self.degrade}
+        for name, value in seen.items() if "resolution" in domain.names else ():
+            if value is not None:
+                _check(domain, "resolution", value, name)
 
     def __reduce__(self):
         # a read-only mapping cannot be pickled; the constructor makes it again
@@ -125,9 +135,9 @@ def _check_together(domain: Domain, fixed: Mapping[str, float]) -> None:
     domain.check([fixed.get(name, value) for name, value in easiest.items()])
 
 
-def _check(domain: Domain, name: str, value: float) -> None:
+def _check(domain: Domain, name: str, value: float, called: str = "") -> None:
     if name == "velocity":
         within(name, value, -LARGEST_VELOCITY, LARGEST_VELOCITY, "km/s")
     else:
         index = domain.index(name)
-        within(name, value, domain.low[index], domain.high[index], domain.labels[index].unit)
+        within(called or name, value, domain.low[index], domain.high[index], domain.labels[index].unit)

@@ -12,6 +12,7 @@ import numpy as np
 
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.inference.degrading import shared_pixels
 from starloom.inference.derivatives import BandDerivatives, Derivatives, derivatives_of
 from starloom.inference.minimise import is_held, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev
@@ -50,6 +51,7 @@ class Stars:
     """Observations at common wavelengths ``vacuum_aa``, as arrays ``[star, pixel]``.
 
     ``noise`` is UNTOLD_ERROR for stars whose errors are to be ``estimated``; ``good`` pixels may be used.
+    ``shared[star]``: pixels that the noise of one is in.
     """
 
     setup: Setup
@@ -61,6 +63,7 @@ class Stars:
     noise: np.ndarray
     good: np.ndarray
     estimated: np.ndarray
+    shared: np.ndarray
 
     @classmethod
     def of(cls, setup: Setup, observations: Sequence[Observation]) -> "Stars":
@@ -70,22 +73,28 @@ class Stars:
             highest = max(each.resolution for each in observations)
             finest = min(step for step in setup.resolutions if step >= highest)
         untold = np.full(vacuum_aa.size, UNTOLD_ERROR)
+        good = np.array([each.good for each in observations])
+        smoothed = [each.smoothed for each in observations]
         return cls(
             setup,
             observations,
             vacuum_aa,
-            _derivatives(setup.model, vacuum_aa.tobytes(), finest),
+            _derivatives(setup.model, observations[0].place, finest),
             chebyshev(vacuum_aa, setup.settings.continuum),
             flux=np.array([each.flux for each in observations]),
             noise=np.array([untold if each.error is None else each.error for each in observations]),
-            good=np.array([each.good for each in observations]),
+            good=good,
             estimated=np.array([each.error is None for each in observations]),
+            shared=np.array(
+                [shared_pixels(ok, vacuum_aa, width) for ok, width in zip(good, smoothed, strict=True)]
+            ),
         )
 
 
 @lru_cache(maxsize=4)
-def _derivatives(model: Emulator | BandEmulator, vacuum_aa: bytes, resolution: float):
-    return derivatives_of(model.seen(np.frombuffer(vacuum_aa), resolution))
+def _derivatives(model: Emulator | BandEmulator, place: tuple[bytes, ...], resolution: float):
+    vacuum_aa, *ends = map(np.frombuffer, place)
+    return derivatives_of(model.seen(vacuum_aa, resolution, tuple(ends) or None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +183,7 @@ def solved(stars: Stars) -> tuple[Pixels, Solution]:
         pixels, _ = solved(replace(stars, setup=stars.setup.released))
         every = minima_of(stars, pixels, starting(stars, pixels.used, pixels.noise))
         minima = every.lowest
-    return pixels, Solution(settled(stars, pixels, minima, every), _rivals(stars.setup, every))
+    return pixels, Solution(settled(stars, pixels, minima, every), _rivals(stars, every))
 
 
 def starting(stars: Stars, good: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -391,11 +400,13 @@ def _along_kinks(setup: Setup, place: np.ndarray) -> list[tuple[int, np.ndarray]
     return found
 
 
-def _rivals(setup: Setup, found: Minima) -> np.ndarray:
+def _rivals(stars: Stars, found: Minima) -> np.ndarray:
     """As ``Solution`` has them, of all minima ``[star, start]``."""
+    setup = stars.setup
     place, telling = setup.coordinates.from_parameters(found.at), setup.coordinates.among(TELLING)
     added = np.zeros((len(place), *2 * place.shape[2:]))
-    for star, (chi2, places) in enumerate(zip(found.chi2, place, strict=True)):
+    independent = found.chi2 / stars.shared[:, None]
+    for star, (chi2, places) in enumerate(zip(independent, place, strict=True)):
         best = places[chi2.argmin()]
         seen, sum_of_weights = [best], 1.0
         for other in np.argsort(chi2):

@@ -8,10 +8,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from os import PathLike
+from itertools import islice
+from os import PathLike, cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from starloom.io import read_each
 from starloom.labels import Domain
 from starloom.locks import locked
 from starloom.networks.generator import loaded
+from starloom.spectrum import Spectrum
 
 FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
 MEASURES = ("", "_error", "_low", "_high", "_bound")
@@ -116,17 +118,25 @@ def _saved(output: Path, rows: Sequence[dict], files: int) -> str:
 
 
 def _done(model: str, settings: Settings, reading: dict, task: Task) -> list[dict]:
-    """Rows of a task; every file has at least one."""
-    seen: list[tuple[int, str, Any]] = []
+    """Rows of a task; every file has at least one. A file of many spectra is fitted as it is read."""
+    generator, rows, found = loaded(model), [], _read(reading, task)
+    while seen := list(islice(found, BATCH * (cpu_count() or 1))):
+        fits = fit_each((item[2] for item in seen if not isinstance(item[2], Failure)), generator, settings)
+        for number, name, item in seen:
+            result = item if isinstance(item, Failure) else next(fits)
+            rows.append(_row(number, name, result, generator.domain))
+    return rows
+
+
+def _read(reading: dict, task: Task) -> Iterator[tuple[int, str, Spectrum | Failure]]:
+    """Number of the file, name, and spectrum or why there is none, of each spectrum of a task."""
     for number, path in zip(task.numbers, task.paths, strict=True):
-        found = [(o.name, o.spectrum or Failure(o.fault)) for o in read_each(path, **reading)]
-        seen += [(number, *pair) for pair in found or [(path, Failure("no spectrum is in it"))]]
-    good = [item for item in seen if not isinstance(item[2], Failure)]
-    generator = loaded(model)
-    fits = fit_each((item[2] for item in good), generator, settings)
-    results = [item[2] if isinstance(item[2], Failure) else next(fits) for item in seen]
-    pairs = zip(seen, results, strict=True)
-    return [_row(number, name, result, generator.domain) for (number, name, _), result in pairs]
+        name = ""
+        for one in read_each(path, **reading):
+            name = one.name
+            yield number, name, one.spectrum or Failure(one.fault)
+        if not name:
+            yield number, path, Failure("no spectrum is in it")
 
 
 def _row(number: int, name: str, result: FitResult | Failure, domain: Domain) -> dict:

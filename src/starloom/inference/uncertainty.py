@@ -5,11 +5,13 @@ Around the minimum the estimate moves by :math:`N^{-1} J^T W \epsilon` when the 
 
 .. math:: C = N^{-1} (J^T W \Sigma W J) N^{-1}, \qquad \Sigma = \mathrm{diag}(\sigma^2) + M .
 
+Where the noise of pixels is smoothed, as ``starloom.degrade`` tells, its part has correlations between them.
 M, the covariance of the generator's error, has the size that the model states. The error is correlated
 between neighbouring pixels: it counts as common to all pixels within BAND_KMS, and as independent between
 bands. Priors and the ends of the labels' ranges are knowledge too: each adds to N and to the middle.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
@@ -18,6 +20,7 @@ from scipy.special import ndtr, ndtri
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.inference.coordinates import Coordinates
+from starloom.inference.degrading import correlated
 from starloom.inference.minimise import is_held
 from starloom.inference.setup import Setup
 
@@ -38,7 +41,7 @@ class Neighbourhood:
     ``parameters[p]``; ``columns[free + coefficient, pixel]``: derivatives of the model; ``residual``:
     observed minus model; ``used``; ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of
     the generator): standard deviations; ``dof``: degrees of freedom; ``rivals[p, p]``: what other minima add
-    to the covariance of the coordinates.
+    to the covariance of the coordinates; ``smoothed``: what the noise was smoothed with [km/s].
     """
 
     setup: Setup
@@ -52,6 +55,7 @@ class Neighbourhood:
     vacuum_aa: np.ndarray
     dof: int
     rivals: np.ndarray
+    smoothed: float = 0.0
 
     @property
     def error(self) -> np.ndarray:
@@ -60,8 +64,12 @@ class Neighbourhood:
 
     @property
     def pixel_error(self) -> np.ndarray:
-        """What is independent from pixel to pixel."""
+        """Noise and floor: what is independent from pixel to pixel, or smoothed."""
         return np.hypot(self.noise, self.floor)
+
+    def correlate(self, values: np.ndarray) -> np.ndarray:
+        """``values[p, pixel]`` times the correlations of the noise between pixels."""
+        return correlated(values, self.vacuum_aa, self.smoothed)
 
     @property
     def profile_pixels(self) -> int:
@@ -85,6 +93,7 @@ class Uncertainty:
     bounds: np.ndarray
     intervals: np.ndarray
     inflation: float
+    shared: float
 
 
 def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
@@ -97,17 +106,26 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     information = np.zeros(len(columns))
     information[: len(free)] = ends[free] + (slopes / star.setup.prior.deviation[free]) ** 2
     weight, noise_weight = (np.where(star.used, 1 / error**2, 0.0) for error in (star.error, star.noise))
-    found = covariance(
-        columns, weight, star.pixel_error, star.model_error, band_edges(star.vacuum_aa), information
-    )
-    factor = inflation(star.residual / star.error, star.used, star.dof, star.profile_pixels)
+    errors = star.pixel_error, star.model_error, band_edges(star.vacuum_aa)
+    found = covariance(columns, weight, *errors, information, star.correlate)
+    known, reach = star.pixel_error / star.error, star.profile_pixels
+    expected = correlations(known, star.used, star.vacuum_aa, star.smoothed, reach)
+    factor = inflation(star.residual / star.error, star.used, star.dof, expected)
     matrix = star.widened(found) * factor
-    bound = star.widened(inverted((columns * noise_weight) @ columns.T))
+    bound, shared = inverted((columns * noise_weight) @ columns.T), 1.0
+    if star.smoothed:
+        moved = columns * np.sqrt(noise_weight)
+        alone = bound @ moved @ star.correlate(moved).T @ bound
+        shared = float((np.diag(alone) / np.diag(bound))[: len(free)].mean())
+        bound = alone
+    bound = star.widened(bound)
     alone = without_ends(matrix, ends, factor) + star.rivals
     total = in_parameters(coordinates, star.parameters, matrix + star.rivals)
     # what noise leaves unknown the ends and priors may tell: no bound is above the whole
     bound = np.minimum(np.diag(in_parameters(coordinates, star.parameters, bound)), np.diag(total))
-    return Uncertainty(total, np.sqrt(bound), intervals(coordinates, star.parameters, alone, shift), factor)
+    return Uncertainty(
+        total, np.sqrt(bound), intervals(coordinates, star.parameters, alone, shift), factor, shared
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,17 +172,19 @@ def covariance(
     model_error: np.ndarray,
     edges: np.ndarray,
     information,
+    correlate: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> np.ndarray:
     """Covariance ``[p, p]`` of the columns' parameters.
 
     ``columns[p, pixel]`` are derivatives, ``weight``, ``noise`` (standard deviation) and ``model_error``
-    are per pixel, ``information[p]`` is known beforehand (1 / variance).
+    are per pixel, ``information[p]`` is known beforehand (1 / variance). ``correlate`` multiplies
+    ``[p, pixel]`` by the correlations of the noise; by default there are none.
     """
     weighted = columns * weight
     normal = weighted @ columns.T + np.diag(information)
     moved = weighted * noise
     common = np.add.reduceat(weighted * (HEAVY_TAILS * model_error), edges, axis=1)
-    middle = moved @ moved.T + common @ common.T + np.diag(information)
+    middle = moved @ correlate(moved).T + common @ common.T + np.diag(information)
     inverse = np.linalg.inv(normal)
     return inverse @ middle @ inverse
 
@@ -204,20 +224,41 @@ def in_parameters(coordinates: Coordinates, parameters: np.ndarray, matrix: np.n
     return slopes[:, None] * matrix * slopes
 
 
-def inflation(residual: np.ndarray, used: np.ndarray, dof: int, reach: int) -> float:
+def correlations(
+    size: np.ndarray, used: np.ndarray, vacuum_aa: np.ndarray, smoothed: float, reach: int
+) -> np.ndarray:
+    """Correlation by noise of a ``used`` pixel with its first to ``reach``-th neighbour: ``[reach]``.
+
+    ``size[pixel]`` is what of a pixel's error is noise, ``smoothed`` as in ``Neighbourhood``.
+    """
+    found = np.zeros(reach)
+    if not smoothed:
+        return found
+    velocity, size = SPEED_OF_LIGHT_KMS * np.log(vacuum_aa), np.where(used, size, 0.0)
+    for k in range(1, min(reach, size.size - 1) + 1):
+        shared = np.exp(-(((velocity[k:] - velocity[:-k]) / (2 * smoothed)) ** 2))
+        found[k - 1] = (size[k:] * size[:-k] * shared).sum() / max(used.sum(), 1)
+    return found
+
+
+def inflation(residual: np.ndarray, used: np.ndarray, dof: int, expected: np.ndarray) -> float:
     """Factor >= 1 of the covariance for misfit: reduced chi2 times the correlation of the residuals.
 
-    The correlation length is 1 + 2 sum rho_k over ``reach`` pixels, a width of the instrument's profile: what
-    it is that makes neighbouring pixels fail together. Both count only where they are SIGNIFICANT.
+    The correlation length is 1 + 2 sum rho_k over a width of the instrument's profile: what it is that makes
+    neighbouring pixels fail together; over that of the rho_k ``expected[k]`` of the noise. Both factors count
+    only where they are SIGNIFICANT.
     """
+    reach = len(expected)
     r = np.where(used, residual, 0.0)
     total = float((r**2).sum())
     if total == 0:
         return 1.0
     reduced = total / dof
     length = float(1 + 2 * sum((r[:-k] * r[k:]).sum() for k in range(1, reach + 1)) / total)
-    # the variance of chi2 is 2 dof, that of each rho_k of white noise 1 / dof
-    reduced = reduced if abs(reduced - 1) > SIGNIFICANT * sqrt(2 / dof) else 1.0
+    length /= 1 + 2 * expected.sum()
+    # the variance of chi2 is 2 dof, or more where noise is shared, that of each rho_k of white noise 1 / dof
+    scatter = sqrt(2 * (1 + 2 * (expected**2).sum()) / dof)
+    reduced = reduced if abs(reduced - 1) > SIGNIFICANT * scatter else 1.0
     length = length if length - 1 > SIGNIFICANT * 2 * sqrt(reach / dof) else 1.0
     return max(1.0, reduced * length)
 

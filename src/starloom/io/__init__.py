@@ -2,13 +2,12 @@
 
 from starloom.io.format import File, Format
 from starloom.io.format import find as find_format
-from starloom.io.label_tables import LabelTable, read_labels
+from starloom.io.label_tables import LabelFile, LabelTable, open_labels, read_labels
 from starloom.io.many_spectra import (
     HDF5,
     MANY,
     PORTION,
     Portion,
-    Portions,
     check_many,
     generate_each,
     read_many,
@@ -25,14 +24,15 @@ __all__ = [
     "PORTION",
     "File",
     "Format",
+    "LabelFile",
     "LabelTable",
     "Observed",
     "Portion",
-    "Portions",
     "Record",
     "check_many",
     "find_format",
     "generate_each",
+    "open_labels",
     "read_each",
     "read_labels",
     "read_list",

@@ -16,8 +16,9 @@ from starloom.arrays import one_line
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
 from starloom.io import formats as packaged
+from starloom.io.long_text import is_long, long_table
 from starloom.io.record import Record
-from starloom.io.tables import DAMAGE, Columns, content_of, fits_names, is_fits, read_columns
+from starloom.io.tables import DAMAGE, Columns, content_of, fits_names, head_of, is_fits, read_columns
 
 GROUP = "starloom.formats"
 FALLBACK = "table"  # whose reader says what is missing where no format knows a file
@@ -30,12 +31,28 @@ class File:
     """A file as formats look at it, read and unpacked once, when it is first asked for.
 
     ``columns`` are those that the caller chose, by name or by number from 1; ``variant`` is what stood behind
-    the colon in the format's name.
+    the colon in the format's name. Of a long text without ``whole`` the beginning is looked at alone.
     """
 
     path: Path
     columns: tuple[str | int, ...] = ()
     variant: str = ""
+    whole: bool = True
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first bytes, unpacked where they were packed with gzip."""
+        return head_of(self.path)
+
+    @cached_property
+    def is_long(self) -> bool:
+        """Whether it is text that is too long to be held."""
+        return is_long(self.path, self.head)
+
+    @property
+    def beginning(self) -> "File":
+        """The same without what follows the first piece of a long text."""
+        return replace(self, whole=False)
 
     __repr__ = one_line
 
@@ -47,7 +64,7 @@ class File:
     @cached_property
     def is_fits(self) -> bool:
         """Whether it begins as FITS does."""
-        return is_fits(self.content)
+        return is_fits(self.head)
 
     @cached_property
     def extensions(self) -> set[str]:
@@ -57,6 +74,9 @@ class File:
     @cached_property
     def tables(self) -> list[Columns]:
         """Its tables that have rows: FITS, VOTable, ECSV, CSV, text; or the first FITS image as one."""
+        if self.is_long:
+            table = long_table(self.path)
+            return [table if self.whole else table.beginning]
         return [table for table in read_columns(self.path, self.content) if len(table)]
 
     @property
@@ -94,8 +114,9 @@ class Format:
         """Name of each spectrum in a file, and how to read it. Raises ParseError, ConfigError."""
         with parsing(file.path, *DAMAGE):
             found = self.read(file)
-            pairs = [("", lambda: found)] if isinstance(found, Record) else list(found)
-        for name, make in pairs:
+            pairs = iter([("", lambda: found)] if isinstance(found, Record) else found)
+        while pair := _next(file.path, pairs):
+            name, make = pair
             yield name, partial(self._record, file, make)
 
     def _record(self, file: File, make: Callable[[], Record]) -> Record:
@@ -103,6 +124,11 @@ class Format:
             record = make()
         told = {name: getattr(self, name) for name in ("unit", "medium", "frame")}
         return replace(record, **{name: v for name, v in told.items() if getattr(record, name) is None})
+
+
+def _next(path: Path, pairs: Iterator[Found]) -> Found | None:
+    with parsing(path, *DAMAGE):
+        return next(pairs, None)
 
 
 registered: dict[str, Format] = {}  # by this program

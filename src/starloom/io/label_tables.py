@@ -1,13 +1,17 @@
 """Tables of labels: a row per star and a column per label of a domain, in CSV, ECSV, FITS or VOTable.
 
-A row that cannot be used does not stop the others: its number, from 1, and the reason are kept.
+A row that cannot be used does not stop the others: its number, from 1, and the reason are kept. CSV is read
+in pieces, twice: first to see what its columns hold, so that tables of any length need the same memory.
 """
 
 import csv
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,52 +31,118 @@ SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{,79}")  # a name of a file on ever
 STELLAR = {"rv", "vrad", "radialvelocity", "velocity", "metallicity", "feh"}  # what is in no vocabulary
 ELEMENT = re.compile(r"\[([A-Za-z]{1,2})/?M\]|([A-Za-z]{1,2})[/_ ]M", re.IGNORECASE)  # our [X/M]
 ABUNDANCE = re.compile(r"\[?([A-Za-z]{1,2})[/_ ]?(H|M|Fe)\]?", re.IGNORECASE)
+PART = 4096  # rows at once
 FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits", ".vot": "votable", ".xml": "votable"}  # by astropy
 
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """Labels float64[row, label] of a table; ``faults``: why a row, by its number from 1, cannot be used.
+    """Labels float64[row, label] of a table; ``faults``: why a row, by its number, cannot be used.
 
     ``others``: the columns that are none of the labels, by name, an array [row, ...] each; ``units`` of those
-    that have one.
+    that have one. ``first`` is the number of the first row: 1, or more in a part of a longer table.
     """
 
     labels: np.ndarray
     faults: Mapping[int, str]
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    first: int = 1
 
     __repr__ = one_line
 
     @property
-    def names(self) -> list[str]:
-        """A name for a file of each row: its identifier where all are different and safe, else its number."""
-        wanted = {name.lower(): name for name in reversed(self.others)}
-        for column in (wanted[name] for name in IDENTIFIERS if name in wanted):
-            names = [str(value) for value in self.others[column]]
-            if all(map(SAFE.fullmatch, names)) and len({name.lower() for name in names}) == len(names):
-                return names
-        return [f"{row:06d}" for row in range(1, len(self.labels) + 1)]
+    def rows(self) -> np.ndarray:
+        """Numbers of the rows without fault."""
+        numbers = self.first + np.arange(len(self.labels))
+        return numbers[~np.isin(numbers, list(self.faults))]
+
+    def part(self, rows: slice) -> "LabelTable":
+        """Some of the rows, which keep their numbers; not those of a negative place."""
+        numbers = range(self.first, self.first + len(self.labels))[rows]
+        faults = {row: why for row, why in self.faults.items() if row in numbers}
+        others = {name: column[rows] for name, column in self.others.items()}
+        first = numbers[0] if numbers else self.first
+        return replace(self, labels=self.labels[rows], faults=faults, others=others, first=first)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFile:
+    """A table of labels in a file, whose columns are known, and whose rows are read when they are asked for.
+
+    ``labels``: the column of each label; ``given``: the value of each that has none; ``others``: what the
+    other columns hold. Made by ``open_labels``.
+    """
+
+    path: Path
+    domain: Domain
+    count: int
+    labels: Mapping[str, str]
+    given: Mapping[str, float]
+    others: Mapping[str, np.dtype]
+    pieces: Callable[[int], Iterator["Piece"]]
 
     @property
     def unknown(self) -> list[str]:
         """Columns that look like labels of a star, but are none of the model's."""
         return [name for name in self.others if _looks_like_label(name)]
 
+    def parts(self, size: int = PART) -> Iterator[LabelTable]:
+        """The table in parts of so many rows. Raises ParseError where it was changed meanwhile."""
+        first = 1
+        for piece in self.pieces(size):
+            faults = {first + row: why for row, why in piece.faults.items()}
+            labels = np.empty((piece.count, len(self.domain.labels)))
+            for index, label in enumerate(self.domain.labels):
+                if label.name in self.labels:
+                    column = piece.columns[self.labels[label.name]]
+                    labels[:, index] = _numbers(self.path, label, column, faults, first)
+                else:
+                    labels[:, index] = self.given[label.name]
+            with parsing(self.path, ValueError, OverflowError):
+                others = {name: _plain(piece.columns[name], kind) for name, kind in self.others.items()}
+            units = {
+                name: str(unit) for name in others if (unit := getattr(piece.columns[name], "unit", None))
+            }
+            yield LabelTable(labels, faults, others, units, first)
+            first += piece.count
+        if first != self.count + 1:
+            raise ParseError(f"{self.path}: it had {self.count} rows and now has {first - 1}")
+
     @property
-    def rows(self) -> np.ndarray:
-        """Numbers, from 1, of the rows without fault."""
-        numbers = np.arange(1, len(self.labels) + 1)
-        return numbers[~np.isin(numbers, list(self.faults))]
+    def identifier(self) -> str | None:
+        """The column that can name a file for each row: identifiers, all different and safe; None for none.
+
+        It reads the table once more, and holds eight bytes a row.
+        """
+        spelled = {name.lower(): name for name in reversed(self.others)}
+        wanted = [spelled[name] for name in IDENTIFIERS if name in spelled]
+        seen = {name: array("q") for name in wanted}
+        for table in self.parts() if wanted else ():
+            for name in tuple(seen):
+                names = [str(value) for value in table.others[name].tolist()]
+                if all(map(SAFE.fullmatch, names)):
+                    seen[name].extend(hash(one.lower()) for one in names)
+                else:
+                    del seen[name]
+        return next((name for name, hashes in seen.items() if np.unique(hashes).size == len(hashes)), None)
 
 
-def read_labels(
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Columns of ``count`` rows by name, texts or an array, and why some rows, from 0, cannot be used."""
+
+    count: int
+    columns: Mapping[str, Any]
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+
+def open_labels(
     path: str | os.PathLike,
     domain: Domain,
     given: Mapping[str, float] | None = None,
     defaults: Mapping[str, float] | None = None,
-) -> LabelTable:
+) -> LabelFile:
     """The labels of a domain in a table, whose columns have their names or symbols (``teff``, ``[M/H]`` ...).
 
     ``given`` has the labels that the table lacks, by name, one value for all; ``defaults`` are for those that
@@ -87,50 +157,109 @@ def read_labels(
     suffix = path.suffix.lower()
     if suffix != ".csv" and suffix not in FORMATS:
         raise ConfigError(f"{path}: the name must end with one of .csv, {', '.join(FORMATS)}")
-    columns, faults, count = _csv_columns(path) if suffix == ".csv" else _table_columns(path, FORMATS[suffix])
-    if count == 0:
-        raise ParseError(f"{path}: no rows")
-    found = _label_columns(path, domain, columns)
+    table = None if suffix == ".csv" else _table(path, FORMATS[suffix])
+    names = _csv_names(path) if table is None else table.colnames
+    found = _label_columns(path, domain, names)
     if twice := [name for name in found if name in given]:
         raise ConfigError(f"{path}: {twice[0]} is a column and an option: give one of them")
     given = {**(defaults or {}), **given}
     if missing := [name for name in domain.names if name not in found and name not in given]:
-        raise ParseError(
-            f"{path}: no column {', '.join(missing)} (there are: {', '.join(columns) or 'none'})"
-        )
-    labels = np.empty((count, len(domain.labels)))
-    for index, label in enumerate(domain.labels):
-        if label.name in found:
-            labels[:, index] = _numbers(path, label, columns[found[label.name]], faults)
-        else:
-            labels[:, index] = given[label.name]
-    others = {name: column for name, column in columns.items() if name not in found.values()}
-    units = {name: str(column.unit) for name, column in others.items() if getattr(column, "unit", None)}
-    return LabelTable(labels, faults, {name: _plain(column) for name, column in others.items()}, units)
+        raise ParseError(f"{path}: no column {', '.join(missing)} (there are: {', '.join(names) or 'none'})")
+    other = [name for name in names if name not in found.values()]
+    if table is None:
+        count, kinds = _surveyed(path, other)
+        pieces = partial(_csv_pieces, path)
+    else:
+        count, kinds = len(table), {name: _kind(table[name]) for name in other}
+        pieces = partial(_table_pieces, table)
+    if count == 0:
+        raise ParseError(f"{path}: no rows")
+    return LabelFile(path, domain, count, found, given, kinds, pieces)
 
 
-def _plain(column: Any) -> np.ndarray:
-    """A column that is no label: numbers where all are, else text; NaN or empty where a cell is missing."""
+def read_labels(path: str | os.PathLike, domain: Domain, *options, **named) -> LabelTable:
+    """The whole table at once: as ``open_labels``, which has the options and says what is raised."""
+    file = open_labels(path, domain, *options, **named)
+    labels = np.empty((file.count, len(domain.labels)))
+    faults, others, units = {}, {}, {}
+    for table in file.parts():
+        rows = slice(table.first - 1, table.first - 1 + len(table.labels))
+        labels[rows] = table.labels
+        faults |= table.faults
+        units |= table.units
+        for name, column in table.others.items():
+            if name not in others:
+                others[name] = np.empty((file.count, *column.shape[1:]), column.dtype)
+            others[name][rows] = column
+    return LabelTable(labels, faults, others, units)
+
+
+def _plain(column: Any, kind: np.dtype) -> np.ndarray:
+    """A column that is no label, of a kind; NaN or empty where a cell is missing."""
     if isinstance(column, list):
-        return _from_text(column)
+        texts = [cell.strip() for cell in column]
+        if kind.kind == "f":
+            texts = [float(text) if text else np.nan for text in texts]
+        return np.array([int(text) for text in texts] if kind.kind == "i" else texts, dtype=kind)
     values, missing = np.asarray(column), np.ma.getmaskarray(np.ma.asarray(column))
-    if values.dtype.kind == "f":
-        return np.where(missing, np.nan, values)
-    if values.dtype.kind in "iub" and not missing.any():
-        return values
-    texts = ["" if gone.all() else _text(value) for value, gone in zip(values, missing, strict=True)]
-    return np.array(texts, dtype=str)
+    if kind.kind == "U":
+        return np.array(_texts(values, missing), dtype=kind)
+    return np.where(missing, np.nan, values) if kind.kind == "f" else values
 
 
-def _from_text(cells: list[str]) -> np.ndarray:
-    """Whole numbers and others only where they are written as such: 007 is a name."""
-    texts = [cell.strip() for cell in cells]
-    if all(WHOLE.fullmatch(text) and abs(int(text)) < 2**63 for text in texts):
-        return np.array([int(text) for text in texts])
-    numbers = np.array([_number(text) if text else np.nan for text in texts])
-    if all(REAL.fullmatch(text) for text in texts if text) and np.isfinite(numbers).any():
-        return numbers
-    return np.array(texts, dtype=str)
+def _kind(column: Any) -> np.dtype:
+    """What a column that astropy has read holds: numbers where all are, else text as wide as FITS needs."""
+    values, missing = np.asarray(column), np.ma.getmaskarray(np.ma.asarray(column))
+    if values.dtype.kind == "f" or (values.dtype.kind in "iub" and not missing.any()):
+        return values.dtype
+    return np.dtype(f"U{max(map(_width, _texts(values, missing)), default=1) or 1}")
+
+
+def _texts(values: np.ndarray, missing: np.ndarray) -> list[str]:
+    return ["" if gone.all() else _text(value) for value, gone in zip(values, missing, strict=True)]
+
+
+def _width(text: str) -> int:
+    """Letters of a text in ASCII, in which other ones are escaped."""
+    return len(text) if text.isascii() else len(text.encode("ascii", "backslashreplace"))
+
+
+@dataclass(eq=False)
+class _Kind:
+    """What the cells of a column of text hold, as far as they were seen.
+
+    Whole numbers and others only where they are written as such: 007 is a name.
+    """
+
+    whole: bool = True
+    real: bool = True
+    finite: bool = False
+    width: int = 1
+
+    def see(self, cells: list[str]) -> None:
+        """Take in further cells."""
+        texts = [cell.strip() for cell in cells]
+        self.whole = self.whole and all(WHOLE.fullmatch(text) and abs(int(text)) < 2**63 for text in texts)
+        self.real = self.real and all(REAL.fullmatch(text) for text in texts if text)
+        numbers = (_number(text) for text in texts if text) if self.real else ()
+        self.finite = self.finite or any(map(np.isfinite, numbers))
+        self.width = max(self.width, *map(_width, texts))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The kind of numbers or text that holds all of them."""
+        number = np.int64 if self.whole else np.float64 if self.real and self.finite else None
+        return np.dtype(number or f"U{self.width}")
+
+
+def _surveyed(path: Path, names: Sequence[str]) -> tuple[int, dict[str, np.dtype]]:
+    """The rows of a CSV table, and what columns in it hold."""
+    kinds, count = {name: _Kind() for name in names}, 0
+    for piece in _csv_pieces(path, PART):
+        count += piece.count
+        for name, kind in kinds.items():
+            kind.see(piece.columns[name])
+    return count, {name: kind.dtype for name, kind in kinds.items()}
 
 
 def _text(value: Any) -> str:
@@ -146,34 +275,48 @@ def _looks_like_label(column: str) -> bool:
     return bool(element and element[1].capitalize() in SYMBOLS)
 
 
-def _csv_columns(path: Path) -> tuple[dict[str, list], dict[int, str], int]:
-    """Columns of text by name, faults by row, and the number of rows; ``#`` begins a comment line."""
-    with parsing(path, ValueError, csv.Error):
-        text = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-        lines = list(csv.reader((line for line in text if line.strip() and line[0] != "#"), strict=True))
-    if not lines:
+def _csv_rows(path: Path) -> Iterator[list[str]]:
+    """The rows of a CSV file, the names first; ``#`` begins a comment line."""
+    with parsing(path, ValueError, csv.Error), path.open(encoding="utf-8-sig") as stream:
+        yield from csv.reader((line for line in stream if line.strip() and line[0] != "#"), strict=True)
+
+
+def _csv_names(path: Path) -> list[str]:
+    names = [name.strip() for name in next(_csv_rows(path), ())]
+    if not names:
         raise ParseError(f"{path}: empty")
-    names = [name.strip() for name in lines[0]]
     if len(set(names)) != len(names):
         raise ParseError(f"{path}: two columns have the same name")
-    faults, rows = {}, []
-    for number, line in enumerate(lines[1:], start=1):
-        if len(line) != len(names):
-            faults[number] = f"{len(line)} cells under {len(names)} names"
-            line = [""] * len(names)
-        rows.append(line)
-    columns = zip(*rows, strict=True) if rows else [()] * len(names)
-    return dict(zip(names, map(list, columns), strict=True)), faults, len(rows)
+    return names
 
 
-def _table_columns(path: Path, form: str) -> tuple[dict[str, Any], dict[int, str], int]:
-    """Columns by name, no faults, and the number of rows of a table that astropy reads."""
+def _csv_pieces(path: Path, size: int) -> Iterator[Piece]:
+    """The rows below the names, so many at once."""
+    rows = _csv_rows(path)
+    names = [name.strip() for name in next(rows)]
+    while lines := list(islice(rows, size)):
+        faults = {}
+        for row, line in enumerate(lines):
+            if len(line) != len(names):
+                faults[row] = f"{len(line)} cells under {len(names)} names"
+                lines[row] = [""] * len(names)
+        columns = dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
+        yield Piece(len(lines), columns, faults)
+
+
+def _table(path: Path, form: str) -> Any:
+    """A table that astropy reads."""
     with parsing(path):
         content = path.read_bytes()
     if not content:
         raise ParseError(f"{path}: empty")
-    table = read_table(path, content, form)
-    return {name: table[name] for name in table.colnames}, {}, len(table)
+    return read_table(path, content, form)
+
+
+def _table_pieces(table: Any, size: int) -> Iterator[Piece]:
+    for start in range(0, len(table), size):
+        rows = slice(start, min(start + size, len(table)))
+        yield Piece(rows.stop - start, {name: table[name][rows] for name in table.colnames})
 
 
 def _label_columns(path: Path, domain: Domain, columns: Iterable[str]) -> dict[str, str]:
@@ -210,8 +353,11 @@ MEANT = {
 }
 
 
-def _numbers(path: Path, label: Label, column: Any, faults: dict[int, str]) -> np.ndarray:
-    """A column in the label's unit; NaN where a cell is missing or no number, which ``faults`` then says."""
+def _numbers(path: Path, label: Label, column: Any, faults: dict[int, str], first: int) -> np.ndarray:
+    """A column in the label's unit; NaN where a cell is missing or no number, which ``faults`` then says.
+
+    ``first`` is the number of its first row.
+    """
     if getattr(column, "ndim", 1) != 1:
         raise ParseError(f"{path}: column {label.name} has {column.shape[1:]} numbers in a row, expected one")
     if isinstance(column, list) or column.dtype.kind not in "iuf":
@@ -226,7 +372,7 @@ def _numbers(path: Path, label: Label, column: Any, faults: dict[int, str]) -> n
         unusable &= values != np.inf
     for index in np.flatnonzero(unusable):
         text = "missing" if missing[index] else f"no number: {str(column[index])[:40]!r}"
-        faults.setdefault(int(index) + 1, f"{label.name} is {text}")
+        faults.setdefault(first + int(index), f"{label.name} is {text}")
     return values
 
 

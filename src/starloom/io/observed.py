@@ -6,6 +6,7 @@ the caller says it.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -14,7 +15,7 @@ from typing import Any
 
 from starloom.errors import ConfigError, ParseError, StarloomError
 from starloom.files import parsing
-from starloom.io.format import File, find, recognised
+from starloom.io.format import File, Format, find, recognised
 from starloom.io.record import Record, checked, completed
 from starloom.spectrum import Spectrum
 
@@ -64,15 +65,21 @@ def read_observed(
     """
     path = Path(path)
     given = {"medium": medium, "frame": frame, "unit": unit, "resolution": resolution, "columns": columns}
-    found = dict(_spectra_in(path, format, given))
+    found, names = _spectra_in(path, format, given), []
     if source is not None:
-        if str(source) not in found:
-            raise ConfigError(f"{path}: source = {source!r} is not in it (it has {_shown(found)})")
-        return found[str(source)]()
-    if len(found) > 1:
-        shown = f"{len(found)} spectra ({_shown(found)})"
+        for name, make in found:
+            if name == str(source):
+                return make()
+            names += [name] if len(names) <= SHOWN else []
+        raise ConfigError(f"{path}: source = {source!r} is not in it (it has {_shown(names)})")
+    first = list(islice(found, SHOWN + 1))
+    if len(first) > 1:
+        count = len(first) if len(first) <= SHOWN else f"more than {SHOWN}"
+        shown = f"{count} spectra ({_shown([name for name, _ in first])})"
         raise ConfigError(f"{path}: it has {shown}: name one with source=..., or use read_each")
-    return next(iter(found.values()))()
+    for _, make in first:
+        return make()
+    raise ParseError(f"{path}: no spectrum is in it")
 
 
 def read_each(paths: str | os.PathLike | Iterable[str | os.PathLike], **options) -> Iterator[Observed]:
@@ -91,12 +98,25 @@ def read_each(paths: str | os.PathLike | Iterable[str | os.PathLike], **options)
         except StarloomError as error:
             yield Observed(str(path), None, str(error))
             continue
-        for name, make in chain(first, spectra):
-            name = f"{path}[{name}]" if len(first) > 1 else str(path)
+        for name, make in _to_the_end(chain(first, spectra)):
+            name = f"{path}[{name}]" if name and len(first) > 1 else str(path)
             try:
                 yield Observed(name, make())
             except StarloomError as error:
                 yield Observed(name, None, str(error))
+
+
+def _to_the_end(spectra: Iterator[Found]) -> Iterator[Found]:
+    """The spectra; what ends those of a long table too early is one more, which cannot be made."""
+
+    def refused() -> Spectrum:
+        raise fault
+
+    try:
+        yield from spectra
+    except StarloomError as error:
+        fault = error
+        yield "", refused
 
 
 def read_list(path: str | os.PathLike) -> tuple[Path, ...]:
@@ -117,15 +137,26 @@ def _spectra_in(path: Path, form: str | None, given: Mapping[str, Any]) -> Itera
     """Name of each spectrum in a file, and how to make it. Raises ParseError, ConfigError."""
     name, _, variant = (form or "").partition(":")
     file = File(path, tuple(given.get("columns") or ()), variant)
-    found = list((recognised(file) if form is None else find(name, file)).spectra(file))
-    for number, (name, make) in enumerate(found, start=1):
-        yield name or (str(number) if len(found) > 1 else ""), partial(_made, path, make, given)
+    reader = recognised(file) if form is None else find(name, file)
+    if path.is_file() and file.is_long:
+        _check_told(path, reader, file, given)
+    found = reader.spectra(file)
+    first = list(islice(found, 2))
+    for number, (name, make) in enumerate(chain(first, found), start=1):
+        yield name or (str(number) if len(first) > 1 else ""), partial(_made, path, make, given)
+
+
+def _check_told(path: Path, reader: Format, file: File, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a long text does not tell what is needed: known from its first piece."""
+    with suppress(ParseError):  # which belongs to one spectrum
+        for _, make in islice(reader.spectra(file.beginning), 1):
+            completed(path, make(), given)
 
 
 def _made(path: Path, make: Callable[[], Record], given: Mapping[str, Any]) -> Spectrum:
     return checked(path, completed(path, make(), given))
 
 
-def _shown(found: Mapping[str, Make]) -> str:
-    names = ", ".join(list(found)[:SHOWN])
+def _shown(found: Sequence[str]) -> str:
+    names = ", ".join(found[:SHOWN])
     return f"{names}, ..." if len(found) > SHOWN else names or "one without a name"

@@ -5,12 +5,13 @@ import gzip
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from starloom.spectrum.axis import image_wavelengths
 
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, SyntaxError, Warning)
 ZIP, GZIP, HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF"
+HEAD = 2**16  # bytes by which files are told apart
+MOST_PIXELS = 2_500_000  # of a spectrum: R = 1 000 000 from 3000 to 10 000 A, two pixels in a width
+NARROW = 4  # columns of a table that are read together
 COMMENT = "#!%"  # a line that begins with one of these is none of the table's
 MISSING = {"", "null", "none", "na", "n/a", "--"}  # cells that hold no number
 UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(](.*)[\])]$")  # wavelength [nm]
@@ -33,13 +37,16 @@ class Columns:
     """A table's columns and their units by name, and what its header says by keyword.
 
     ``cells[name]`` is an array (numbers, or a row of numbers in each) or a list of texts, whose lines in the
-    file are ``lines``.
+    file are ``lines``. Of a table that is too long to be held they are those of its first piece, and ``rest``
+    reads the others; ``first`` counts the rows before a piece.
     """
 
     cells: Mapping[str, Sequence]
     units: Mapping[str, str]
     about: Mapping[str, Any]
     lines: Sequence[int] = ()
+    first: int = 0
+    rest: "Callable[[], Iterator[Columns]] | None" = None
 
     __repr__ = one_line
 
@@ -47,8 +54,25 @@ class Columns:
         return len(next(iter(self.cells.values()), ()))
 
     def part(self, rows: slice) -> "Columns":
-        """Some of the rows."""
-        return replace(self, cells={n: c[rows] for n, c in self.cells.items()}, lines=self.lines[rows])
+        """Some of the rows of the piece, from one of them on."""
+        cells, first = {n: c[rows] for n, c in self.cells.items()}, self.first + (rows.start or 0)
+        return replace(self, cells=cells, lines=self.lines[rows], first=first, rest=None)
+
+    @property
+    def beginning(self) -> "Columns":
+        """The first piece alone."""
+        return replace(self, rest=None)
+
+    def pieces(self) -> "Iterator[Columns]":
+        """All rows, a piece after the other; of most tables there is one."""
+        yield self.beginning
+        if self.rest is not None:
+            yield from self.rest()
+
+    def followed_by(self, other: "Columns") -> "Columns":
+        """The rows of a piece and of the next one; of texts."""
+        cells = {name: [*column, *other.cells[name]] for name, column in self.cells.items()}
+        return replace(self, cells=cells, lines=[*self.lines, *other.lines])
 
     def named(self, *names: str) -> str | None:
         """The first column that has one of these names, whatever its case."""
@@ -70,11 +94,16 @@ class Columns:
 
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers as float64; NaN where one is missing. Raises ValueError."""
+        if self.rest is not None:
+            return self._of_all_pieces(name)
         if name not in self.cells:
             raise ValueError(f"no column {name}, only {', '.join(self.cells)}")
         cells = self.cells[name]
         if not isinstance(cells, list):
             return _plain(cells)
+        with suppress(ValueError):  # most columns hold nothing else; of others each cell is looked at
+            if "_" not in "".join(cells):  # which Python takes for a mark of thousands
+                return np.fromiter(map(float, cells), np.float64, len(cells))
         numbers = np.empty(len(cells))
         for index, text in enumerate(cells):
             try:
@@ -84,18 +113,62 @@ class Columns:
                 raise ValueError(f"{where} = {text.strip()[:40]!r} is no number") from error
         return numbers
 
+    def _of_all_pieces(self, name: str) -> np.ndarray:
+        """The numbers of all pieces, unless they are more than a spectrum has; of narrow tables at once."""
+        if name not in self._gathered:
+            wanted = list(self.cells) if len(self.cells) <= NARROW else [name]
+            self._gathered.update(_gathered(self, wanted))
+        if isinstance(found := self._gathered[name], ValueError):
+            raise found
+        return found
+
+    @cached_property
+    def _gathered(self) -> dict[str, np.ndarray | ValueError]:
+        return {}
+
     def array(self, name: str, row: int) -> np.ndarray:
         """The numbers in one cell as float64; NaN where one is missing. Raises ValueError."""
         cell = self.cells[name][row]
         if not isinstance(cell, str):
             return _plain(cell)
         if "..." in cell:  # what NumPy prints of a long array, and csv then writes
-            raise ValueError(f"{name} of row {row + 1} is a shortened printout, not the numbers")
+            raise ValueError(f"{name} of row {self.first + row + 1} is a shortened printout, not the numbers")
         texts = cell.translate(ARRAY_MARKS).replace(",", " ").split()
         try:
             return np.array([np.nan if text.lower() in MISSING else float(text) for text in texts])
         except ValueError as error:
-            raise ValueError(f"{name} of row {row + 1}: {error}") from error
+            raise ValueError(f"{name} of row {self.first + row + 1}: {error}") from error
+
+
+def _gathered(table: Columns, names: Sequence[str]) -> dict[str, np.ndarray | ValueError]:
+    """Numbers in columns of all pieces of a table, or why there are none."""
+    parts: dict[str, list] = {name: [] for name in names}
+    faults, count = {}, 0
+    for piece in table.pieces():
+        for name in tuple(parts):
+            try:
+                parts[name].append(piece.numbers(name))
+            except ValueError as error:
+                faults[name] = error
+                del parts[name]
+        if (count := count + len(piece)) > MOST_PIXELS:
+            raise ValueError(f"more than {MOST_PIXELS} rows: no spectrum has so many pixels")
+    return {name: np.concatenate(parts.pop(name)) for name in tuple(parts)} | faults
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """A file as a stream, unpacked where it was packed with gzip. Raises ParseError."""
+    with parsing(path, EOFError, zlib.error), path.open("rb") as stream:
+        packed = stream.read(len(GZIP)) == GZIP
+        stream.seek(0)
+        yield gzip.GzipFile(fileobj=stream) if packed else stream
+
+
+def head_of(path: Path) -> bytes:
+    """The first HEAD bytes of what ``content_of`` gives. Raises ParseError."""
+    with opened(path) as stream:
+        return stream.read(HEAD)
 
 
 def content_of(path: Path) -> bytes:
@@ -135,13 +208,16 @@ def fits_image(path: Path, content: bytes) -> tuple[np.ndarray, Mapping[str, Any
         return np.squeeze(image.data).astype(float), image.header.copy()
 
 
-def read_columns(path: Path, content: bytes) -> list[Columns]:
-    """The tables in a file of any format that has rows and columns. Raises ParseError."""
+def read_columns(path: Path, content: bytes, skipped: int = 0) -> list[Columns]:
+    """The tables in a file of any format that has rows and columns. Raises ParseError.
+
+    ``skipped``: lines of a text that are left out between the names and the first row.
+    """
     if is_fits(content):
         return _fits_columns(path, content)
     if b"<VOTABLE" in content[:4096].upper():
         return _votable_columns(path, content)
-    return [_text_columns(path, content)]
+    return [_text_columns(path, content, skipped)]
 
 
 def read_table(path: Path, content: bytes, form: str):
@@ -194,7 +270,7 @@ def _votable_columns(path: Path, content: bytes) -> list[Columns]:
     return found
 
 
-def _text_columns(path: Path, content: bytes) -> Columns:
+def _text_columns(path: Path, content: bytes, skipped: int) -> Columns:
     """Columns of text, by the names in the first line or in the last comment above it, or by number."""
     with _reading(path, "text"):
         lines = content.decode("utf-8-sig").splitlines()
@@ -206,7 +282,7 @@ def _text_columns(path: Path, content: bytes) -> Columns:
         delimiter = delimiter or _delimiter(lines[used[0]])
         rows = _split([lines[n] for n in used], delimiter)
         names, told, headed = _names(rows[0], above, delimiter)
-        rows, numbers = rows[headed:], [n + 1 for n in used[headed:]]
+        rows, numbers = rows[headed:], [n + 1 + skipped for n in used[headed:]]
         if not rows:
             raise ValueError("no rows")
         for number, row in zip(numbers, rows, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 from starloom.arrays import array_library, one_line
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain
-from starloom.networks.emulator import Emulator, in_portions
+from starloom.networks.emulator import Emulator, Ends, in_portions
 
 ROUNDING_AA = 1e-6  # of air to vacuum and back
 
@@ -28,11 +28,13 @@ def joined(chunks: Sequence[Emulator], vacuum_aa: np.ndarray) -> "Emulator | Ban
 class BandEmulator:
     """Labels to flux over several chunks of a band; used like an ``Emulator``.
 
-    At rest and in motion, neighbours meet in the middle of what both know of the star.
+    At rest and in motion, neighbours meet in the middle of what both know of the star. ``ends_aa``: of
+    pixels, over which the flux is averaged.
     """
 
     chunks: tuple[Emulator, ...]
     vacuum_aa: np.ndarray
+    ends_aa: Ends | None = None
 
     __repr__ = one_line
 
@@ -47,7 +49,8 @@ class BandEmulator:
                 f"chunks overlap too little near {where:.1f} A for the broadening of their labels"
             )
         low, high = self.chunks[0].finish.known_aa[0], self.chunks[-1].finish.known_aa[1]
-        asked = self.vacuum_aa[[0, -1]]
+        lowest, highest = self.ends_aa or (self.vacuum_aa, self.vacuum_aa)
+        asked = lowest[0], highest[-1]
         if not low - ROUNDING_AA < asked[0] <= asked[1] < high + ROUNDING_AA:
             raise OutOfRangeError(
                 f"wavelength = {asked[0]:.3f}..{asked[1]:.3f} A (vacuum) is outside [{low:.3f}, {high:.3f}] A"
@@ -60,15 +63,17 @@ class BandEmulator:
 
     def on(self, wavelength_vacuum_aa: np.ndarray) -> "BandEmulator":
         """The same emulator at other wavelengths [A], in vacuum."""
-        return replace(self, vacuum_aa=wavelength_vacuum_aa)
+        return replace(self, vacuum_aa=wavelength_vacuum_aa, ends_aa=None)
 
-    def seen(self, wavelength_vacuum_aa: np.ndarray, finest_resolution: float) -> "BandEmulator":
+    def seen(
+        self, wavelength_vacuum_aa: np.ndarray, finest_resolution: float, ends_aa: Ends | None = None
+    ) -> "BandEmulator":
         """As ``Emulator.seen``."""
         faster = tuple(
             each.seen(np.array([each.finish.grid.wavelength_aa.mean()]), finest_resolution)
             for each in self.chunks
         )
-        return BandEmulator(faster, wavelength_vacuum_aa)
+        return BandEmulator(faster, wavelength_vacuum_aa, ends_aa)
 
     def known(self, labels: np.ndarray, radial_velocity: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """As ``Emulator.known``; the widest range without a gap where a motion opens one."""
@@ -120,9 +125,13 @@ class BandEmulator:
     def _placed(self) -> list[tuple[slice, Emulator | None]]:
         """Each chunk's wavelengths among all, and its emulator at them; None where it has none."""
         found = []
+        lowest, highest = self.ends_aa or (self.vacuum_aa, self.vacuum_aa)
         for each in self.chunks:
             low, high = each.finish.known_aa
-            ends = np.searchsorted(self.vacuum_aa, [low - ROUNDING_AA, high + ROUNDING_AA])
-            part = slice(*ends.tolist())
-            found.append((part, each.on(self.vacuum_aa[part]) if part.stop > part.start else None))
+            first = np.searchsorted(lowest, low - ROUNDING_AA)
+            part = slice(int(first), int(np.searchsorted(highest, high + ROUNDING_AA)))
+            ends = self.ends_aa and (lowest[part], highest[part])
+            there = part.stop > part.start
+            seen = each.seen(self.vacuum_aa[part], each.finish.finest_resolution, ends) if there else None
+            found.append((part, seen))
         return found

@@ -42,6 +42,8 @@ from starloom.recipes import at_least, one_of
 FAMILY = "emulator"
 PORTION = 40  # spectra worked on at once: they stay in the processor's cache
 
+Ends = tuple[np.ndarray, np.ndarray]  # of pixels [A]
+
 
 @dataclass(frozen=True)
 class CoefficientNetwork:
@@ -155,12 +157,18 @@ class Emulator:
         """The same emulator at other wavelengths: increasing, in vacuum, see ``known``."""
         return self.seen(wavelength_vacuum_aa, self.finish.finest_resolution)
 
-    def seen(self, wavelength_vacuum_aa: np.ndarray, finest_resolution: float) -> "Emulator":
-        """The same emulator at other wavelengths, faster: for resolutions up to ``finest_resolution``."""
+    def seen(
+        self, wavelength_vacuum_aa: np.ndarray, finest_resolution: float, ends_aa: Ends | None = None
+    ) -> "Emulator":
+        """The same emulator at other wavelengths, faster: for resolutions up to ``finest_resolution``.
+
+        With ``ends_aa``, the first and the last vacuum wavelengths of pixels, their mean flux.
+        """
         finest = self.finish.finest_resolution
         if "resolution" in self.domain.names:  # else all are seen at the modes' own
             finest = min(finest_resolution, finest)
-        finish = finish_onto(self.finish.grid, wavelength_vacuum_aa, finest, self.finish.kept_resolution)
+        kept = self.finish.grid, self.finish.kept_resolution
+        finish = finish_onto(kept[0], wavelength_vacuum_aa, finest, kept[1], ends_aa)
         return replace(self, network=_with_modes(self.network, finish.frequency.size), finish=finish)
 
     def known(self, labels: np.ndarray, radial_velocity: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:

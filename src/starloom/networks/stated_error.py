@@ -21,6 +21,7 @@ from starloom.wavelength import Points, from_vacuum
 
 MEASURES = ("mean", "p68", "p99")
 SETTING = "stated_error"
+PORTION = 64  # spectra worked on at once: they stay in the processor's cache
 _NAMES = {f"{prefix}_{name}" for prefix in ("error", "ends") for name in MEASURES}  # of their linear maps
 
 
@@ -97,13 +98,23 @@ class StatedError:
         cells, so that it holds for the share of errors that it names; between the centres of bands linear in
         its logarithm.
         """
-        by_band = self.by_band(measure, labels)
-        last = by_band.shape[-1] - 1
+        last = len(self._band_centres) - 1
         place = np.interp(self._coordinate(vacuum_aa), self._band_centres, np.arange(last + 1))
         left = np.minimum(place.astype(int), max(last - 1, 0))
         fraction = (place - left).astype(np.float32)
-        from_left, to_right = _taken(by_band, left), _taken(by_band, np.minimum(left + 1, last))
-        return np.exp(from_left + (to_right - from_left) * fraction)
+        shape = np.broadcast_shapes(labels.shape[:-1], place.shape[:-1])
+        found = np.empty((*shape, place.shape[-1]), np.float32)
+        rows = found.reshape(-1, place.shape[-1])
+        labels = np.broadcast_to(labels, (*shape, labels.shape[-1])).reshape(len(rows), labels.shape[-1])
+        if place.ndim > 1:
+            left, fraction = (
+                np.broadcast_to(part, found.shape).reshape(rows.shape) for part in (left, fraction)
+            )
+        for start in range(0, len(rows), PORTION):
+            part = slice(start, start + PORTION)
+            mine = (left[part], fraction[part]) if place.ndim > 1 else (left, fraction)
+            _between(self.by_band(measure, labels[part]), *mine, out=rows[part])
+        return found
 
     def by_band(self, measure: str, labels: np.ndarray) -> np.ndarray:
         """Natural logarithm of the error in each band: float32[..., band]."""
@@ -156,13 +167,19 @@ def places(domain: Domain, labels: np.ndarray) -> np.ndarray:
     )
 
 
-def _taken(by_band: np.ndarray, band: np.ndarray) -> np.ndarray:
-    """Numbers of the bands at each wavelength, which may be others for each of the labels."""
-    if band.ndim == 1:
-        return np.take(by_band, band, axis=-1)
-    shape = np.broadcast_shapes(by_band.shape[:-1], band.shape[:-1])
-    by_band, band = (np.broadcast_to(part, (*shape, part.shape[-1])) for part in (by_band, band))
-    return np.take_along_axis(by_band, band, axis=-1)
+def _between(by_band: np.ndarray, left: np.ndarray, fraction: np.ndarray, out: np.ndarray) -> None:
+    """Exponentials ``out[row, wavelength]`` of what lies a ``fraction`` from the ``left`` band to the next.
+
+    Both are for each wavelength, or ``[row, wavelength]``.
+    """
+    steps = np.diff(by_band, axis=-1, append=by_band[:, -1:])
+    if left.ndim == 1:  # mode: clipping is faster than a check
+        from_left, step = (np.take(part, left, axis=-1, mode="clip") for part in (by_band, steps))
+    else:
+        from_left, step = (np.take_along_axis(part, left, axis=-1) for part in (by_band, steps))
+    step *= fraction
+    step += from_left
+    np.exp(step, out=out)
 
 
 def attached(model: Model, stated: StatedError) -> Model:

@@ -3,7 +3,7 @@
 Gaia DR3's table ``rvs_mean_spectrum`` (documentation of DR3, section 20.12.1): normalised flux and its error
 from 846 to 870 nm in vacuum in steps of 0.01 nm, 2401 points, in the star's rest frame, NaN where no transit
 contributed (mostly at the edges). R = 11500 is the instrument's nominal resolving power (Cropper et al.
-2018).
+2018), that of the line-spread function in the spectra: pixels are part of it.
 
 The archive serves them in four shapes: a table of ``wavelength``, ``flux``, ``flux_error`` for each source
 (DataLink, "INDIVIDUAL"), all of those in one VOTable ("COMBINED"), a row with arrays for each source and no
@@ -28,6 +28,7 @@ from starloom.io.tables import Columns
 
 FIRST_NM, STEP_NM, POINTS = 846.0, 0.01, 2401
 WAVELENGTH_NM = FIRST_NM + STEP_NM * np.arange(POINTS)
+MOST_ROWS = 20 * POINTS  # of one source in a table that is read in pieces
 RESOLUTION = 11500.0
 PRODUCTS = ("MEAN_SPECTRUM_RVS", "RVS_MEAN_SPECTRUM", "RVS")
 IN_FILE_NAME = re.compile(rf"({'|'.join(PRODUCTS)})-Gaia[ _](E?DR\d) (\d+)")
@@ -40,7 +41,8 @@ CONTINUUM = (
 
 def recognise(file: File) -> bool:
     """Whether a table of the file has the columns and the wavelengths of RVS mean spectra."""
-    named = b"flux_error" in file.content.lower()  # else not worth taking the tables apart
+    content = file.head if file.is_long else file.content
+    named = b"flux_error" in content.lower()  # else not worth taking the tables apart
     return named and not file.columns and any(map(_is_mean_spectrum, file.tables))
 
 
@@ -64,29 +66,38 @@ def _is_mean_spectrum(columns: Columns) -> bool:
         return arrays and any(columns.array(flux, row).size == POINTS for row in range(min(len(columns), 9)))
     if columns.units.get(wavelength, "") not in ("", "nm") or columns.holds_arrays(wavelength):
         return False
-    return _on_grid(columns.numbers(wavelength)[:POINTS])
+    return _on_grid(columns.beginning.numbers(wavelength)[:POINTS])
 
 
 def _mean_spectra(path: Path, columns: Columns) -> Iterator[Found]:
     names = [columns.named(name) for name in ("flux", "flux_error", "wavelength")]
     source = columns.named("source_id")
     if names[2] is None:
-        for row, cell in enumerate(columns.cells[source]):
-            yield _text(cell), partial(_from_arrays, path, columns, row)
+        for piece in columns.pieces():
+            for row, cell in enumerate(piece.cells[source]):
+                yield _text(cell), partial(_from_arrays, path, piece, row)
         return
     if source is None:
         yield _about(path, columns, None).get("source_id", ""), partial(_from_rows, path, columns, None)
         return
-    ids = np.asarray([_text(cell) for cell in columns.cells[source]])
-    starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ids)]
-    for first, end in pairwise(starts):
-        yield str(ids[first]), partial(_from_rows, path, columns, slice(first, end))
+    begun = None
+    for piece in columns.pieces():
+        if begun is not None:
+            if len(begun) > MOST_ROWS:
+                raise ValueError(f"source_id {_text(cells[-1])} has more than {MOST_ROWS} rows")
+            piece = begun.followed_by(piece)
+        cells = piece.cells[source]
+        starts = [0, *(row for row in range(1, len(cells)) if cells[row] != cells[row - 1])]
+        for first, end in pairwise(starts):
+            yield _text(cells[first]), partial(_from_rows, path, piece, slice(first, end))
+        begun = piece.part(slice(starts[-1], len(cells)))  # the last may go on in the next piece
+    yield _text(cells[-1]), partial(_from_rows, path, begun, slice(0, len(begun)))
 
 
 def _from_arrays(path: Path, columns: Columns, row: int) -> Record:
     arrays = [columns.array(columns.named(name), row) for name in ("flux", "flux_error")]
     if wrong := [array.size for array in arrays if array.size != POINTS]:
-        raise ValueError(f"row {row + 1}: {wrong[0]} fluxes or errors, expected {POINTS}")
+        raise ValueError(f"row {columns.first + row + 1}: {wrong[0]} fluxes or errors, expected {POINTS}")
     return _record(path, columns, row, WAVELENGTH_NM, *arrays)
 
 

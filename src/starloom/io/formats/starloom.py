@@ -17,7 +17,7 @@ TOLD = ("wavelength", "flux", "error", "mask", "flux_unit", "medium", "frame", "
 
 def recognise(file: File) -> bool:
     """Whether starloom wrote the file."""
-    head = file.content[:65536]
+    head = file.head
     if file.is_fits:
         return file.extensions >= ROWS or ("SPECTRUM" in file.extensions and b"CREATOR = 'starloom " in head)
     ecsv = head.startswith(b"# %ECSV") and b"provenance" in head and b"pixels: " in head
@@ -26,7 +26,7 @@ def recognise(file: File) -> bool:
 
 def read(file: File) -> Record | Iterator[Found]:
     """The spectrum, or those of many by their numbers of rows."""
-    if not (file.content.startswith(HDF5) or file.extensions >= ROWS):
+    if not (file.head.startswith(HDF5) or file.extensions >= ROWS):
         return _record(Spectrum.read(file.path))
     rows, spectra = read_many(file.path)
     return ((str(row), partial(_row, spectra, index)) for index, row in enumerate(rows))

@@ -52,8 +52,9 @@ def _rows(table: Columns, names: tuple[str, ...]) -> Iterator[tuple[str, Callabl
         yield "", partial(_record, table, names, None)
         return
     source = table.named("source_id")
-    for row in range(len(table)):
-        yield str(table.cells[source][row]) if source else "", partial(_record, table, names, row)
+    for piece in table.pieces():
+        for row in range(len(piece)):
+            yield str(piece.cells[source][row]) if source else "", partial(_record, piece, names, row)
 
 
 def _record(table: Columns, names: tuple[str, ...], row: int | None) -> Record:
