@@ -78,11 +78,12 @@ def test_resumed_where_it_was_stopped(folder, tmp_path, monkeypatch, suffix):
     paths, output = read_list(folder / "list.txt"), tmp_path / f"out{suffix}"
     done, asked = table._done, []
 
-    def stopping(model, settings, reading, task):
+    def stopping(*options):
+        task = options[-1]
         asked.append(task.numbers)
         if task.numbers == (5, 6) and len(asked) == 3:
             raise KeyboardInterrupt
-        return done(model, settings, reading, task)
+        return done(*options)
 
     monkeypatch.setattr(table, "_done", stopping)
     with pytest.raises(KeyboardInterrupt):

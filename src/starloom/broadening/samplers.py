@@ -114,6 +114,8 @@ def instrument_sampler(grid_aa, wavelength_aa, resolution) -> Sampler:
 
 def _neighbours(grid_aa, wavelength_aa, half: int):
     """Indices [target, 2 half] of the grid points around each target, and their distances in steps."""
+    if 2 * half > grid_aa.size:
+        raise OutOfRangeError(f"a grid of {grid_aa.size} points is too short for a profile of {2 * half}")
     step = np.log(grid_aa[-1] / grid_aa[0]) / (grid_aa.size - 1)
     place = np.log(wavelength_aa / grid_aa[0]) / step
     if not np.all(np.diff(place) > 0):

@@ -74,7 +74,7 @@ def main() -> None:
         output.abandon()
         sys.exit(1)
     except StarloomError as error:
-        sys.exit(_refuse(str(error)))
+        sys.exit(_refuse(error.in_command))
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
         if not (extra := installation.PACKAGES.get(package)):

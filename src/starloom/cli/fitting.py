@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,14 @@ def fit(
     frame: Annotated[Frame | None, typer.Option(help="Of the wavelengths, where the file lacks it.")] = None,
     unit: Annotated[str | None, typer.Option(help="Of the wavelengths (Angstrom, nm, um).")] = None,
     source: Annotated[str | None, typer.Option(help="One of many spectra in the file.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Of wavelength, flux[, error]: names or numbers from 1, with commas between."),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="Of the file (gaia, table, ...), where its content does not tell it."),
+    ] = None,
     posterior: Annotated[
         Path | None, typer.Option(help="Sample the posterior and draw its corner plot to this file.")
     ] = None,
@@ -92,6 +101,7 @@ def fit(
         snr=snr,
     )
     given = {"medium": medium and medium.value, "frame": frame and frame.value, "unit": unit}
+    given |= {"format": form, "columns": None if columns is None else _names(columns)}
     if (star is None) == (listed is None):
         raise ConfigError("give the file of a spectrum, or --from with a list of them")
     if listed is not None:
@@ -155,11 +165,16 @@ def _fit_list(listed, output, settings, model: str, given: dict, workers: int, o
             workers=workers,
             progress=bar.update,
             overwrite=overwrite,
+            spell=attrgetter("in_command"),
         )
     print(f"{output}: {fits} fits, {faults} without")
     if faults:
         print("starloom: the column fault says why", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def _priors(texts: Repeated) -> dict[str, tuple[float, float]]:

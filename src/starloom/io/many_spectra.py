@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from starloom import hdf5
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.errors import ConfigError, Option, OutOfRangeError
 from starloom.files import check_target, filling, parsing, replacing
 from starloom.io.label_tables import LabelTable
 from starloom.io.tables import DAMAGE
@@ -75,7 +75,7 @@ def write_each(
             for row, spectrum in zip(rows, spectra, strict=True):
                 name = f"{names[row - 1] if names else f'{row:06d}'}.fits"
                 if (path := Path(folder) / name).exists() and not overwrite:
-                    raise ConfigError(f"{path} exists; overwrite it with overwrite=True")
+                    raise ConfigError(f"{path} exists; overwrite it with ", Option("overwrite", (True,)))
                 if table and table.others:
                     about = {"row": int(row), "columns": _json_row(table, row - 1)}
                     spectrum = replace(spectrum, provenance=dict(spectrum.provenance) | about)
@@ -297,6 +297,9 @@ def _append(file: Any, rows: np.ndarray, spectra: Spectra) -> None:
 
 def _read_hdf5(path: Path) -> tuple[np.ndarray, Spectra]:
     with hdf5.h5py().File(path) as file:
+        if missing := [name for name in ("wavelength", "flux", "labels", "row") if name not in file]:
+            has = ", ".join(file) or "nothing"
+            raise ValueError(f"HDF5 of another program: it has {has}, not {', '.join(missing)}")
         about = file["wavelength"].attrs
         spectra = Spectra(
             file["wavelength"][()],

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from starloom.errors import ConfigError, OutOfRangeError, ParseError
+from starloom.errors import ConfigError, Option, OutOfRangeError, ParseError
 from starloom.files import parsing
 from starloom.labels import number
 from starloom.spectrum import FRAMES, MEDIA, Spectrum
@@ -68,12 +68,14 @@ def completed(path: Any, record: Record, given: Mapping[str, Any]) -> Record:
         ):
             raise ConfigError(
                 f"{path}: {name} = {value!r} is given, but file and format tell {told!r} "
-                "(if the file is of another format: format=...)"
+                "(if the file is of another format: ",
+                Option("format"),
+                ")",
             )
     record = replace(record, **wanted)
     if missing := [name for name in CHOICES if getattr(record, name) is None]:
-        how = ", ".join(f"{name}={' | '.join(map(repr, CHOICES[name]))}" for name in missing)
-        raise ConfigError(f"{path}: the file does not tell its {', '.join(missing)}: give {how}")
+        how = [part for name in missing for part in (", ", Option(name, CHOICES[name]))][1:]
+        raise ConfigError(f"{path}: the file does not tell its {', '.join(missing)}: give ", *how)
     resolution = given.get("resolution")
     if resolution is None:
         return record
@@ -172,4 +174,6 @@ def _mask(path: Any, arrays: dict[str, np.ndarray], notes: list[str]) -> np.ndar
         bad = bad | np.asarray(arrays["mask"], dtype=bool)
         if bad.all():
             raise ParseError(f"{path}: every pixel is masked ({bad.size})")
+    if not arrays["flux"][~bad].any():
+        raise ParseError(f"{path}: every flux is 0 ({(~bad).sum()} pixels)")
     return bad if bad.any() else None

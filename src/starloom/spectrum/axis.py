@@ -8,7 +8,12 @@ import numpy as np
 
 from starloom.errors import ConfigError
 
-ANGSTROM = ("a", "aa", "å", "angstrom", "ångström")
+# how files spell them, in any case; astropy knows the others
+SPELLINGS = (
+    (re.compile("a|aa|å|ang|[aå]ngstr(o|ö|oe)ms?", re.IGNORECASE), 1.0),
+    (re.compile("nm|nanomet(er|re)s?", re.IGNORECASE), 10.0),
+    (re.compile("[uµμ]m|microns?|micromet(er|re)s?", re.IGNORECASE), 1e4),
+)
 OTHERS = re.compile("^(FREQ|ENER|WAVN|VRAD|VOPT|ZOPT|VELO|BETA|MULTISPE|PIXEL)|-(?!LOG$)")  # kinds of axes
 SHORTEST_AA = 100.0  # a -LOG axis that begins below it gives the logarithm of its first wavelength
 
@@ -17,10 +22,10 @@ def angstroms(unit: str) -> float:
     """How many Angstrom a unit of wavelength is; A is no ampere. ConfigError where it is no length."""
     from astropy import units
 
+    if known := [factor for spelling, factor in SPELLINGS if spelling.fullmatch(unit.strip())]:
+        return known[0]
     try:
-        factor = units.Unit("Angstrom" if unit.strip().lower().rstrip("s") in ANGSTROM else unit).to(
-            "Angstrom"
-        )
+        factor = units.Unit(unit).to("Angstrom")
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{unit!r} is no unit of a wavelength, such as Angstrom, nm, um") from error
     return float(f"{factor:.12g}")  # astropy's factor of nm is 9.999999999999998
