@@ -296,7 +296,7 @@ def _append(file: Any, rows: np.ndarray, spectra: Spectra) -> None:
 
 
 def _read_hdf5(path: Path) -> tuple[np.ndarray, Spectra]:
-    with hdf5.h5py().File(path) as file:
+    with hdf5.opened(path) as file:
         if missing := [name for name in ("wavelength", "flux", "labels", "row") if name not in file]:
             has = ", ".join(file) or "nothing"
             raise ValueError(f"HDF5 of another program: it has {has}, not {', '.join(missing)}")

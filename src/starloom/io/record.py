@@ -139,8 +139,11 @@ def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> Non
 
     All others show a wrong unit; which pixels a model knows is for the fit to judge.
     """
-    if not (wavelength.size and np.isfinite(wavelength).all() and wavelength.min() > 0):
-        raise ParseError(f"{path}: wavelengths must be finite and positive, and at least one")
+    if not wavelength.size:
+        raise ParseError(f"{path}: it has no wavelengths")
+    if (wrong := ~(np.isfinite(wavelength) & (wavelength > 0))).any():
+        place = f"that of pixel {np.argmax(wrong) + 1} is {number(float(wavelength[wrong][0]))} A"
+        raise ParseError(f"{path}: wavelengths must be finite and positive: {place}")
     if (fall := np.diff(wavelength) <= 0).any():
         where = number(round(float(wavelength[1:][fall][0]), 4))
         raise ParseError(
@@ -164,7 +167,9 @@ def _mask(path: Any, arrays: dict[str, np.ndarray], notes: list[str]) -> np.ndar
         unknown, wrong = ~np.isfinite(error) & ~bad, (error <= 0) & ~bad
         if (unknown | wrong | bad).all():
             raise ParseError(
-                f"{path}: no error is finite and positive ({wrong.sum()} of {bad.size} zero or negative)"
+                f"{path}: no error is finite and positive ({wrong.sum()} of {bad.size} zero or negative): "
+                "choose wavelength and flux alone with ",
+                Option("columns"),
             )
         for pixels, what in ((unknown, "no finite error"), (wrong, "a zero or negative error")):
             if pixels.any():

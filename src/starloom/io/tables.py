@@ -7,7 +7,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
-from starloom.spectrum.axis import image_wavelengths
+from starloom.spectrum.axis import image_wavelengths, is_of_wavelengths
 
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, SyntaxError, Warning)
 ZIP, GZIP, HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF"
@@ -77,7 +77,7 @@ class Columns:
             raise ValueError(f"no column {name}, only {', '.join(self.cells)}")
         cells = self.cells[name]
         if not isinstance(cells, list):
-            return _plain(cells)
+            return _plain(cells, name)
         numbers = np.empty(len(cells))
         for index, text in enumerate(cells):
             try:
@@ -91,7 +91,7 @@ class Columns:
         """The numbers in one cell as float64; NaN where one is missing. Raises ValueError."""
         cell = self.cells[name][row]
         if not isinstance(cell, str):
-            return _plain(cell)
+            return _plain(cell, name)
         if "..." in cell:  # what NumPy prints of a long array, and csv then writes
             raise ValueError(f"{name} of row {row + 1} is a shortened printout, not the numbers")
         texts = cell.translate(ARRAY_MARKS).replace(",", " ").split()
@@ -163,7 +163,7 @@ def fits_image(path: Path, content: bytes) -> tuple[np.ndarray, Mapping[str, Any
         image = next((table for table in tables if table.data is not None and table.is_image), None)
         if image is None or np.squeeze(image.data).ndim != 1:
             raise ParseError(f"{path}: no spectrum of one dimension in it")
-        return np.squeeze(image.data).astype(float), image.header.copy()
+        return np.squeeze(image.data).astype(float), _cards(image.header)
 
 
 def read_columns(path: Path, content: bytes) -> list[Columns]:
@@ -198,36 +198,54 @@ def _fits_columns(path: Path, content: bytes) -> list[Columns]:
                 found.append(Columns(cells, units, about))
             elif table.data is not None:
                 images.append((table.name.lower(), np.squeeze(table.data), about))
-    return found + _image_columns(path, images)
+    spectrum, fault = _image_columns(images)
+    if fault and not found + spectrum:
+        raise ParseError(f"{path}: {fault}")
+    return found + spectrum
 
 
 def _cards(header: Any) -> dict[str, Any]:
-    """The values in a header by keyword, without those of cards that are damaged."""
+    """The values in a header by keyword; of damaged cards a text that is no number and no kind of axis."""
     from astropy.io import fits
 
     found = {}
     for card in header.cards:
-        with suppress(fits.VerifyError, ValueError):
-            found[card.keyword] = card.value
+        try:
+            found.setdefault(card.keyword, card.value)
+        except (fits.VerifyError, ValueError):
+            found.setdefault(card.keyword, "(unreadable)")
     return found
 
 
-def _image_columns(path: Path, images: list[tuple[str, np.ndarray, Mapping[str, Any]]]) -> list[Columns]:
-    """Wavelength and flux of the first image whose header tells the wavelengths; by name those beside it."""
+def _image_columns(
+    images: list[tuple[str, np.ndarray, Mapping[str, Any]]],
+) -> tuple[list[Columns], str]:
+    """Wavelength and flux of the first image whose header tells the wavelengths; by name those beside it.
+
+    And what is wrong with an earlier one, whose header tells of wavelengths what cannot be.
+    """
+    fault = ""
     for _, flux, header in images:
-        if flux.ndim == 2 and str(header.get("CTYPE1", "")).startswith("MULTISPE"):
-            raise ParseError(f"{path}: {len(flux)} orders (IRAF multispec): give one of them, as scopy does")
         try:
-            wavelength = image_wavelengths(header, flux.size) if flux.ndim == 1 else None
-        except ConfigError:
-            wavelength = None
+            wavelength = _axis(flux, header)
+        except ConfigError as error:
+            fault, wavelength = fault or str(error), None
         if wavelength is None:
             continue
         beside = {name: data for name, data, _ in images if name and data is not flux}
         cells = beside | {"wavelength": wavelength, "flux": np.array(flux, float)}
         units = {"wavelength": "Angstrom", "flux": str(header.get("BUNIT", ""))}
-        return [Columns({n: c for n, c in cells.items() if c.shape == flux.shape}, units, header)]
-    return []
+        return [Columns({n: c for n, c in cells.items() if c.shape == flux.shape}, units, header)], fault
+    return [], fault
+
+
+def _axis(flux: np.ndarray, header: Mapping[str, Any]) -> np.ndarray | None:
+    """Wavelengths of an image; None where its header tells of none. ConfigError where they cannot be."""
+    if flux.ndim == 2 and str(header.get("CTYPE1", "")).startswith("MULTISPE"):
+        raise ConfigError(f"{len(flux)} orders (IRAF multispec): give one of them, as scopy does")
+    if flux.ndim != 1 or "CRVAL1" not in header or not is_of_wavelengths(header):
+        return None
+    return image_wavelengths(header, flux.size)
 
 
 def _votable_columns(path: Path, content: bytes) -> list[Columns]:
@@ -293,7 +311,10 @@ def _delimiter(line: str) -> str:
 def _split(lines: list[str], delimiter: str) -> list[list[str]]:
     if delimiter == " ":
         lines = [" ".join(line.split()) for line in lines]
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    if open_ended := next((line for line in lines if line.count('"') % 2), None):
+        raise ValueError(f"a quote does not end in its line: {open_ended.strip()[:40]}")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    rows = [[cell.strip() for cell in row] for row in reader]
     if delimiter != "," and any("," in line for line in lines):
         rows = [[_with_point(cell) for cell in row] for row in rows]
     return rows
@@ -332,8 +353,10 @@ def _units_in(names: list[str]) -> tuple[list[str], dict[str, str]]:
     return bare, {match[1]: match[2] for match in found if match}
 
 
-def _plain(values: Any) -> np.ndarray:
+def _plain(values: Any, name: str) -> np.ndarray:
     values = np.ma.asarray(values)
+    if values.dtype.kind in "SU":
+        raise ValueError(f"{name} is text, not numbers")
     return np.ma.filled(values.astype(np.float64), np.nan)
 
 
@@ -343,15 +366,16 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
     from xml.parsers.expat import ExpatError
 
     from astropy.io.fits import VerifyError
+    from astropy.table.meta import YamlParseError
     from yaml import YAMLError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", message=".*truncated")
+            warnings.filterwarnings("error", message=".*truncated|Error validating header")
             yield
     except ParseError:
         raise
-    except (OSError, csv.Error, ExpatError, YAMLError, VerifyError, *DAMAGE) as error:
+    except (OSError, csv.Error, ExpatError, YAMLError, YamlParseError, VerifyError, *DAMAGE) as error:
         reason = " ".join(str(error).split())
         raise ParseError(f"{path}: no readable {kind} table: {reason or type(error).__name__}") from error

@@ -14,7 +14,8 @@ SPELLINGS = (
     (re.compile("nm|nanomet(er|re)s?", re.IGNORECASE), 10.0),
     (re.compile("[uµμ]m|microns?|micromet(er|re)s?", re.IGNORECASE), 1e4),
 )
-OTHERS = re.compile("^(FREQ|ENER|WAVN|VRAD|VOPT|ZOPT|VELO|BETA|MULTISPE|PIXEL)|-(?!LOG$)")  # kinds of axes
+# other kinds of axes, and what is no kind
+OTHERS = re.compile("^(FREQ|ENER|WAVN|VRAD|VOPT|ZOPT|VELO|BETA|MULTISPE|PIXEL|\\()|-(?!LOG$)")
 SHORTEST_AA = 100.0  # a -LOG axis that begins below it gives the logarithm of its first wavelength
 
 
@@ -31,6 +32,15 @@ def angstroms(unit: str) -> float:
     return float(f"{factor:.12g}")  # astropy's factor of nm is 9.999999999999998
 
 
+def is_of_wavelengths(header: Mapping[str, Any]) -> bool:
+    """Whether the header's first axis is none of another kind, such as frequency or velocity."""
+    return not OTHERS.search(_kind(header))
+
+
+def _kind(header: Mapping[str, Any]) -> str:
+    return str(header.get("CTYPE1", "")).strip().upper()
+
+
 def image_wavelengths(header: Mapping[str, Any], pixels: int) -> np.ndarray:
     r"""Wavelengths [Angstrom], in the file's medium, of the pixels p = 1, 2, ... of the header's first axis.
 
@@ -41,8 +51,8 @@ def image_wavelengths(header: Mapping[str, Any], pixels: int) -> np.ndarray:
     from below 100 A :math:`\lambda = \exp(\lambda_0 + w)` (PHOENIX, Husser et al. 2013). Raises ConfigError
     for another kind of axis.
     """
-    kind, unit = str(header.get("CTYPE1", "")).strip().upper(), angstroms(header.get("CUNIT1") or "Angstrom")
-    if OTHERS.search(kind):
+    kind, unit = _kind(header), angstroms(header.get("CUNIT1") or "Angstrom")
+    if not is_of_wavelengths(header):
         raise ConfigError(f"CTYPE1 = {kind!r} is no axis of wavelengths")
     value, pixel, step = (_number(header, name) for name in ("CRVAL1", "CRPIX1", "CDELT1"))
     step = _number(header, "CD1_1") or step * (_number(header, "PC1_1") or 1.0)

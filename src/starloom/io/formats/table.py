@@ -12,6 +12,7 @@ import numpy as np
 
 from starloom.errors import Option, ParseError
 from starloom.io.format import File, Format, Found
+from starloom.io.formats import fits_image
 from starloom.io.record import Record
 from starloom.io.tables import Columns
 from starloom.spectrum import FRAMES
@@ -61,6 +62,8 @@ def read(file: File) -> Iterator[Found]:
             f"{file.shown_columns}"
         )
     else:
+        if file.is_fits and not file.tables:
+            fits_image.read(file)  # which says why its image is none
         raise ParseError(
             f"{file.path}: no wavelength and flux ",
             "(names known are wavelength, wave, flux, error, ...; others: ",
