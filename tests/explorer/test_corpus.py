@@ -493,6 +493,8 @@ def damaged_others(folder) -> dict[str, bytes]:
         "velocity": image(CTYPE1="VELO-LSR"),
         "one_order": image(CTYPE1="MULTISPE"),
         "no_wavelengths": image(CRVAL1=None, CDELT1=None),
+        "no_step": image(CDELT1=None),
+        "step_in_words": image(CDELT1="small"),
         "zero_step": image(CDELT1=0.0),
         "unit_of_time": image(CUNIT1="s"),
         "negative": image(CRVAL1=-8460.0),
@@ -519,6 +521,10 @@ def damaged_others(folder) -> dict[str, bytes]:
     found |= {f"fits_{name}.fits": fits_file(hdu) for name, hdu in cards.items()}
     orders = image(np.stack([FLUX] * 3), CTYPE1="MULTISPE", CTYPE2="MULTISPE", CDELT1=1.0, CRVAL1=1.0)
     found["fits_orders.fits"] = fits_file(orders)
+    pixel = b"CRPIX1  =                  1.0"
+    found["fits_damaged_card.fits"] = fits_file(image()).replace(pixel, pixel.replace(b" 1.0", b"10 0"))
+    junk = fits_file(image(), nothing)
+    found["fits_cut_in_a_later_header.fits"] = junk[: -(2880 + 1440)]
     for name, old, new in (
         ("bits", b"BITPIX  =                    8", b"BITPIX  =                    7"),
         ("length", b"NAXIS2  =                  400", b"NAXIS2  =               400000"),

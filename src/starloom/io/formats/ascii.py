@@ -14,15 +14,24 @@ def columns(*default: int) -> Callable[[File], Record]:
     return lambda file: numbers(file, file.columns or default)
 
 
+def _places(columns: tuple[str | int, ...]) -> list[int]:
+    """Where the chosen columns are in a line, from 0. Raises ValueError."""
+    texts = [str(column) for column in columns]
+    if not (2 <= len(texts) <= 3 and all(text.isdecimal() and int(text) > 0 for text in texts)):
+        raise ValueError(f"columns {', '.join(texts)}: wanted are two or three numbers, from 1")
+    return [int(text) - 1 for text in texts]
+
+
 def numbers(file: File, columns: tuple[int, ...]) -> Record:
     """Wavelength, flux and perhaps continuum; lines that are # or words are skipped, at the top only."""
     rows: list[list[float]] = []
+    places = _places(columns)
     for number, line in enumerate(LINE_END.split(text_of(file.content)), start=1):
         words = line.split("#")[0].split()
         if not words:
             continue
         try:
-            rows.append([numeral(words[int(column) - 1]) for column in columns])
+            rows.append([numeral(words[place]) for place in places])
         except (ValueError, IndexError) as error:
             if rows:
                 raise ValueError(f"line {number}: no columns {columns} of numbers: {line[:60]!r}") from error

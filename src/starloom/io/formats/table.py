@@ -55,21 +55,26 @@ def read(file: File) -> Iterator[Found]:
         for table, names in chosen:
             mask = None if file.columns else _named(list(table.cells), MASKS)
             yield from _rows(table, names, mask)
-    elif file.columns:
-        told = ", ".join(map(str, file.columns))
-        raise ParseError(
-            f"{file.path}: two or three columns are wanted (wavelength, flux and perhaps error), not {told}, "
-            f"{file.shown_columns}"
-        )
     else:
         if file.is_fits and not file.tables:
             fits_image.read(file)  # which says why its image is none
+        if file.columns:
+            raise ParseError(_not_chosen(file))
         raise ParseError(
             f"{file.path}: no wavelength and flux ",
             "(names known are wavelength, wave, flux, error, ...; others: ",
             Option("columns"),
             f"), {file.shown_columns}",
         )
+
+
+def _not_chosen(file: File) -> str:
+    """Why the caller's columns are none of a spectrum."""
+    told = ", ".join(map(str, file.columns))
+    missing = [str(one) for one in file.columns if not any(table.chosen([one]) for table in file.tables)]
+    if missing:
+        return f"{file.path}: no column {', '.join(missing)}, {file.shown_columns}"
+    return f"{file.path}: columns {told}: two or three are wanted, wavelength, flux and perhaps error"
 
 
 def _chosen(file: File, table: Columns) -> tuple[str, ...]:
