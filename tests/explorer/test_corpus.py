@@ -568,7 +568,7 @@ def elsewhere(folder) -> dict[str, tuple[bytes, dict, str]]:
         "table.vot": (votable.getvalue(), told, "VOTable is not read here; the command"),
         "of_lengths.fits": (fits_file(fits.BinTableHDU.from_columns(lengths)), told, "of variable length"),
         "in_words.fits": (fits_file(words), PLAIN, "in a FITS table of text, which is not read here"),
-        "gaia_raw.csv": (raw.encode(), {}, "no columns are wavelength and flux; there are source_id, flux"),
+        "gaia_raw.csv": (raw.encode(), {}, "arrays in the cells of a text are not read here; the command"),
         "far.csv": (text("wave [nm],flux", wavelength=WAVELENGTH / 20), told, "the model covers 83"),
         "few.csv": (b"wave,flux\n" + b"8500,1\n8501,1\n", PLAIN, "the model covers 83"),
     }

@@ -162,3 +162,17 @@ def test_a_unit_that_is_not_said_is_the_one_of_the_models_range(read, tmp_path, 
         assert found.get("fault") is None
         own = np.array(found["wavelength"])
         np.testing.assert_allclose(own[(own >= inside[0] - 0.01) & (own <= inside[-1] + 0.01)], inside)
+
+
+def test_files_of_surveys(shared, read):
+    """The same as in Python, of what lies in the range; of STELIB that is nothing but zeros."""
+    cases = shared / "cases"
+    found = read(*cases.glob("*.fits"))
+    assert "all of its flux values are zero" in found[str(cases / "STELIB_v3.2_HD034411.fits")]["fault"]
+    sdss = found[str(cases / "spec-0266-51602-0031.fits")]
+    seen = read_observed(cases / "spec-0266-51602-0031.fits", frame="heliocentric")
+    inside = (seen.wavelength > 8392) & (seen.wavelength < 8812)
+    np.testing.assert_allclose(sdss["wavelength"], seen.wavelength[inside], rtol=1e-12)
+    np.testing.assert_allclose(sdss["error"], seen.error[inside], rtol=1e-12)
+    assert (sdss["medium"], sdss["assumed"]) == ("vacuum", False)
+    assert len(found[str(cases / "star_g2v.fits")]["flux"]) > 800

@@ -645,3 +645,20 @@ def test_a_masked_pixel_stays_one_when_written_again(tmp_path):
     again = read_observed(tmp_path / "again.fits")
     np.testing.assert_array_equal(again.mask, spectrum.mask)
     np.testing.assert_array_equal(again.flux, spectrum.flux)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "medium", "first"),
+    [
+        ("STELIB_v3.2_HD034411.fits", {"medium": "air", "frame": "rest"}, "air", 3198.748),
+        ("spec-0266-51602-0031.fits", {"frame": "heliocentric"}, "vacuum", 3800.1426),
+        ("star_g2v.fits", {"medium": "vacuum", "frame": "rest"}, "vacuum", 900.0),
+    ],
+)
+def test_files_of_surveys(shared, name, given, medium, first):
+    """A flux unit in words, a card that is damaged; SDSS' logarithms and inverse variances; a model."""
+    spectrum = read_observed(shared / "cases" / name, **given)
+    assert spectrum.medium == medium
+    assert spectrum.wavelength[0] == pytest.approx(first, abs=1e-4)
+    assert (spectrum.error is None) == (not name.startswith("spec"))
+    assert spectrum.provenance["columns"][1] == "flux"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starloom.cli import targets
-from starloom.cli.assignments import Repeated, named, numbers, pair
+from starloom.cli.assignments import Repeated, named, numbers, pair, places
 from starloom.cli.database import Medium
 from starloom.cli.generation import ModelName
 
@@ -68,10 +68,7 @@ def fit(
     frame: Annotated[Frame | None, typer.Option(help="Of the wavelengths, where the file lacks it.")] = None,
     unit: Annotated[str | None, typer.Option(help="Of the wavelengths (Angstrom, nm, um).")] = None,
     source: Annotated[str | None, typer.Option(help="One of many spectra in the file.")] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(help="Of wavelength, flux[, error]: names or numbers from 1, with commas between."),
-    ] = None,
+    columns: Annotated[str, typer.Option(help="wavelength,flux[,error]: numbers from 1, or names.")] = "",
     form: Annotated[
         str | None,
         typer.Option("--format", help="Of the file (gaia, table, ...), where its content does not tell it."),
@@ -101,7 +98,7 @@ def fit(
         snr=snr,
     )
     given = {"medium": medium and medium.value, "frame": frame and frame.value, "unit": unit}
-    given |= {"format": form, "columns": None if columns is None else _names(columns)}
+    given |= {"format": form, "columns": places(columns)}
     if (star is None) == (listed is None):
         raise ConfigError("give the file of a spectrum, or --from with a list of them")
     if listed is not None:
@@ -171,10 +168,6 @@ def _fit_list(listed, output, settings, model: str, given: dict, workers: int, o
     if faults:
         print("starloom: the column fault says why", file=sys.stderr)
         raise typer.Exit(1)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
 
 
 def _priors(texts: Repeated) -> dict[str, tuple[float, float]]:

@@ -70,6 +70,8 @@ function decoded(bytes) {
 function spectrum(name, tables, range) {
   const chosen = tables.map((table) => [table, spectrumColumns(table)]).filter(([, names]) => names);
   if (!chosen.length) {
+    const cells = tables.flatMap(({ columns }) => [...columns.values()].map(([first]) => `${first}`));
+    if (cells.some((cell) => cell.startsWith("["))) throw new Error(`arrays in the cells of a text are not read here${ELSEWHERE}`);
     const there = tables.map(({ columns }) => [...columns.keys()].slice(0, 9).join(", ")).join("; ");
     throw new Error(`no columns are wavelength and flux; there are ${there || "none"}`);
   }
