@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from starloom import Generator, Spectrum
 from starloom.cli import app
 from starloom.errors import ConfigError, StarloomError
-from starloom.io import read_each, read_observed, write_many
+from starloom.io import read_each, read_observed
 from starloom.io.formats import gaia, table
 
 PIXELS = 400
@@ -544,6 +544,15 @@ def one_in_a_row(values) -> np.ndarray:
     return made
 
 
+def generated(path, count: int) -> bytes:
+    """A file of many spectra, as the command writes it."""
+    table = path.with_suffix(".stars.csv")
+    names = ("teff", "logg", "vsini", "mh", "vmic", "resolution")
+    table.write_text("\n".join([",".join(names), *[",".join(map(str, LABELS))] * count]))
+    CliRunner().invoke(app, ["generate", "--from", str(table), "-o", str(path)])
+    return path.read_bytes()
+
+
 def elsewhere(folder) -> dict[str, tuple[bytes, dict, str]]:
     """Good files that the page does not read: what is said of them, and what the page says."""
     made = Table({name: values.astype("f8") for name, values in columns().items()})
@@ -573,8 +582,7 @@ def elsewhere(folder) -> dict[str, tuple[bytes, dict, str]]:
         "few.csv": (b"wave,flux\n" + b"8500,1\n8501,1\n", PLAIN, "the model covers 83"),
     }
     if find_spec("h5py"):
-        write_many(folder / "many.h5", [(np.array([1]), Generator.load().spectra([LABELS]))])
-        found["many.h5"] = ((folder / "many.h5").read_bytes(), {}, "HDF5 is not read here; the command")
+        found["many.h5"] = (generated(folder / "many.h5", 1), {}, "HDF5 is not read here; the command")
     return found
 
 
@@ -684,8 +692,7 @@ def test_damaged_files_on_the_page(damaged, read):
 
 def test_what_the_page_takes_for_likely(read, tmp_path):
     """A unit and a medium that nobody tells, and the first of many spectra: it says so; the command asks."""
-    stars = Generator.load().spectra([LABELS] * 3)
-    write_many(tmp_path / "many.fits", [(np.arange(1, 4), stars)])
+    generated(tmp_path / "many.fits", 3)
     (tmp_path / "no_unit.csv").write_bytes(text("wavelength,flux"))
     (tmp_path / "no_medium.csv").write_bytes(text("wavelength [A],flux"))
     (tmp_path / "two.fits").write_bytes(fits_file(fits_table(), fits_table()))

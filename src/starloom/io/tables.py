@@ -106,12 +106,15 @@ def numeral(text: str) -> float:
 
     Fortran's are read too: 1.5D+03, and 1.5-103 where the exponent left no room for its letter.
     """
-    text = text.strip()
-    if text.lower() in MISSING:
-        return np.nan
-    if found := FORTRAN.fullmatch(text):
-        text = f"{found[1]}e{found[2]}"
-    return float(text.replace("_", "?"))  # which Python would take for a mark of thousands
+    try:
+        return float(text.replace("_", "?"))  # which Python would take for a mark of thousands
+    except ValueError:
+        text = text.strip()
+        if text.lower() in MISSING:
+            return np.nan
+        if found := FORTRAN.fullmatch(text):
+            return float(f"{found[1]}e{found[2]}")
+        raise
 
 
 def text_of(content: bytes) -> str:
