@@ -180,6 +180,10 @@ def good_text() -> dict[str, Case]:
             text("# frame: rest\n! medium: air\nwave flux", " "), {"medium": None, "frame": None}
         ),
         "remarks.txt": Case(b"# one\n! two\n% three\n\n" + text("wave flux", " ") + b"# end\n"),
+        "slit.txt": Case(b'# flux through a slit of 1"\n' + text("", " ")),
+        "with_a_quote.csv": Case(
+            ("star,wave,flux\n" + "\n".join(f'5" north,{row}' for row in rows)).encode()
+        ),
         "blank_lines.csv": Case(text("wavelength,flux", end="\n\n")),
         "no_last_end.csv": Case(text("wavelength,flux").rstrip()),
         "decimal_commas.csv": Case(text("wave;flux", ";", spell=comma)),
@@ -375,6 +379,7 @@ def damaged_text() -> dict[str, bytes]:
         "one_less": "{0},{1}",
         "one_more": "{0},{1},{2},4",
         "two_marks": "{0},,{1},{2}",
+        "inner_quote": '{0},"{1}",{2}"x"y"',
         "open_quote": '{0},"{1},{2}',
         "nul": "{0},{1}\0,{2}",
         "bell": "{0},{1},{2}\7",

@@ -314,10 +314,10 @@ def _delimiter(line: str) -> str:
 def _split(lines: list[str], delimiter: str) -> list[list[str]]:
     if delimiter == " ":
         lines = [" ".join(line.split()) for line in lines]
-    if open_ended := next((line for line in lines if line.count('"') % 2), None):
-        raise ValueError(f"a quote does not end in its line: {open_ended.strip()[:40]}")
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    rows = [[cell.strip() for cell in row] for row in reader]
+    form = {"delimiter": delimiter, "skipinitialspace": True}
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, **form)]
+    for line in lines if len(rows) != len(lines) else lines[-1:]:
+        next(csv.reader([line], **form, strict=True))  # which finds the quote that does not end
     if delimiter != "," and any("," in line for line in lines):
         rows = [[_with_point(cell) for cell in row] for row in rows]
     return rows
@@ -333,7 +333,7 @@ def _names(first: list[str], above: list[str], delimiter: str) -> tuple[list[str
     if headed := not all(map(_is_number, first)):
         return *_units_in(first), headed
     comment = [line.lstrip(COMMENT + " ") for line in above if line.strip(COMMENT + " ")][-1:]
-    names = _split(comment, delimiter)[0] if comment else []
+    names = _split(comment, delimiter)[0] if comment and comment[0].count('"') % 2 == 0 else []
     if len(names) == len(first) and any("flux" in name.lower() for name in names):
         return *_units_in(names), headed
     return [str(number) for number in range(1, len(first) + 1)], {}, headed

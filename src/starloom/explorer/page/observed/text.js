@@ -73,10 +73,10 @@ function cells(line, delimiter, number) {
   const text = delimiter === " " ? line.trim().split(/\s+/).join(" ") : line;
   const mark = delimiter === "|" ? "\\|" : delimiter;
   const field = new RegExp(` *(?:"((?:[^"]|"")*)"([^${mark}]*)|([^${mark}]*))(${mark}|$)`, "y");
-  if (text.split('"').length % 2 === 0) throw new Error(`line ${number}: a quote does not end in its line`);
   const found = [];
   for (let more = true; more;) {
     const [, quoted, rest, plain, end] = field.exec(text);
+    if (plain?.startsWith('"')) throw new Error(`line ${number}: a quote does not end in its line`);
     const cell = (plain ?? quoted.replaceAll('""', '"') + rest).trim();
     found.push(delimiter !== "," && DECIMAL_COMMA.test(cell) ? cell.replace(",", ".") : cell);
     more = end !== "";
@@ -89,7 +89,7 @@ function columnNames(first, above, delimiter) {
   const headed = !first.every(isNumber);
   const bare = (line) => line.replace(/^[#!% ]+/, "");
   const comment = above.filter((line) => line.replace(/^[#!% ]+|[#!% ]+$/g, "")).at(-1);
-  const told = headed ? first : comment === undefined ? [] : cells(bare(comment), delimiter);
+  const told = headed ? first : comment && comment.split('"').length % 2 ? cells(bare(comment), delimiter) : [];
   if (!headed && !(told.length === first.length && told.some((name) => /flux/i.test(name)))) {
     return { names: first.map((_, i) => `${i + 1}`), units: {}, headed };
   }
