@@ -430,6 +430,7 @@ def damaged_text() -> dict[str, bytes]:
         "far": WAVELENGTH + 20000,
     }
     found |= {f"waves_{name}.csv": text("wave [A],flux", wavelength=values) for name, values in waves.items()}
+    found["waves_no_logarithms.csv"] = text("loglam,flux")
     for name, value in (("nan", np.nan), ("inf", np.inf), ("zero", 0.0), ("empty", np.nan)):
         found[f"flux_{name}.csv"] = text("wave,flux", flux=np.full(PIXELS, value))
         found[f"error_{name}.csv"] = text("wave,flux,err", error=np.full(PIXELS, value))
@@ -701,9 +702,12 @@ def test_what_the_page_takes_for_likely(read, tmp_path):
     (tmp_path / "no_unit.csv").write_bytes(text("wavelength,flux"))
     (tmp_path / "no_medium.csv").write_bytes(text("wavelength [A],flux"))
     (tmp_path / "two.fits").write_bytes(fits_file(fits_table(), fits_table()))
+    rows = fits.table_to_hdu(Table({name: np.tile(values, (3, 1)) for name, values in columns().items()}))
+    (tmp_path / "rows.fits").write_bytes(fits_file(rows))
     asked = {
         "many.fits": ("source", {}),
         "two.fits": ("source", PLAIN),
+        "rows.fits": ("source", PLAIN),
         "no_unit.csv": ("unit", {"medium": "air", "frame": "rest"}),
         "no_medium.csv": ("medium", {"frame": "rest"}),
     }
@@ -714,7 +718,11 @@ def test_what_the_page_takes_for_likely(read, tmp_path):
         assert f"{option}=" in str(caught.value)
         assert f"--{option}" in caught.value.in_command
         found = read_there[str(tmp_path / name)]
-        many = {"many.fits": ["first of 3 spectra"], "two.fits": ["first of 2 spectra"]}
+        many = {
+            "many.fits": ["first of 3 spectra"],
+            "rows.fits": ["first of 3 spectra"],
+            "two.fits": ["first of 2 spectra"],
+        }
         assert found["notes"] == many.get(name, [])
         assert found["assumed"] == (name != "many.fits")
 
@@ -743,6 +751,7 @@ def fitted_by_command(folder, paths, given) -> Table:
 
 def test_good_files_by_the_command(good, tmp_path):
     """A fit finds the labels of the star that is in all of them, from every pixel that can be used."""
+    pytest.importorskip("scipy")
     groups, names = defaultdict(list), good_names()
     for path, case in good.items():
         if path.name not in names:
@@ -761,6 +770,7 @@ def test_good_files_by_the_command(good, tmp_path):
 
 def test_damaged_files_by_the_command(damaged, tmp_path):
     """A row for each with the reason, in the command's own words; alone the same in one line."""
+    pytest.importorskip("scipy")
     found = fitted_by_command(tmp_path, damaged, PLAIN)
     for path, fault in zip(damaged, found["fault"], strict=True):
         (seen,) = read_each(path, **PLAIN)

@@ -56,8 +56,8 @@ def read_observed(
 
     ``format`` is found from the content, or the name of one of ``io.formats``, each described in its module;
     further packages may bring others. "specutils:NAME" names one of the loaders of specutils. ``columns`` of
-    wavelength, flux and error are chosen by name or by number from 1, where the format leaves them open. Any
-    file may be packed with gzip.
+    wavelength, flux and error are chosen by name or by number from 1, where the format leaves them open, and
+    are then all that is read. Any file may be packed with gzip.
 
     ``medium`` ("air", "vacuum"), ``frame`` ("rest", "barycentric", ...) and ``unit`` of the wavelengths
     ("Angstrom", "nm", "um") are needed where file and format do not tell them. ``resolution``, the resolving

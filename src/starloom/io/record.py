@@ -99,6 +99,7 @@ def checked(path: Any, record: Record) -> Spectrum:
         record = replace(record, flux_unit="")
         with np.errstate(divide="ignore", invalid="ignore"):  # such pixels are masked
             arrays |= {name: arrays[name] / continuum for name in ("flux", "error") if name in arrays}
+    _check_positive(path, wavelength)
     if wavelength.size > 1 and (np.diff(wavelength) < 0).all():
         wavelength = wavelength[::-1]
         arrays = {name: array[::-1] for name, array in arrays.items()}
@@ -134,16 +135,20 @@ def _flux_unit(text: Any) -> tuple[str, dict[str, str]]:
         return "", {"flux_unit": f"not known to astropy: {text}"}
 
 
-def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> None:
-    """Raise ParseError unless finite, positive and rising, with a point where the index of air is known.
-
-    All others show a wrong unit; which pixels a model knows is for the fit to judge.
-    """
+def _check_positive(path: Any, wavelength: np.ndarray) -> None:
+    """Raise ParseError unless there are wavelengths, all finite and positive."""
     if not wavelength.size:
         raise ParseError(f"{path}: it has no wavelengths")
     if (wrong := ~(np.isfinite(wavelength) & (wavelength > 0))).any():
         place = f"that of pixel {np.argmax(wrong) + 1} is {number(float(wavelength[wrong][0]))} A"
         raise ParseError(f"{path}: wavelengths must be finite and positive: {place}")
+
+
+def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> None:
+    """Raise ParseError unless they rise, and have a point where the index of air is known.
+
+    All others show a wrong unit; which pixels a model knows is for the fit to judge.
+    """
     if (fall := np.diff(wavelength) <= 0).any():
         where = number(round(float(wavelength[1:][fall][0]), 4))
         raise ParseError(

@@ -22,13 +22,7 @@ from starloom.spectrum.fits import FRAMES_BY_KEYWORD
 STEMS = ("wavelength", "wave", "lambda", "wl", "wlen", "lam", "wavelengths", "waveobs", "lamb", "wav", "wvl")
 BY_MEDIUM = tuple(stem + end for end in ("air", "vac", "vacuum") for stem in STEMS)
 BEFORE = tuple(medium + stem for medium in ("air", "vac", "vacuum") for stem in STEMS)
-LOGARITHMS = (
-    "loglam",
-    "loglambda",
-    "logwave",
-    "logwavelength",
-    "logwl",
-)  # decimal, of Angstrom (SDSS)
+LOGARITHMS = ("loglam", "loglambda", "logwave", "logwavelength", "logwl")  # log10 of Angstrom (SDSS)
 WAVELENGTHS = (*STEMS, "waves", "spectralaxis", "λ", *BY_MEDIUM, *BEFORE, *LOGARITHMS, "1")
 FLUXES = ("flux", "normalizedflux", "normalisedflux", "fluxnorm", "normflux", "fluxes", "intensity", "spec")
 FLUXES += ("spectrum", "flambda", "flam", "2")
@@ -118,7 +112,8 @@ def _record(table: Columns, names: tuple[str, ...], mask: str | None, row: int |
         arrays[2] = _error_of(arrays[2])
     unit = table.units.get(names[0]) or None
     if _letters(names[0]) in LOGARITHMS:
-        arrays[0], unit = 10 ** arrays[0], "Angstrom"
+        with np.errstate(over="ignore"):  # what is not finite is refused with the spectrum
+            arrays[0], unit = 10 ** arrays[0], "Angstrom"
     about = {name.lower(): str(value).strip() for name, value in table.about.items()}
     return Record(
         *arrays[:2],
