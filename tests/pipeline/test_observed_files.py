@@ -11,7 +11,7 @@ from astropy.io import fits, votable
 from astropy.table import Table
 
 from starloom import Spectrum
-from starloom.errors import ConfigError, OutOfRangeError, ParseError
+from starloom.errors import ConfigError, Option, OutOfRangeError, ParseError
 from starloom.io import read_each, read_list, read_observed, write_many
 from starloom.io.formats import gaia
 from starloom.labels import TABLE_1
@@ -493,6 +493,17 @@ def test_messages_speak_the_language_of_their_caller(tmp_path, content, given, p
         assert python in str(error)
         assert command in error.in_command
         assert "=" not in error.in_command.replace("medium = ", "")
+
+
+def test_an_option_in_both_languages():
+    asked = {
+        Option("medium", ("air", "vacuum")): ("medium='air' | 'vacuum'", "--medium air|vacuum"),
+        Option("columns", ((1, 2),)): ("columns=(1, 2)", "--columns 1,2"),
+        Option("overwrite", (True,)): ("overwrite=True", "--overwrite"),
+        Option("source"): ("source=...", "--source"),
+    }
+    for option, spelled in asked.items():
+        assert (str(option), option.in_command) == spelled
 
 
 @pytest.mark.parametrize(

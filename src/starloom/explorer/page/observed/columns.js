@@ -11,8 +11,36 @@ const WAVELENGTHS = [
   ...LOGARITHMS,
   "1",
 ];
-const FLUXES = ["flux", "normalizedflux", "normalisedflux", "fluxnorm", "normflux", "fluxes", "intensity", "spec", "spectrum", "flambda", "flam", "2"];
-const ERRORS = ["error", "fluxerror", "fluxerr", "err", "eflux", "sigma", "uncertainty", "stddev", "std", "stdev", "ferr", "fluxsigma", "fluxstd", "fluxunc"];
+const FLUXES = [
+  "flux",
+  "normalizedflux",
+  "normalisedflux",
+  "fluxnorm",
+  "normflux",
+  "fluxes",
+  "intensity",
+  "spec",
+  "spectrum",
+  "flambda",
+  "flam",
+  "2",
+];
+const ERRORS = [
+  "error",
+  "fluxerror",
+  "fluxerr",
+  "err",
+  "eflux",
+  "sigma",
+  "uncertainty",
+  "stddev",
+  "std",
+  "stdev",
+  "ferr",
+  "fluxsigma",
+  "fluxstd",
+  "fluxunc",
+];
 const MORE_ERRORS = ["fluxuncertainty", "sig", "errors", "3"];
 const IVARS = ["ivar", "fluxivar", "inversevariance", "invvar", "fluxinversevariance"]; // 1 / error^2; 0: not usable
 const TRUTH = { true: 1, false: 0 };

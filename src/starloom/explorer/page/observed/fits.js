@@ -49,7 +49,10 @@ function firstOfMany(buffer, named) {
   const [flux, wavelength, error] = ["FLUX", "WAVELENGTH", "ERROR"].map(named);
   for (const unit of [flux, wavelength, error].filter(Boolean)) checkSum(buffer, unit);
   const axis = table(buffer, wavelength, {});
-  const columns = new Map([["wavelength", axis.numbers("wavelength")], ["flux", image(buffer, flux)]]);
+  const columns = new Map([
+    ["wavelength", axis.numbers("wavelength")],
+    ["flux", image(buffer, flux)],
+  ]);
   if (error) columns.set("error", image(buffer, error));
   return made(columns, axis.units, flux.header, { count: flux.header.NAXIS2 });
 }
@@ -64,10 +67,14 @@ function imageTable(buffer, units, general, optional) {
     try {
       if (shape.length > 1) throw new Error(severalRows(header, shape));
       const flux = image(buffer, unit);
-      const columns = new Map([["wavelength", onWcs(header, flux)], ["flux", flux]]);
+      const columns = new Map([
+        ["wavelength", onWcs(header, flux)],
+        ["flux", flux],
+      ]);
       for (const other of images) {
         const name = `${other.header.EXTNAME ?? ""}`.toLowerCase();
-        if (other !== unit && name && !columns.has(name) && dataCount(other.header) === flux.length) columns.set(name, image(buffer, other));
+        if (other !== unit && name && !columns.has(name) && dataCount(other.header) === flux.length)
+          columns.set(name, image(buffer, other));
       }
       const wavelength = header.CUNIT1 || "Angstrom";
       return [made(columns, { wavelength }, header)];
