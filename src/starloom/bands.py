@@ -175,7 +175,7 @@ def _toml(values: Mapping) -> str:
 
 def _read(path, place: str) -> Band:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         return Band.from_mapping({"tables": place, **content})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
         raise ParseError(f"{path}: {error}") from error

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from starloom.errors import ConfigError, ParseError, WriteError
+from starloom.errors import ConfigError, Option, ParseError, WriteError
 
 unfinished: set[Path] = set()  # temporary files and folders, and locks, of this process
 
@@ -24,7 +24,7 @@ def check_target(path: str | os.PathLike, suffixes: Sequence[str] = (), overwrit
     if suffixes and path.suffix.lower() not in suffixes:
         raise ConfigError(f"{path}: the name must end with one of {', '.join(suffixes)}")
     if path.exists() and not overwrite:
-        raise ConfigError(f"{path} exists; overwrite it with overwrite=True")
+        raise ConfigError(f"{path} exists; overwrite it with ", Option("overwrite", (True,)))
     if path.is_dir():
         raise ConfigError(f"{path} is a folder")
     with writing(path), TemporaryFile(dir=path.parent):
@@ -140,6 +140,8 @@ def parsing(path: str | os.PathLike, *errors: type[Exception]) -> Iterator[None]
         raise
     except (OSError, *errors) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, KeyError) and " " not in reason:  # it says no more than the key
+            reason = f"{reason} is missing"
         raise ParseError(f"{path}: {' '.join(reason.split())}") from error
 
 

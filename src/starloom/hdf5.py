@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starloom import extras
-from starloom.errors import ConfigError
+from starloom.errors import ConfigError, ParseError
 
 
 def h5py():
@@ -16,6 +16,20 @@ def h5py():
     except ImportError as error:
         raise ConfigError(extras.absent("h5py")) from error
     return h5py
+
+
+@contextmanager
+def opened(path: str | os.PathLike) -> Iterator:
+    """An HDF5 file to read; ParseError where it is damaged."""
+    module = h5py()
+    try:
+        file = module.File(path)
+    except OSError as error:
+        if error.errno is not None:  # not HDF5's own story of what is wrong inside
+            raise
+        raise ParseError(f"{path}: damaged or cut off: HDF5 cannot open it") from error
+    with file:
+        yield file
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def read(name_or_path: str | PathLike, package: str, changes: Sequence[str] = ()
     if not found and not path.exists():
         raise ConfigError(f"{name_or_path}: no such file, nor a packaged recipe ({', '.join(known)})")
     with parsing(name_or_path, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     for change in changes:
         with parsing(f"--set {change}", tomllib.TOMLDecodeError):
             content = _merged(content, tomllib.loads(change))

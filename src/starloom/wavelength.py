@@ -111,7 +111,7 @@ class Points:
             raise ConfigError(
                 f"points in {self.medium!r}, {self.spacing!r}: {' or '.join(MEDIA)}, {' or '.join(SPACINGS)}"
             )
-        if not (0 < self.first_aa < self.last_aa and self.count >= 2):
+        if not (0 < self.first_aa < self.last_aa < np.inf and self.count >= 2 and self.count % 1 == 0):
             raise ConfigError(
                 f"points from {self.first_aa} to {self.last_aa} A: {self.count} of them make no grid"
             )

@@ -1,9 +1,13 @@
-"""A real browser for the page, where Chromium and Playwright are installed; skips without them."""
+"""A real browser for the page, and node for its readers; what needs one skips where it is not installed."""
 
+import json
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +23,43 @@ RESET = """() => {
   explorer.observe(null);
   explorer.open("");
 }"""
+READ = """
+import { readFileSync } from "node:fs";
+import { readSpectrum } from "./page/observed/spectrum.js";
+const found = {};
+const range = JSON.parse(process.argv[2]);
+for (const path of process.argv.slice(3)) {
+  const file = { name: path, arrayBuffer: async () => new Uint8Array(readFileSync(path)).buffer };
+  try {
+    const { given, flux, error, medium, assumed, notes } = await readSpectrum(file, range);
+    const plain = (values) => values && Array.from(values, (v) => (Number.isNaN(v) ? null : v));
+    const arrays = { wavelength: plain(given), flux: plain(flux), error: plain(error) };
+    found[path] = { ...arrays, medium, assumed, notes };
+  } catch (fault) {
+    found[path] = { fault: fault.message };
+  }
+}
+console.log(JSON.stringify(found));
+"""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    """Function that gives what the page reads of files, by path."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node is installed")
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(files("starloom.explorer") / "page", folder / "page")
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "read.js").write_text(READ)
+
+    def found(*paths: Path, range_aa: tuple[float, float] = (8392, 8812)) -> dict:
+        words = [node, str(folder / "read.js"), json.dumps(range_aa), *map(str, paths)]
+        return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+    return found
 
 
 @contextmanager

@@ -162,15 +162,6 @@ def test_what_the_page_gave_comes_back(here, tmp_path):
     assert overlaid(here)["rms"] < 1e-7
 
 
-def test_errors_that_are_none_are_left_out(here, star, tmp_path):
-    path = tmp_path / "zero_errors.csv"
-    Spectrum(star.wavelength, star.flux, medium="air", error=np.zeros(4000)).write(path)
-    drop(here, path)
-    found = overlaid(here)
-    assert (found["error"], found["notes"]) == (False, ["no usable errors"])
-    assert found["rms"] < 1e-5
-
-
 def test_scale_and_slope_can_be_left_out(here, star, tmp_path):
     path = tmp_path / "scaled.csv"
     Spectrum(star.wavelength, 1.2 * star.flux, medium="air").write(path)
@@ -193,8 +184,11 @@ def bad_files(star: Spectrum, folder: Path) -> dict[str, bytes]:
     Table({"wavelength": np.linspace(4000, 5000, 500), "flux": np.ones(500)}).write(far)
     image = folder / "bare.fits"
     fits.PrimaryHDU(np.ones((50, 50))).writeto(image)
+    errors = folder / "errors.csv"
+    Spectrum(star.wavelength, star.flux, medium="air", error=np.zeros(4000)).write(errors)
     return {
         "empty.csv": b"",
+        "errors.csv": errors.read_bytes(),
         "picture.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(100),
         "cut.fits": whole.read_bytes()[:30_000],
         "cut.csv": "".join(table.read_text().splitlines(keepends=True)[:2000]).encode(),
@@ -215,11 +209,12 @@ REASONS = {
     "picture.png": "neither text nor FITS",
     "cut.fits": "cut off",
     "cut.csv": "cut off",
-    "columns.csv": "no column is a wavelength; there are time, magnitude",
+    "errors.csv": "hardly any of its errors are numbers above 0",
+    "columns.csv": "no columns are wavelength and flux; there are time, magnitude",
     "words.csv": "line 3: flux = deep is no number",
     "falling.csv": "wavelengths do not rise at 8499.00 Å (row 3)",
     "far.csv": "run from 4000.0 to 5000.0 Å; the model covers 8388 to 8812 Å",
-    "bare.fits": "says nothing about wavelengths",
+    "bare.fits": "its image has the shape 50 x 50; a spectrum has one dimension",
     "damaged.fits.gz": "the gzip file is damaged",
     "table.vot": "VOTable",
     "zero.csv": "all of its flux values are zero",

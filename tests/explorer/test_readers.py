@@ -1,9 +1,5 @@
 """The page's readers of observed spectra, run by node, against Python's and astropy's; skips without node."""
 
-import json
-import shutil
-import subprocess
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
@@ -19,41 +15,6 @@ from starloom.spectrum import Spectrum
 from starloom.wavelength import vacuum_from_air
 
 PIXELS, FIRST_AA, STEP_AA = 60, 8500.0, 0.7
-READ = """
-import { readFileSync } from "node:fs";
-import { readSpectrum } from "./page/observed/spectrum.js";
-const found = {};
-const range = JSON.parse(process.argv[2]);
-for (const path of process.argv.slice(3)) {
-  const file = { name: path, arrayBuffer: async () => new Uint8Array(readFileSync(path)).buffer };
-  try {
-    const { given, flux, error, medium } = await readSpectrum(file, range);
-    const plain = (values) => values && Array.from(values, (v) => (Number.isNaN(v) ? null : v));
-    found[path] = { wavelength: plain(given), flux: plain(flux), error: plain(error), medium };
-  } catch (fault) {
-    found[path] = { fault: fault.message };
-  }
-}
-console.log(JSON.stringify(found));
-"""
-
-
-@pytest.fixture(scope="module")
-def read(tmp_path_factory):
-    """Function that gives what the page reads of files, by path."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no node is installed")
-    folder = tmp_path_factory.mktemp("page")
-    shutil.copytree(files("starloom.explorer") / "page", folder / "page")
-    (folder / "package.json").write_text('{"type": "module"}')
-    (folder / "read.js").write_text(READ)
-
-    def found(*paths: Path, range_aa: tuple[float, float] = (8392, 8812)) -> dict:
-        words = [node, str(folder / "read.js"), json.dumps(range_aa), *map(str, paths)]
-        return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-
-    return found
 
 
 def axes() -> dict[str, tuple[dict, np.ndarray]]:
@@ -201,3 +162,17 @@ def test_a_unit_that_is_not_said_is_the_one_of_the_models_range(read, tmp_path, 
         assert found.get("fault") is None
         own = np.array(found["wavelength"])
         np.testing.assert_allclose(own[(own >= inside[0] - 0.01) & (own <= inside[-1] + 0.01)], inside)
+
+
+def test_files_of_surveys(shared, read):
+    """The same as in Python, of what lies in the range; of STELIB that is nothing but zeros."""
+    cases = shared / "cases"
+    found = read(*cases.glob("*.fits"))
+    assert "all of its flux values are zero" in found[str(cases / "STELIB_v3.2_HD034411.fits")]["fault"]
+    sdss = found[str(cases / "spec-0266-51602-0031.fits")]
+    seen = read_observed(cases / "spec-0266-51602-0031.fits", frame="heliocentric")
+    inside = (seen.wavelength > 8392) & (seen.wavelength < 8812)
+    np.testing.assert_allclose(sdss["wavelength"], seen.wavelength[inside], rtol=1e-12)
+    np.testing.assert_allclose(sdss["error"], seen.error[inside], rtol=1e-12)
+    assert (sdss["medium"], sdss["assumed"]) == ("vacuum", False)
+    assert len(found[str(cases / "star_g2v.fits")]["flux"]) > 800

@@ -79,11 +79,12 @@ def test_resumed_where_it_was_stopped(folder, tmp_path, monkeypatch, suffix):
     paths, output = read_list(folder / "list.txt"), tmp_path / f"out{suffix}"
     done, asked = table._done, []
 
-    def stopping(model, settings, reading, task):
+    def stopping(*options):
+        task = options[-1]
         asked.append(task.numbers)
         if task.numbers == (5, 6) and len(asked) == 3:
             raise KeyboardInterrupt
-        return done(model, settings, reading, task)
+        return done(*options)
 
     monkeypatch.setattr(table, "_done", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -134,6 +135,30 @@ def test_tables_without_the_newer_columns_are_continued(folder, tmp_path, suffix
     found = rows(output)
     assert found["reduced_chi2"][0] == found["chi2"][0] / found["dof"][0]
     assert np.isfinite(found["reduced_chi2"]).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_names_of_any_bytes(folder, tmp_path, suffix):
+    """Each has its row, whatever the table can hold; and the table is continued."""
+    names = [
+        b"star0.fits",
+        b"no\0ne.fits",
+        b"\xff\xe9.fits",
+        "\u00e9toile\u2028.fits".encode(),
+        b"star1.fits",
+    ]
+    (folder / "odd.txt").write_bytes(b"\n".join(names))
+    output = tmp_path / f"out{suffix}"
+    assert table.fit_files(read_list(folder / "odd.txt"), output, Settings()) == (2, 3)
+    written = output.read_bytes()
+    assert table.fit_files(read_list(folder / "odd.txt"), output, Settings()) == (2, 3)
+    assert rows(output)["number"].tolist() == [1, 2, 3, 4, 5]
+    assert [str(text).split("/")[-1] for text in rows(output)["name"]][1:3] == [
+        r"no\x00ne.fits",
+        r"\udcff\udce9.fits",
+    ]
+    assert all("such file" in str(fault) or "null" in str(fault) for fault in rows(output)["fault"][1:4])
+    assert len(written) == len(output.read_bytes())
 
 
 def test_other_settings_or_another_list_are_refused(folder, tmp_path):
@@ -216,6 +241,30 @@ def test_command_options(folder, capsys):
     words = ["--fix", "logg=4.44", "--prior", "mh=0.1:0.05", "--continuum", "2", "--mask", "8500:8505"]
     assert run(folder / "bare.ecsv", "--resolution", "11500", "--core", "0", *words) == 0
     assert "log g    4.44" in capsys.readouterr().out
+
+
+def test_command_chooses_columns_and_format(folder, tmp_path, capsys):
+    spectrum = Spectrum.read(folder / "star0.fits")
+    columns = [spectrum.wavelength, np.ones_like(spectrum.flux), spectrum.flux, spectrum.error]
+    np.savetxt(tmp_path / "four.txt", np.transpose(columns), fmt="%.17g")
+    about = f"--medium {spectrum.medium} --frame {spectrum.frame} --unit Angstrom"
+    plain = [*about.split(), "--resolution", "11500"]
+    assert run(folder / "star0.fits") == 0
+    expected = capsys.readouterr().out
+    assert run(tmp_path / "four.txt", *plain) == 2
+    assert "4 columns without names: choose with --columns 1,2,3" in capsys.readouterr().err
+    assert run(tmp_path / "four.txt", *plain, "--columns", "1, 3,4") == 0
+    assert capsys.readouterr().out == expected
+    assert run(tmp_path / "four.txt", *plain, "--columns", "1,3", "--format", "ascii") == 0
+    assert "error estimated" in capsys.readouterr().out
+    assert run(tmp_path / "four.txt", *plain[2:], "--columns", "1,3,4") == 2
+    assert "the file does not tell its medium: give --medium air|vacuum" in capsys.readouterr().err
+    (tmp_path / "list.txt").write_text("four.txt\n")
+    listed = ["--from", tmp_path / "list.txt", "-o", tmp_path / "out.csv"]
+    assert run(*listed, *plain, "--columns", "1,3,4") == 0
+    assert np.isfinite(rows(tmp_path / "out.csv")["teff"]).all()
+    assert run(*listed, *plain, "--overwrite") == 1
+    assert "choose with --columns 1,2,3" in rows(tmp_path / "out.csv")["fault"][0]
 
 
 def test_command_leaves_telluric_lines_out(folder, capsys):

@@ -9,6 +9,7 @@ from starloom import bands, broadening
 from starloom.errors import OutOfRangeError, StoreError
 from starloom.labels import RADIATION_LIMIT, TABLE_1, Domain
 from starloom.networks import weights
+from starloom.networks.emulator import unpacked
 from starloom.networks.forward import Network, dense_layers, linear
 from starloom.networks.generator import Generator, OutsideDomainWarning
 from starloom.networks.scaling import label_scaling
@@ -116,6 +117,22 @@ def test_the_trained_ranges_are_the_models(travelled, kept, stand_in, draw_label
         generator.flux(hotter)
     with pytest.warns(OutsideDomainWarning, match="teff = 5000 K is outside"):
         assert generator.spectrum(hotter, outside="clip").labels["teff"] == 4600.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"limb_darkening": None}, "the emulator's header makes no sense: .*float"),
+        ({"limb_darkening": "x"}, "the emulator's header makes no sense: .*'x'"),
+        ({"modes_resolution": []}, "the emulator's header makes no sense: .*float"),
+        ({"modes_resolution": 3.0}, "the emulator's header makes no sense: a grid of .* points is too short"),
+    ],
+)
+def test_settings_that_are_none(kept, setting, reason):
+    model = emulator(kept)
+    settings = {**model.header.settings, **setting}
+    with pytest.raises(StoreError, match=reason):
+        unpacked(replace(model, header=replace(model.header, settings=settings)))
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,17 @@ def rewritten(path, change):
     ("change", "error", "message"),
     [
         (lambda d: d.update(format=3), StoreError, "format 3, this version reads 1 and 2"),
-        (lambda d: d.pop("header"), ParseError, "'header'"),
+        (lambda d: d.pop("header"), ParseError, r"\.safetensors: header: 'header' is missing"),
+        (lambda d: d["header"].pop("points"), ParseError, "header: 'points' is missing"),
+        (lambda d: d["header"].update(points={}), ParseError, "header: Points.* missing"),
+        (lambda d: d["header"].update(band=[]), ParseError, "header: "),
+        (lambda d: d["header"].update(domain=3), ParseError, "header: no domain of labels"),
+        (lambda d: d["header"]["points"].update(count=float("inf")), ParseError, "header: points from"),
+        (lambda d: d["header"]["points"].update(count=2.5), ParseError, "header: points from"),
+        (lambda d: d.update(header=[]), ParseError, "header: "),
+        (lambda d: d.update(networks=[]), ParseError, r"networks: \[\] is no mapping"),
+        (lambda d: d.update(networks=None), ParseError, "networks: None is no mapping"),
+        (lambda d: d.pop("networks"), ParseError, "networks: 'networks' is missing"),
         (lambda d: d["header"].update(colour="red"), ParseError, "unknown fields in the header: colour"),
         (lambda d: d["header"]["points"].update(medium="water"), ParseError, "'water'"),
         (lambda d: d["networks"]["other"][0].update(inputs=7), ParseError, "layer 0"),
@@ -138,6 +148,16 @@ def test_inconsistent_description(path, change, error, message):
     rewritten(path, change)
     with pytest.raises(error, match=message):
         weights.load(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"x"', "[1", "{}"])
+def test_metadata_that_are_no_description(path, text):
+    from safetensors.numpy import load, save
+
+    path.write_bytes(save(load(path.read_bytes()), metadata={weights.KEY: text}))
+    with pytest.raises((ParseError, StoreError), match=str(path)) as caught:
+        weights.load(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_failed_write_leaves_the_old_file(path):

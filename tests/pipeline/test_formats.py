@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from starloom.database import importing, recipe, store
-from starloom.errors import ConfigError, ParseError
+from starloom.errors import ConfigError
 from starloom.io import find_format, read_each, read_observed
 from starloom.io.format import GROUP, formats
 
@@ -50,8 +50,8 @@ def text_file(path, header="waveobs flux err", factor=0.1):
 
 def test_a_survey_is_one_module(package, tmp_path):
     wavelength, rows = text_file(tmp_path / "star.txt")
-    with pytest.raises(ParseError, match="no wavelength and flux"):
-        read_observed(tmp_path / "star.txt", unit="nm", medium="air", frame="rest")
+    with pytest.raises(ConfigError, match="does not tell its unit, medium: give unit="):
+        read_observed(tmp_path / "star.txt", frame="rest")
     package("ispec_a", documented())
     spectrum = read_observed(tmp_path / "star.txt", frame="rest")
     np.testing.assert_allclose(spectrum.wavelength, wavelength, rtol=1e-12)

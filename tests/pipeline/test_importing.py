@@ -342,7 +342,9 @@ def test_a_resolution_that_no_label_can_tell_is_refused(tmp_path):
 
 def test_a_medium_that_nobody_tells_stops_at_the_first_file(tmp_path):
     files, table = folder_of(tmp_path, write_pollux, ".spec")
-    with pytest.raises(ConfigError, match=r"star0.spec: medium = None: say whether wavelengths are in"):
+    with pytest.raises(
+        ConfigError, match=r"star0.spec: the file does not tell its medium: give medium='air'"
+    ):
         imported(tmp_path, files, table, how("pollux", skip_bad=True))
 
 

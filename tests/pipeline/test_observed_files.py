@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from astropy.io import fits, votable
 from astropy.table import Table
 
 from starloom import Spectrum
-from starloom.errors import ConfigError, OutOfRangeError, ParseError
+from starloom.errors import ConfigError, Option, OutOfRangeError, ParseError
 from starloom.io import Portion, read_each, read_list, read_observed, write_many
 from starloom.io.formats import gaia
 from starloom.labels import TABLE_1
@@ -469,6 +470,85 @@ def test_options_that_make_no_sense(tmp_path, options, reason):
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "given", "python", "command"),
+    [
+        (
+            b"wave flux\n8500 1\n",
+            {},
+            "give unit='Angstrom' | 'nm' | 'um', medium=",
+            "give --unit Angstrom|nm|um, --medium air|",
+        ),
+        (b"x y\n8500 1\n", PLAIN, "others: columns=...), among", "others: --columns), among"),
+        (b"1 2 3 4\n", PLAIN, "choose with columns=(1, 2, 3)", "choose with --columns 1,2,3"),
+        (b"wave_air flux\n8500 1\n", PLAIN, "another format: format=...)", "another format: --format)"),
+        (b"wave flux err\n8500 1 0\n", PLAIN, "alone with columns=...", "alone with --columns"),
+    ],
+)
+def test_messages_speak_the_language_of_their_caller(tmp_path, content, given, python, command):
+    (tmp_path / "star.txt").write_bytes(content)
+    with pytest.raises((ConfigError, ParseError)) as caught:
+        read_observed(tmp_path / "star.txt", **given)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert python in str(error)
+        assert command in error.in_command
+        assert "=" not in error.in_command.replace("medium = ", "")
+
+
+def test_an_option_in_both_languages():
+    asked = {
+        Option("medium", ("air", "vacuum")): ("medium='air' | 'vacuum'", "--medium air|vacuum"),
+        Option("columns", ((1, 2),)): ("columns=(1, 2)", "--columns 1,2"),
+        Option("overwrite", (True,)): ("overwrite=True", "--overwrite"),
+        Option("source"): ("source=...", "--source"),
+    }
+    for option, spelled in asked.items():
+        assert (str(option), option.in_command) == spelled
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"columns": ("wave", "fluxx")}, r"no column fluxx, among the columns \(wave, flux, 3\)"),
+        ({"columns": ("wave",)}, "columns wave: two or three are wanted"),
+        ({"columns": (1, 2, 3, 1)}, "columns 1, 2, 3, 1: two or three are wanted"),
+        (
+            {"columns": ("wave", "flux"), "format": "ascii"},
+            "columns wave, flux: wanted are two or three numbers",
+        ),
+        ({"columns": (0, 1), "format": "ascii"}, "columns 0, 1: wanted are two or three numbers, from 1"),
+        ({"columns": (1, 2, 3, 1), "format": "ascii"}, "columns 1, 2, 3, 1: wanted are two or three"),
+    ],
+)
+def test_columns_that_cannot_be_chosen(tmp_path, options, reason):
+    (tmp_path / "star.txt").write_text("wave flux 3\n8500 1 2\n8501 1 2\n")
+    with pytest.raises(ParseError, match=reason):
+        read_observed(tmp_path / "star.txt", **PLAIN | options)
+
+
+def test_hdf5_of_others_is_one_line(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["wave"] = file["flux"] = [1.0]
+    with pytest.raises(
+        ParseError, match=r"x.h5: HDF5 of another program: it has flux, wave, not wavelength, l"
+    ):
+        read_observed(tmp_path / "x.h5", **PLAIN)
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "x.h5").read_bytes()[:900])
+    with pytest.raises(ParseError, match=r"cut.h5: damaged or cut off: HDF5 cannot open it$"):
+        read_observed(tmp_path / "cut.h5", **PLAIN)
+
+
+def test_a_mask_that_is_not_chosen_is_not_used(tmp_path):
+    """So there is a way to read a file whose mask is 1 where pixels are good."""
+    mask = np.ones(50)
+    mask[7] = 0
+    np.savetxt(tmp_path / "m.csv", rows(mask=mask), delimiter=",", header="wave,flux,err,mask", comments="")
+    spectrum = read_observed(tmp_path / "m.csv", **PLAIN)
+    assert np.flatnonzero(~spectrum.mask).tolist() == [7]
+    assert read_observed(tmp_path / "m.csv", columns=("wave", "flux", "err"), **PLAIN).mask is None
+
+
 def test_unknown_options_of_a_list():
     with pytest.raises(TypeError, match="no option 'sauce'"):
         next(read_each("a.fits", sauce=3))
@@ -481,6 +561,33 @@ def test_lists_of_files(tmp_path):
     (tmp_path / "list.txt").write_text("# none\n")
     with pytest.raises(ParseError, match="no file is named in it"):
         read_list(tmp_path / "list.txt")
+
+
+def test_quotes_and_patterns_in_lists(tmp_path):
+    for name in ("b 1.csv", "a1.csv", "a2.csv", "odd[1].csv", "sub/c1.csv", '"own"'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    def named(line: str, **how) -> list[str]:
+        (tmp_path / "list.txt").write_text(line + "\n", **how)
+        return [str(path.relative_to(tmp_path)) for path in read_list(tmp_path / "list.txt")]
+
+    assert named('"b 1.csv"') == named("'b 1.csv'") == named("b 1.csv") == ["b 1.csv"]
+    assert named('"own"') == ['"own"']
+    assert named("a*.csv") == named('"a?.csv"') == ["a1.csv", "a2.csv"]
+    assert named("**/c1.csv") == ["sub/c1.csv"]
+    assert named("odd[1].csv") == ["odd[1].csv"]
+    assert named("none*.csv\r\n# no\na1.csv") == ["none*.csv", "a1.csv"]
+    assert named("a1.csv", encoding="utf-16") == named("a1.csv", encoding="utf-8-sig") == ["a1.csv"]
+
+
+def test_a_name_that_is_none_costs_one_row_of_a_list(tmp_path):
+    written(tmp_path)
+    (tmp_path / "list.txt").write_bytes(b"star.txt\nsta\0r.txt\n\xff\xe9.txt\nstar.txt\n")
+    found = list(read_each(read_list(tmp_path / "list.txt"), **PLAIN))
+    assert [one.spectrum is None for one in found] == [False, True, True, False]
+    (tmp_path / "star.txt").rename(read_list(tmp_path / "list.txt")[2])
+    assert [one.spectrum is None for one in read_each(read_list(tmp_path / "list.txt"), **PLAIN)][2] is False
 
 
 # Real stars
@@ -549,3 +656,20 @@ def test_a_masked_pixel_stays_one_when_written_again(tmp_path):
     again = read_observed(tmp_path / "again.fits")
     np.testing.assert_array_equal(again.mask, spectrum.mask)
     np.testing.assert_array_equal(again.flux, spectrum.flux)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "medium", "first"),
+    [
+        ("STELIB_v3.2_HD034411.fits", {"medium": "air", "frame": "rest"}, "air", 3198.748),
+        ("spec-0266-51602-0031.fits", {"frame": "heliocentric"}, "vacuum", 3800.1426),
+        ("star_g2v.fits", {"medium": "vacuum", "frame": "rest"}, "vacuum", 900.0),
+    ],
+)
+def test_files_of_surveys(shared, name, given, medium, first):
+    """A flux unit in words, a card that is damaged; SDSS' logarithms and inverse variances; a model."""
+    spectrum = read_observed(shared / "cases" / name, **given)
+    assert spectrum.medium == medium
+    assert spectrum.wavelength[0] == pytest.approx(first, abs=1e-4)
+    assert (spectrum.error is None) == (not name.startswith("spec"))
+    assert spectrum.provenance["columns"][1] == "flux"

@@ -134,3 +134,12 @@ def test_packaged_recipes_are_what_they_were():
     assert (default.coefficients, default.plan.epochs, default.plan.optimiser) == (192, 1700, "muon")
     assert recipes.packaged(emulation.__package__) == ["default", "tiny"]
     assert paper_recipe.packaged() == ["improved", "paper", "short", "tiny"]
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_mark_of_the_byte_order_is_no_part_of_a_recipe(tmp_path, kind):
+    """As editors on Windows put it before UTF-8."""
+    read, text = READERS[kind]
+    (tmp_path / "plain.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "marked.toml").write_text(text, encoding="utf-8-sig")
+    assert read(tmp_path / "marked.toml") == read(tmp_path / "plain.toml")

@@ -125,6 +125,8 @@ def _check_rising(wavelength_aa: np.ndarray) -> None:
 
 def _neighbours(grid_aa, wavelength_aa, half: int):
     """Indices [target, 2 half] of the grid points around each target, and their distances in steps."""
+    if 2 * half > grid_aa.size:
+        raise OutOfRangeError(f"a grid of {grid_aa.size} points is too short for a profile of {2 * half}")
     step = np.log(grid_aa[-1] / grid_aa[0]) / (grid_aa.size - 1)
     place = np.log(wavelength_aa / grid_aa[0]) / step
     columns = np.floor(place).astype(int)[:, None] + np.arange(1 - half, half + 1)

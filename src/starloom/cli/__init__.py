@@ -74,7 +74,7 @@ def main() -> None:
         output.abandon()
         sys.exit(1)
     except StarloomError as error:
-        sys.exit(_refuse(str(error)))
+        sys.exit(_refuse(error.in_command))
     except ImportError as error:
         if not (line := extras.told(error)):
             raise

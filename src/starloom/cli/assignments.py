@@ -1,4 +1,4 @@
-"""Options that give numbers: NAME=NUMBER, NAME=MEAN:SIGMA, LOW:HIGH; one line says what is wrong with one."""
+"""Options of several words: NAME=NUMBER, NAME=MEAN:SIGMA, LOW:HIGH, columns; one line for what is wrong."""
 
 from collections.abc import Iterator
 
@@ -29,6 +29,12 @@ def named(option: str, texts: Repeated, expected: str) -> Iterator[tuple[str, st
         if not equals:
             raise ConfigError(f"{option} {text}: expected {expected}")
         yield text, name, value
+
+
+def places(text: str) -> tuple[str | int, ...]:
+    """Columns by their numbers or names, with commas between."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return tuple(int(word) if word.isdecimal() else word for word in words)
 
 
 def pair(option: str, text: str) -> tuple[float, float]:

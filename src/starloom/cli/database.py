@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from starloom.cli.assignments import numbers
+from starloom.cli.assignments import numbers, places
 
 app = typer.Typer(no_args_is_help=True, help="Make, check, look at, export and import stores of spectra.")
 
@@ -206,7 +206,7 @@ def import_(
     wanted = recipes.load(recipe)
     how = importing.Import(
         find_format(layout),
-        columns=_columns(columns),
+        columns=places(columns),
         medium=medium and medium.value,
         normalise=normalise and normalise.value,
         resolution=resolution,
@@ -219,8 +219,3 @@ def import_(
     for reason in done.skipped:
         print(f"skipped {reason}")
     print(f"{store}: {done.manifest.spectra} spectra, {len(done.skipped)} files skipped")
-
-
-def _columns(text: str) -> tuple:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    return tuple(int(word) if word.isdigit() else word for word in words)

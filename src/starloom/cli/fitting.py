@@ -2,13 +2,14 @@
 
 import sys
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from starloom.cli import targets
-from starloom.cli.assignments import Repeated, named, numbers, pair
+from starloom.cli.assignments import Repeated, named, numbers, pair, places
 from starloom.cli.database import Medium
 from starloom.cli.generation import ModelName
 
@@ -73,6 +74,11 @@ def fit(
     frame: Annotated[Frame | None, typer.Option(help="Of the wavelengths, where the file lacks it.")] = None,
     unit: Annotated[str | None, typer.Option(help="Of the wavelengths (Angstrom, nm, um).")] = None,
     source: Annotated[str | None, typer.Option(help="One of many spectra in the file.")] = None,
+    columns: Annotated[str, typer.Option(help="wavelength,flux[,error]: numbers from 1, or names.")] = "",
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="Of the file (gaia, table, ...), where its content does not tell it."),
+    ] = None,
     posterior: Annotated[
         Path | None, typer.Option(help="Sample the posterior and draw its corner plot to this file.")
     ] = None,
@@ -100,6 +106,7 @@ def fit(
         pixel=pixel,
     )
     given = {"medium": medium and medium.value, "frame": frame and frame.value, "unit": unit}
+    given |= {"format": form, "columns": places(columns)}
     if (star is None) == (listed is None):
         raise ConfigError("give the file of a spectrum, or --from with a list of them")
     if listed is not None:
@@ -163,6 +170,7 @@ def _fit_list(listed, output, settings, model: str, given: dict, workers: int, o
             workers=workers,
             progress=bar.update,
             overwrite=overwrite,
+            spell=attrgetter("in_command"),
         )
     print(f"{output}: {fits} fits, {faults} without")
     if faults:

@@ -15,7 +15,7 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.database import recipe as recipes
 from starloom.database.recipe import IMPORTED, Recipe
 from starloom.database.store import FLUX_STEP, HIGHEST_FLUX, Manifest, encode, read_manifest
-from starloom.errors import ConfigError, ParseError, StarloomError, StoreError
+from starloom.errors import ConfigError, Option, ParseError, StarloomError, StoreError
 from starloom.files import allocate, filling, parsing
 from starloom.io.format import File, Format, find
 from starloom.io.label_tables import LabelTable, read_labels
@@ -178,7 +178,7 @@ def _record(path: Path, how: Import) -> Record:
     record = found[0][1]()
     medium = how.medium or record.medium
     if medium not in MEDIA:
-        raise ConfigError(f"{path}: medium = None: say whether wavelengths are in {' or '.join(MEDIA)}")
+        raise ConfigError(f"{path}: the file does not tell its medium: give ", Option("medium", MEDIA))
     if record.frame not in (None, "rest"):
         raise ParseError(f"{path}: its wavelengths are {record.frame}, expected those of the star at rest")
     with parsing(path, ConfigError):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from starloom.database.workers import processes
-from starloom.errors import ConfigError
+from starloom.errors import ConfigError, StarloomError
 from starloom.files import check_target, parsing, replacing
 from starloom.inference.derivatives import parameters
 from starloom.inference.fitting import BATCH, Failure, fit_each
@@ -59,20 +59,22 @@ def fit_files(
     workers: int = 1,
     progress: Callable[[int], None] = lambda files: None,
     overwrite: bool = False,
+    spell: Callable[[StarloomError], str] = str,
 ) -> tuple[int, int]:
     """Fit the spectra in ``paths`` into a table (.ecsv, .csv, .fits); numbers of fits and of faults in it.
 
-    ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again; with
-    ``overwrite`` all are, and the table is replaced when the first of them are written. ``progress`` is told
-    how many files are done. Raises ConfigError for another format or model, and where the table was made with
-    other settings or from another list, WriteError where it cannot be written, StoreError where another
-    process writes it: all before the first fit.
+    ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again;
+    with ``overwrite`` all are, and the table is replaced when the first of them are written. ``progress``
+    is told how many files are done; ``spell`` is how the column ``fault`` tells of a file that cannot be
+    read. Raises ConfigError for another format or model, and where the table was made with other settings
+    or from another list, WriteError where it cannot be written, StoreError where another process writes
+    it: all before the first fit.
     """
     output = Path(output)
     check_table(output)
     domain = Setup(loaded(model), settings).domain
     names = [str(path) for path in paths]
-    if os.path.realpath(output) in map(os.path.realpath, names):
+    if os.path.realpath(output) in (os.path.realpath(name) for name in names if "\0" not in name):
         raise ConfigError(f"{output} is one of the spectra: give another name")
     about = _about(model, settings, reading or {})
     with locked(output):
@@ -81,7 +83,7 @@ def fit_files(
         progress(len(names) - len(waiting))
         parts = [tuple(waiting[start : start + BATCH]) for start in range(0, len(waiting), BATCH)]
         tasks = (Task(part, tuple(names[number - 1] for number in part)) for part in parts)
-        results = processes(workers)(partial(_done, model, settings, dict(reading or {})), tasks)
+        results = processes(workers)(partial(_done, model, settings, dict(reading or {}), spell), tasks)
         with outlook(lambda: _saved(output, rows, len(names))):
             _extend(partial(_write, output, about, domain), rows, results, progress)
     faults = sum(bool(row["fault"]) for row in rows)
@@ -117,9 +119,11 @@ def _saved(output: Path, rows: Sequence[dict], files: int) -> str:
     return f"{done} of {files} files are in {output}; the same command continues (without --overwrite)"
 
 
-def _done(model: str, settings: Settings, reading: dict, task: Task) -> list[dict]:
+def _done(
+    model: str, settings: Settings, reading: dict, spell: Callable[[StarloomError], str], task: Task
+) -> list[dict]:
     """Rows of a task; every file has at least one. A file of many spectra is fitted as it is read."""
-    generator, rows, found = loaded(model), [], _read(reading, task)
+    generator, rows, found = loaded(model), [], _read(reading, spell, task)
     while seen := list(islice(found, BATCH * (cpu_count() or 1))):
         fits = fit_each((item[2] for item in seen if not isinstance(item[2], Failure)), generator, settings)
         for number, name, item in seen:
@@ -128,20 +132,22 @@ def _done(model: str, settings: Settings, reading: dict, task: Task) -> list[dic
     return rows
 
 
-def _read(reading: dict, task: Task) -> Iterator[tuple[int, str, Spectrum | Failure]]:
+def _read(
+    reading: dict, spell: Callable[[StarloomError], str], task: Task
+) -> Iterator[tuple[int, str, Spectrum | Failure]]:
     """Number of the file, name, and spectrum or why there is none, of each spectrum of a task."""
     for number, path in zip(task.numbers, task.paths, strict=True):
         name = ""
         for one in read_each(path, **reading):
             name = one.name
-            yield number, name, one.spectrum or Failure(one.fault)
+            yield number, name, one.spectrum or Failure(spell(one.error))
         if not name:
             yield number, path, Failure("no spectrum is in it")
 
 
 def _row(number: int, name: str, result: FitResult | Failure, domain: Domain) -> dict:
     """A row of the table; NaN and empty where there is no fit."""
-    row: dict[str, Any] = {"number": number, "name": name}
+    row: dict[str, Any] = {"number": number, "name": _printable(name)}
     failed = isinstance(result, Failure)
     for index, parameter in enumerate(parameters(domain)):
         values = (np.nan,) * 5
@@ -154,8 +160,17 @@ def _row(number: int, name: str, result: FitResult | Failure, domain: Domain) ->
     row["flags"] = "" if failed else " ".join(result.flags)
     row["at_bound"] = "" if failed else " ".join(result.at_bound)
     row["left_out"] = "" if failed else ", ".join(f"{n} {why}" for why, n in result.left_out.items())
-    row["fault"] = result.reason if failed else ""
+    row["fault"] = _printable(result.reason) if failed else ""
     return row
+
+
+def _printable(text: str) -> str:
+    """The text with an escape for what no table can hold, such as NUL and the end of a line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _ascii(text: str) -> str:
+    return _printable(text).encode("ascii", "backslashreplace").decode()
 
 
 def _about(model: str, settings: Settings, reading: Mapping[str, Any]) -> dict[str, str]:
@@ -180,7 +195,7 @@ def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str], domain:
         raise ConfigError(f"{path}: made with other settings: give them again, or another output")
     for row in rows:
         number, name = row["number"], row["name"]
-        if not 0 < number <= len(names) or not name.startswith(names[number - 1]):
+        if not 0 < number <= len(names) or not _ascii(name).startswith(_ascii(names[number - 1])):
             raise ConfigError(
                 f"{path}: row {number} is {name}, which is not so in the list: give another output"
             )
@@ -223,6 +238,9 @@ def _write(path: Path, about: Mapping[str, str], domain: Domain, rows: Iterable[
     if not rows:
         return
     table = Table({name: [row[name] for row in rows] for name in rows[0]})
+    if path.suffix.lower() == ".fits":  # whose text is ASCII
+        for name in ("name", "fault"):
+            table[name] = [_ascii(text) for text in table[name]]
     table["digest"] = about["digest"]
     units = {label.name: label.unit for label in domain.labels} | {"velocity": "km/s"}
     for name, unit in units.items():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from starloom import hdf5
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.errors import ConfigError, Option, OutOfRangeError
 from starloom.files import check_target, filling, parsing, replacing
 from starloom.io.fits_extensions import growing
 from starloom.io.label_tables import LabelTable
@@ -89,7 +89,7 @@ def write_each(
             for place, (row, spectrum) in enumerate(zip(portion.rows, portion.spectra or (), strict=True)):
                 name = f"{others[named][place] if named else f'{row:06d}'}.fits"
                 if (path := Path(folder) / name).exists() and not overwrite:
-                    raise ConfigError(f"{path} exists; overwrite it with overwrite=True")
+                    raise ConfigError(f"{path} exists; overwrite it with ", Option("overwrite", (True,)))
                 if others:
                     told = {name: _json(column[place]) for name, column in others.items()}
                     about = {"row": int(row), "columns": told}
@@ -336,7 +336,10 @@ def _append(file: Any, name: str, array: np.ndarray) -> Any:
 
 
 def _read_hdf5(path: Path) -> tuple[np.ndarray, Spectra]:
-    with hdf5.h5py().File(path) as file:
+    with hdf5.opened(path) as file:
+        if missing := [name for name in ("wavelength", "flux", "labels", "row") if name not in file]:
+            has = ", ".join(file) or "nothing"
+            raise ValueError(f"HDF5 of another program: it has {has}, not {', '.join(missing)}")
         about = file["wavelength"].attrs
         spectra = Spectra(
             file["wavelength"][()],

@@ -4,7 +4,10 @@ Whether wavelengths are in air or vacuum, in which frame and unit, is never gues
 the caller says it.
 """
 
+import codecs
+import glob
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from starloom.errors import ConfigError, ParseError, StarloomError
+from starloom.errors import ConfigError, Option, ParseError, StarloomError
 from starloom.files import parsing
 from starloom.io.format import File, Format, find, recognised
 from starloom.io.record import Record, checked, completed
@@ -31,7 +34,12 @@ class Observed:
 
     name: str
     spectrum: Spectrum | None
-    fault: str = ""
+    error: StarloomError | None = None
+
+    @property
+    def fault(self) -> str:
+        """Why there is no spectrum; empty where there is one."""
+        return "" if self.error is None else str(self.error)
 
 
 def read_observed(
@@ -49,8 +57,8 @@ def read_observed(
 
     ``format`` is found from the content, or the name of one of ``io.formats``, each described in its module;
     further packages may bring others. "specutils:NAME" names one of the loaders of specutils. ``columns`` of
-    wavelength, flux and error are chosen by name or by number from 1, where the format leaves them open. Any
-    file may be packed with gzip.
+    wavelength, flux and error are chosen by name or by number from 1, where the format leaves them open, and
+    are then all that is read. Any file may be packed with gzip.
 
     ``medium`` ("air", "vacuum"), ``frame`` ("rest", "barycentric", ...) and ``unit`` of the wavelengths
     ("Angstrom", "nm", "um") are needed where file and format do not tell them. ``resolution``, the resolving
@@ -76,7 +84,7 @@ def read_observed(
     if len(first) > 1:
         count = len(first) if len(first) <= SHOWN else f"more than {SHOWN}"
         shown = f"{count} spectra ({_shown([name for name, _ in first])})"
-        raise ConfigError(f"{path}: it has {shown}: name one with source=..., or use read_each")
+        raise ConfigError(f"{path}: it has {shown}: name one with ", Option("source"))
     for _, make in first:
         return make()
     raise ParseError(f"{path}: no spectrum is in it")
@@ -96,14 +104,14 @@ def read_each(paths: str | os.PathLike | Iterable[str | os.PathLike], **options)
             spectra = iter(_spectra_in(Path(path), form, options))
             first = list(islice(spectra, 2))
         except StarloomError as error:
-            yield Observed(str(path), None, str(error))
+            yield Observed(str(path), None, error)
             continue
         for name, make in _to_the_end(chain(first, spectra)):
             name = f"{path}[{name}]" if name and len(first) > 1 else str(path)
             try:
                 yield Observed(name, make())
             except StarloomError as error:
-                yield Observed(name, None, str(error))
+                yield Observed(name, None, error)
 
 
 def _to_the_end(spectra: Iterator[Found]) -> Iterator[Found]:
@@ -122,15 +130,34 @@ def _to_the_end(spectra: Iterator[Found]) -> Iterator[Found]:
 def read_list(path: str | os.PathLike) -> tuple[Path, ...]:
     """The paths in a text file, one in a line, relative to its folder; ``#`` begins a comment.
 
-    Raises ParseError where there are none.
+    A name may stand in quotes. One with ``*``, ``?`` or ``[...]`` that is no file's means all files of such
+    names, sorted; where there are none it stays, for the reader to say so. Bytes that are no UTF-8 stay as
+    they are in names of files. Raises ParseError where there is no name.
     """
     path = Path(path)
     with parsing(path, ValueError):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        content = path.read_bytes()
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16") if utf16 else content.decode("utf-8-sig", "surrogateescape")
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text)]
+    names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise ParseError(f"{path}: no file is named in it")
-    return tuple(path.parent / name for name in names)
+    return tuple(found for name in names for found in _meant(path.parent, name))
+
+
+def _meant(folder: Path, name: str) -> list[Path]:
+    """The files that a line of a list means."""
+    if len(name) > 2 and name[0] == name[-1] and name[0] in "\"'" and not _exists(folder / name):
+        name = name[1:-1]
+    if not glob.has_magic(name) or "\0" in name or _exists(folder / name):
+        return [folder / name]
+    found = glob.glob(name, root_dir=folder, recursive=True)
+    return [folder / one for one in sorted(found)] or [folder / name]
+
+
+def _exists(path: Path) -> bool:
+    return "\0" not in str(path) and path.exists()
 
 
 def _spectra_in(path: Path, form: str | None, given: Mapping[str, Any]) -> Iterator[Found]:

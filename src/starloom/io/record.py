@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from starloom.arrays import one_line
-from starloom.errors import ConfigError, OutOfRangeError, ParseError
+from starloom.errors import ConfigError, Option, OutOfRangeError, ParseError
 from starloom.files import parsing
 from starloom.labels import number
 from starloom.spectrum import FRAMES, MEDIA, Spectrum
@@ -71,12 +71,14 @@ def completed(path: Any, record: Record, given: Mapping[str, Any]) -> Record:
         ):
             raise ConfigError(
                 f"{path}: {name} = {value!r} is given, but file and format tell {told!r} "
-                "(if the file is of another format: format=...)"
+                "(if the file is of another format: ",
+                Option("format"),
+                ")",
             )
     record = replace(record, **wanted)
     if missing := [name for name in CHOICES if getattr(record, name) is None]:
-        how = ", ".join(f"{name}={' | '.join(map(repr, CHOICES[name]))}" for name in missing)
-        raise ConfigError(f"{path}: the file does not tell its {', '.join(missing)}: give {how}")
+        how = [part for name in missing for part in (", ", Option(name, CHOICES[name]))][1:]
+        raise ConfigError(f"{path}: the file does not tell its {', '.join(missing)}: give ", *how)
     resolution = given.get("resolution")
     if resolution is None:
         return record
@@ -100,6 +102,7 @@ def checked(path: Any, record: Record) -> Spectrum:
         record = replace(record, flux_unit="")
         with np.errstate(divide="ignore", invalid="ignore"):  # such pixels are masked
             arrays |= {name: arrays[name] / continuum for name in ("flux", "error") if name in arrays}
+    _check_positive(path, wavelength)
     if wavelength.size > 1 and (np.diff(wavelength) < 0).all():
         wavelength = wavelength[::-1]
         arrays = {name: array[::-1] for name, array in arrays.items()}
@@ -135,13 +138,20 @@ def _flux_unit(text: Any) -> tuple[str, dict[str, str]]:
         return "", {"flux_unit": f"not known to astropy: {text}"}
 
 
+def _check_positive(path: Any, wavelength: np.ndarray) -> None:
+    """Raise ParseError unless there are wavelengths, all finite and positive."""
+    if not wavelength.size:
+        raise ParseError(f"{path}: it has no wavelengths")
+    if (wrong := ~(np.isfinite(wavelength) & (wavelength > 0))).any():
+        place = f"that of pixel {np.argmax(wrong) + 1} is {number(float(wavelength[wrong][0]))} A"
+        raise ParseError(f"{path}: wavelengths must be finite and positive: {place}")
+
+
 def _check_wavelengths(path: Any, wavelength: np.ndarray, record: Record) -> None:
-    """Raise ParseError unless finite, positive and rising, with a point where the index of air is known.
+    """Raise ParseError unless they rise, and have a point where the index of air is known.
 
     All others show a wrong unit; which pixels a model knows is for the fit to judge.
     """
-    if not (wavelength.size and np.isfinite(wavelength).all() and wavelength.min() > 0):
-        raise ParseError(f"{path}: wavelengths must be finite and positive, and at least one")
     if (fall := np.diff(wavelength) <= 0).any():
         where = number(round(float(wavelength[1:][fall][0]), 4))
         raise ParseError(
@@ -165,7 +175,9 @@ def _mask(path: Any, arrays: dict[str, np.ndarray], notes: list[str]) -> np.ndar
         unknown, wrong = ~np.isfinite(error) & ~bad, (error <= 0) & ~bad
         if (unknown | wrong | bad).all():
             raise ParseError(
-                f"{path}: no error is finite and positive ({wrong.sum()} of {bad.size} zero or negative)"
+                f"{path}: no error is finite and positive ({wrong.sum()} of {bad.size} zero or negative): "
+                "choose wavelength and flux alone with ",
+                Option("columns"),
             )
         for pixels, what in ((unknown, "no finite error"), (wrong, "a zero or negative error")):
             if pixels.any():
@@ -175,4 +187,6 @@ def _mask(path: Any, arrays: dict[str, np.ndarray], notes: list[str]) -> np.ndar
         bad = bad | np.asarray(arrays["mask"], dtype=bool)
         if bad.all():
             raise ParseError(f"{path}: every pixel is masked ({bad.size})")
+    if not arrays["flux"][~bad].any():
+        raise ParseError(f"{path}: every flux is 0 ({(~bad).sum()} pixels)")
     return bad if bad.any() else None

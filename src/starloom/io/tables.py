@@ -1,5 +1,6 @@
 """Tables as files hold them: FITS, VOTable, ECSV and plain text, told by their content, not by their name."""
 
+import codecs
 import csv
 import gzip
 import re
@@ -18,7 +19,7 @@ import numpy as np
 from starloom.arrays import one_line
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
-from starloom.spectrum.axis import image_wavelengths
+from starloom.spectrum.axis import image_wavelengths, is_of_wavelengths
 
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, SyntaxError, Warning)
 ZIP, GZIP, HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF"
@@ -27,8 +28,13 @@ MOST_PIXELS = 2_500_000  # of a spectrum: R = 1 000 000 from 3000 to 10 000 A, t
 NARROW = 4  # columns of a table that are read together
 COMMENT = "#!%"  # a line that begins with one of these is none of the table's
 MISSING = {"", "null", "none", "na", "n/a", "--"}  # cells that hold no number
-UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(](.*)[\])]$")  # wavelength [nm]
-UNIT_IN_NAME = re.compile(r"^((?:wa?v|wl|lam).*)_(aa|a|angstroms?|nm|um)$", re.IGNORECASE)  # wave_nm
+UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(](?!air|vac)(.*)[\])]$", re.IGNORECASE)  # wavelength [nm]
+UNIT_IN_NAME = re.compile(r"^((?:wa?v|wl|lam).*)[_ ](aa|a|angstroms?|nm|um)$", re.IGNORECASE)  # wave_nm
+LINE_END = re.compile(r"\r\n|\n|\r")
+NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f]")  # characters that are in no table
+SAID = re.compile(r"""^([a-z]\w*)\s*[:=]\s*["']?(.*?)["']?$""", re.IGNORECASE)  # a comment: medium = air
+FORTRAN = re.compile(r"([+-]?\d*\.\d*|[+-]?\d+(?=[dD]))(?:[dD]|(?=[+-]\d{3}$))([+-]?\d+)")  # 1.5D+03, 1.5-103
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eEdD][+-]?\d+)?")
 ARRAY_MARKS = str.maketrans("", "", "[](){}\"'")
 
 
@@ -100,14 +106,14 @@ class Columns:
             raise ValueError(f"no column {name}, only {', '.join(self.cells)}")
         cells = self.cells[name]
         if not isinstance(cells, list):
-            return _plain(cells)
+            return _plain(cells, name)
         with suppress(ValueError):  # most columns hold nothing else; of others each cell is looked at
             if "_" not in "".join(cells):  # which Python takes for a mark of thousands
                 return np.fromiter(map(float, cells), np.float64, len(cells))
         numbers = np.empty(len(cells))
         for index, text in enumerate(cells):
             try:
-                numbers[index] = np.nan if text.strip().lower() in MISSING else float(text)
+                numbers[index] = numeral(text)
             except ValueError as error:
                 where = f"line {self.lines[index]}: {name}"
                 raise ValueError(f"{where} = {text.strip()[:40]!r} is no number") from error
@@ -130,12 +136,12 @@ class Columns:
         """The numbers in one cell as float64; NaN where one is missing. Raises ValueError."""
         cell = self.cells[name][row]
         if not isinstance(cell, str):
-            return _plain(cell)
+            return _plain(cell, name)
         if "..." in cell:  # what NumPy prints of a long array, and csv then writes
             raise ValueError(f"{name} of row {self.first + row + 1} is a shortened printout, not the numbers")
         texts = cell.translate(ARRAY_MARKS).replace(",", " ").split()
         try:
-            return np.array([np.nan if text.lower() in MISSING else float(text) for text in texts])
+            return np.array([numeral(text) for text in texts])
         except ValueError as error:
             raise ValueError(f"{name} of row {self.first + row + 1}: {error}") from error
 
@@ -169,6 +175,37 @@ def head_of(path: Path) -> bytes:
     """The first HEAD bytes of what ``content_of`` gives. Raises ParseError."""
     with opened(path) as stream:
         return stream.read(HEAD)
+
+
+def numeral(text: str) -> float:
+    """The number in a text, NaN where it says that there is none; ValueError where it is another text.
+
+    Fortran's are read too: 1.5D+03, and 1.5-103 where the exponent left no room for its letter.
+    """
+    try:
+        return float(text.replace("_", "?"))  # which Python would take for a mark of thousands
+    except ValueError:
+        text = text.strip()
+        if text.lower() in MISSING:
+            return np.nan
+        if found := FORTRAN.fullmatch(text):
+            return float(f"{found[1]}e{found[2]}")
+        raise
+
+
+def text_of(content: bytes) -> str:
+    """The content as text: UTF-8, UTF-16 by its mark, or Latin-1. ValueError where it is binary."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+    if found := NO_TEXT.search(text):
+        line = len(LINE_END.findall(text, 0, found.start())) + 1
+        raise ValueError(f"line {line}: {found[0]!r} is in no text")
+    return text
 
 
 def content_of(path: Path) -> bytes:
@@ -205,7 +242,7 @@ def fits_image(path: Path, content: bytes) -> tuple[np.ndarray, Mapping[str, Any
         image = next((table for table in tables if table.data is not None and table.is_image), None)
         if image is None or np.squeeze(image.data).ndim != 1:
             raise ParseError(f"{path}: no spectrum of one dimension in it")
-        return np.squeeze(image.data).astype(float), image.header.copy()
+        return np.squeeze(image.data).astype(float), _cards(image.header)
 
 
 def read_columns(path: Path, content: bytes, skipped: int = 0) -> list[Columns]:
@@ -229,30 +266,68 @@ def read_table(path: Path, content: bytes, form: str):
 
 
 def _fits_columns(path: Path, content: bytes) -> list[Columns]:
-    """Tables; where there is none, the images that are spectra of one dimension."""
+    """Its tables, and the first image that is a spectrum of one dimension."""
     from astropy.io import fits
 
     found, images = [], []
     with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
+        general = _cards(tables[0].header)
         for table in tables:
-            about = dict(tables[0].header) | dict(table.header)
+            about = general | _cards(table.header)
             if isinstance(table, fits.BinTableHDU | fits.TableHDU):
                 units = {column.name: column.unit or "" for column in table.columns}
                 cells = {name: np.array(table.data[name]) for name in units}
                 found.append(Columns(cells, units, about))
-            elif table.data is not None and np.squeeze(table.data).ndim == 1:
-                images += _image_columns(np.squeeze(table.data), about)
-    return found or images[:1]
+            elif table.data is not None:
+                images.append((table.name.lower(), np.squeeze(table.data), about))
+    spectrum, fault = _image_columns(images)
+    if fault and not found + spectrum:
+        raise ParseError(f"{path}: {fault}")
+    return found + spectrum
 
 
-def _image_columns(flux: np.ndarray, header: Mapping[str, Any]) -> list[Columns]:
-    """Wavelength and flux of an image whose header tells the wavelengths."""
-    try:
-        wavelength = image_wavelengths(header, flux.size)
-    except ConfigError:
-        return []
-    units = {"wavelength": "Angstrom", "flux": str(header.get("BUNIT", ""))}
-    return [Columns({"wavelength": wavelength, "flux": np.array(flux, float)}, units, header)]
+def _cards(header: Any) -> dict[str, Any]:
+    """The values in a header by keyword; of damaged cards a text that is no number and no kind of axis."""
+    from astropy.io import fits
+
+    found = {}
+    for card in header.cards:
+        try:
+            found.setdefault(card.keyword, card.value)
+        except (fits.VerifyError, ValueError):
+            found.setdefault(card.keyword, "(unreadable)")
+    return found
+
+
+def _image_columns(
+    images: list[tuple[str, np.ndarray, Mapping[str, Any]]],
+) -> tuple[list[Columns], str]:
+    """Wavelength and flux of the first image whose header tells the wavelengths; by name those beside it.
+
+    And what is wrong with an earlier one, whose header tells of wavelengths what cannot be.
+    """
+    fault = ""
+    for _, flux, header in images:
+        try:
+            wavelength = _axis(flux, header)
+        except ConfigError as error:
+            fault, wavelength = fault or str(error), None
+        if wavelength is None:
+            continue
+        beside = {name: data for name, data, _ in images if name and data is not flux}
+        cells = beside | {"wavelength": wavelength, "flux": np.array(flux, float)}
+        units = {"wavelength": "Angstrom", "flux": str(header.get("BUNIT", ""))}
+        return [Columns({n: c for n, c in cells.items() if c.shape == flux.shape}, units, header)], fault
+    return [], fault
+
+
+def _axis(flux: np.ndarray, header: Mapping[str, Any]) -> np.ndarray | None:
+    """Wavelengths of an image; None where its header tells of none. ConfigError where they cannot be."""
+    if flux.ndim == 2 and str(header.get("CTYPE1", "")).startswith("MULTISPE"):
+        raise ConfigError(f"{len(flux)} orders (IRAF multispec): give one of them, as scopy does")
+    if flux.ndim != 1 or "CRVAL1" not in header or not is_of_wavelengths(header):
+        return None
+    return image_wavelengths(header, flux.size)
 
 
 def _votable_columns(path: Path, content: bytes) -> list[Columns]:
@@ -273,12 +348,12 @@ def _votable_columns(path: Path, content: bytes) -> list[Columns]:
 def _text_columns(path: Path, content: bytes, skipped: int) -> Columns:
     """Columns of text, by the names in the first line or in the last comment above it, or by number."""
     with _reading(path, "text"):
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = LINE_END.split(text_of(content))
         used = [n for n, line in enumerate(lines) if line.strip() and line.lstrip()[0] not in COMMENT]
         if not used:
             raise ValueError("no rows")
         above = lines[: used[0]]
-        units, about, delimiter = _ecsv_header(above) if "%ECSV" in lines[0] else ({}, {}, None)
+        units, about, delimiter = _ecsv_header(above) if "%ECSV" in lines[0] else ({}, _said(above), None)
         delimiter = delimiter or _delimiter(lines[used[0]])
         rows = _split([lines[n] for n in used], delimiter)
         names, told, headed = _names(rows[0], above, delimiter)
@@ -300,14 +375,36 @@ def _ecsv_header(lines: list[str]) -> tuple[dict[str, str], dict, str]:
     return units, dict(header.get("meta") or {}), header.get("delimiter", " ")
 
 
+def _said(comments: list[str]) -> dict[str, str]:
+    """What comments such as ``# medium = air`` say, by name."""
+    found = (SAID.match(line.strip(COMMENT + " \t")) for line in comments)
+    return {match[1]: match[2] for match in found if match}
+
+
 def _delimiter(line: str) -> str:
-    return next((mark for mark in (",", ";", "\t") if mark in line), " ")
+    """What separates cells: a comma does not where it is in the numbers."""
+    words = line.split()
+    commas = len(words) > 1 and all(map(DECIMAL_COMMA.fullmatch, words))
+    marks = ("\t",) if commas else (";", ",", "\t", "|")
+    bare = re.sub('"[^"]*"', "", line)
+    return next((mark for mark in marks if mark in bare), " ")
 
 
 def _split(lines: list[str], delimiter: str) -> list[list[str]]:
     if delimiter == " ":
         lines = [" ".join(line.split()) for line in lines]
-    return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    form = {"delimiter": delimiter, "skipinitialspace": True}
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, **form)]
+    for line in lines if len(rows) != len(lines) else lines[-1:]:
+        next(csv.reader([line], **form, strict=True))  # which finds the quote that does not end
+    if delimiter != "," and any("," in line for line in lines):
+        rows = [[_with_point(cell) for cell in row] for row in rows]
+    return rows
+
+
+def _with_point(cell: str) -> str:
+    """A cell, with a decimal point in the place of a decimal comma."""
+    return cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def _names(first: list[str], above: list[str], delimiter: str) -> tuple[list[str], dict[str, str], bool]:
@@ -315,7 +412,7 @@ def _names(first: list[str], above: list[str], delimiter: str) -> tuple[list[str
     if headed := not all(map(_is_number, first)):
         return *_units_in(first), headed
     comment = [line.lstrip(COMMENT + " ") for line in above if line.strip(COMMENT + " ")][-1:]
-    names = _split(comment, delimiter)[0] if comment else []
+    names = _split(comment, delimiter)[0] if comment and comment[0].count('"') % 2 == 0 else []
     if len(names) == len(first) and any("flux" in name.lower() for name in names):
         return *_units_in(names), headed
     return [str(number) for number in range(1, len(first) + 1)], {}, headed
@@ -323,9 +420,9 @@ def _names(first: list[str], above: list[str], delimiter: str) -> tuple[list[str
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        numeral(text)
     except ValueError:
-        return text.lower() in MISSING
+        return False
     return True
 
 
@@ -338,8 +435,10 @@ def _units_in(names: list[str]) -> tuple[list[str], dict[str, str]]:
     return bare, {match[1]: match[2] for match in found if match}
 
 
-def _plain(values: Any) -> np.ndarray:
+def _plain(values: Any, name: str) -> np.ndarray:
     values = np.ma.asarray(values)
+    if values.dtype.kind in "SU":
+        raise ValueError(f"{name} is text, not numbers")
     return np.ma.filled(values.astype(np.float64), np.nan)
 
 
@@ -348,15 +447,17 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
     """What parsers raise becomes a ParseError; astropy's doubts are not ours, but a file cut short is."""
     from xml.parsers.expat import ExpatError
 
+    from astropy.io.fits import VerifyError
+    from astropy.table.meta import YamlParseError
     from yaml import YAMLError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", message=".*truncated")
+            warnings.filterwarnings("error", message=".*truncated|Error validating header")
             yield
     except ParseError:
         raise
-    except (OSError, csv.Error, ExpatError, YAMLError, *DAMAGE) as error:
+    except (OSError, csv.Error, ExpatError, YAMLError, YamlParseError, VerifyError, *DAMAGE) as error:
         reason = " ".join(str(error).split())
         raise ParseError(f"{path}: no readable {kind} table: {reason or type(error).__name__}") from error

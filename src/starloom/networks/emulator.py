@@ -330,6 +330,8 @@ def unpacked(model: Model) -> tuple[Emulator, ...]:
         limb_darkening, finest = float(settings["limb_darkening"]), float(settings["modes_resolution"])
     except KeyError as error:
         raise StoreError(f"a model of the family {header.family!r} without {error} is no emulator") from error
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"the emulator's header makes no sense: {dict(settings)!r:.80}: {error}") from error
     parts = np.split(header.points.vacuum_aa, np.searchsorted(header.points.vacuum_aa, band.edges_aa[1:-1]))
     try:
         return tuple(

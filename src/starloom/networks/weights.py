@@ -36,6 +36,7 @@ GROUP = "starloom.models"  # entry points: a package with a file <name>.safetens
 KEY = "starloom"
 SUFFIX = ".safetensors"
 PRECISIONS = ("float16", "float32")
+DAMAGE = (KeyError, TypeError, ValueError, ConfigError)  # what a header that makes no sense raises
 # models of the project's further distributions, and how to get them
 KNOWN = {"paper": "the distribution starloom-paper (distributions/paper of the repository)"}
 
@@ -79,10 +80,11 @@ class Header:
         if unknown := set(values) - {entry.name for entry in fields(cls)}:
             raise ValueError(f"unknown fields in the header: {', '.join(sorted(unknown))}")
         points, band = values["points"], values["band"]
-        parts = {"domain": Domain.from_mapping(values["domain"]), "points": points and Points(**points)}
+        grid = None if points is None else Points(**points)
+        parts = {"domain": Domain.from_mapping(values["domain"]), "points": grid}
         if not isinstance(values.get("settings", {}), Mapping):
             raise TypeError("settings are no mapping")
-        return cls(**{**values, **parts, "band": band and Band.from_mapping(band)})
+        return cls(**{**values, **parts, "band": None if band is None else Band.from_mapping(band)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +139,12 @@ def load(path: str | os.PathLike, family: str | None = None) -> Model:
     expected = description.pop("hash", None)
     if content_hash(description, tensors) != expected:
         raise ParseError(f"{path}: altered: its content does not have the hash that its header gives")
-    with parsing(path, KeyError, TypeError, ValueError, ConfigError):
+    with parsing(f"{path}: header", *DAMAGE):
         header = (_first_header if description["format"] == 1 else Header.from_mapping)(description["header"])
-        networks = {name: _network(name, layers, tensors) for name, layers in description["networks"].items()}
+    with parsing(f"{path}: networks", *DAMAGE):
+        if not isinstance(architectures := description["networks"], Mapping):
+            raise TypeError(f"{architectures!r} is no mapping")
+        networks = {name: _network(name, layers, tensors) for name, layers in architectures.items()}
     if family is not None and header.family != family:
         raise StoreError(f"{path}: holds a model of the family {header.family!r}, not {family!r}")
     return Model(header, networks)

@@ -8,8 +8,14 @@ import numpy as np
 
 from starloom.errors import ConfigError
 
-ANGSTROM = ("a", "aa", "å", "angstrom", "ångström")
-OTHERS = re.compile("^(FREQ|ENER|WAVN|VRAD|VOPT|ZOPT|VELO|BETA|MULTISPE|PIXEL)|-(?!LOG$)")  # kinds of axes
+# how files spell them, in any case; astropy knows the others
+SPELLINGS = (
+    (re.compile("a|aa|å|ang|[aå]ngstr(o|ö|oe)ms?", re.IGNORECASE), 1.0),
+    (re.compile("nm|nanomet(er|re)s?", re.IGNORECASE), 10.0),
+    (re.compile("[uµμ]m|microns?|micromet(er|re)s?", re.IGNORECASE), 1e4),
+)
+# other kinds of axes, and what is no kind
+OTHERS = re.compile("^(FREQ|ENER|WAVN|VRAD|VOPT|ZOPT|VELO|BETA|MULTISPE|PIXEL|\\()|-(?!LOG$)")
 SHORTEST_AA = 100.0  # a -LOG axis that begins below it gives the logarithm of its first wavelength
 
 
@@ -17,13 +23,22 @@ def angstroms(unit: str) -> float:
     """How many Angstrom a unit of wavelength is; A is no ampere. ConfigError where it is no length."""
     from astropy import units
 
+    if known := [factor for spelling, factor in SPELLINGS if spelling.fullmatch(unit.strip())]:
+        return known[0]
     try:
-        factor = units.Unit("Angstrom" if unit.strip().lower().rstrip("s") in ANGSTROM else unit).to(
-            "Angstrom"
-        )
+        factor = units.Unit(unit).to("Angstrom")
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{unit!r} is no unit of a wavelength, such as Angstrom, nm, um") from error
     return float(f"{factor:.12g}")  # astropy's factor of nm is 9.999999999999998
+
+
+def is_of_wavelengths(header: Mapping[str, Any]) -> bool:
+    """Whether the header's first axis is none of another kind, such as frequency or velocity."""
+    return not OTHERS.search(_kind(header))
+
+
+def _kind(header: Mapping[str, Any]) -> str:
+    return str(header.get("CTYPE1", "")).strip().upper()
 
 
 def image_wavelengths(header: Mapping[str, Any], pixels: int) -> np.ndarray:
@@ -36,8 +51,8 @@ def image_wavelengths(header: Mapping[str, Any], pixels: int) -> np.ndarray:
     from below 100 A :math:`\lambda = \exp(\lambda_0 + w)` (PHOENIX, Husser et al. 2013). Raises ConfigError
     for another kind of axis.
     """
-    kind, unit = str(header.get("CTYPE1", "")).strip().upper(), angstroms(header.get("CUNIT1") or "Angstrom")
-    if OTHERS.search(kind):
+    kind, unit = _kind(header), angstroms(header.get("CUNIT1") or "Angstrom")
+    if not is_of_wavelengths(header):
         raise ConfigError(f"CTYPE1 = {kind!r} is no axis of wavelengths")
     value, pixel, step = (_number(header, name) for name in ("CRVAL1", "CRPIX1", "CDELT1"))
     step = _number(header, "CD1_1") or step * (_number(header, "PC1_1") or 1.0)

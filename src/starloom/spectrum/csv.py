@@ -57,7 +57,7 @@ def _meta(number: int, line: str) -> tuple[str, object]:
 
 def _row(number: int, line: str, size: int) -> list[float]:
     try:
-        row = [float(text) for text in line.split(",")]
+        row = [float(text.replace("_", "?")) for text in line.split(",")]  # Python's mark of thousands
     except ValueError as error:
         raise ValueError(f"line {number}: {error}") from error
     if len(row) != size:

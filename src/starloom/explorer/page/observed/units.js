@@ -1,10 +1,13 @@
 // Units of wavelengths.
 
 const UNITS = [
-  [/^(a|aa|å|[aå]ngstr[oö]ms?|0\.1 ?nm)$/i, 1],
+  [/^(a|aa|å|ang|[aå]ngstr(o|ö|oe)ms?|0\.1 ?nm|(1e|10\*\*)-10 ?m)$/i, 1],
   [/^(nm|nanomet(er|re)s?)$/i, 10],
-  [/^(um|µm|μm|microns?|micromet(er|re)s?)$/i, 1e4],
-  [/^(m|met(er|re)s?)$/i, 1e10],
+  [/^([uµμ]m|microns?|micromet(er|re)s?)$/i, 1e4],
+  [/^pm$/, 0.01],
+  [/^mm$/, 1e7],
+  [/^cm$/, 1e8],
+  [/^(m|met(er|re)s?)$/, 1e10],
 ];
 
 /** How many Angstrom a unit is. Throws an Error for one that is not known. */
