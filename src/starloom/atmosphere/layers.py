@@ -1,36 +1,38 @@
 """The layers on which a spectrum is computed: a structure between its own, where the light is made."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from starloom.atmosphere.structure import Atmosphere
 
-LAYERS = 36
+LAYERS = 40
 DEEPEST = 1.25  # log10 of the Rosseland optical depth of the last layer, below which e^-18 gets out
 NEEDED = ("column_mass", "temperature", "gas_pressure")
 
 
-def on_layers(atmosphere: Atmosphere) -> Atmosphere:
-    """The structure on ``LAYERS`` layers, in float64 where JAX has it enabled.
+def on_layers(atmosphere: Atmosphere, layers: int = LAYERS) -> Atmosphere:
+    """The structure on so many layers, in float64 where JAX has it enabled.
 
     The logarithms of column mass, temperature and pressure are cubic splines of log tau through all layers of
     the atmosphere. Those returned reach from its first layer to its last or ``DEEPEST``, and lie closest,
-    0.15 dex apart, where continuum and wings come from, and near the surface, which cores of strong lines
+    0.16 dex apart, where continuum and wings come from, and near the surface, which cores of strong lines
     show: what the transfer makes of them is exact to 1e-4 (docs/physics.md). Columns that the synthesis does
     not need are left out.
     """
     columns = jnp.stack([jnp.log(jnp.asarray(getattr(atmosphere, name), float)) for name in NEEDED], axis=-1)
-    log_tau, columns = _resampled(jnp.asarray(atmosphere.log_tau, float), columns)
+    log_tau, columns = _resampled(jnp.asarray(atmosphere.log_tau, float), columns, layers)
     return Atmosphere(log_tau, **dict(zip(NEEDED, jnp.exp(columns.T), strict=True)))
 
 
-@jax.jit
-def _resampled(log_tau: Float[Array, "layer"], columns: Float[Array, "layer column"]):
+@partial(jax.jit, static_argnames="layers")
+def _resampled(log_tau: Float[Array, "layer"], columns: Float[Array, "layer column"], layers: int):
     first, last = log_tau[0], jnp.minimum(log_tau[-1], DEEPEST)
-    fine = jnp.linspace(first, last, 50 * LAYERS)
+    fine = jnp.linspace(first, last, 50 * layers)
     count = _layers_above(fine, first)
-    places = jnp.interp(jnp.linspace(count[0], count[-1], LAYERS), count, fine)
+    places = jnp.interp(jnp.linspace(count[0], count[-1], layers), count, fine)
     return places, cubic_spline(log_tau, columns, places)
 
 

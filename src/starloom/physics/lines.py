@@ -32,7 +32,7 @@ from starloom.physics.linelist import LineList
 from starloom.physics.species import MASSES
 from starloom.wavelength import LogGrid
 
-# of the Voigt functions in float32: errors of 1e-6 of the peak in strong lines, 4e-6 in lines without wide wings
+# of the Voigt functions in float32: errors of 1e-6 of the peak in strong lines, 4e-6 in lines without wings
 TERMS, FEW_TERMS = 16, 12
 ROOT_PI = math.sqrt(math.pi)  # a Python float, which leaves float32 arrays float32
 PERTURBERS = (
@@ -190,7 +190,9 @@ def half_widths(
     # H = a / (sqrt(pi) (x^2 - 3/2)) + exp(-x^2) is CUT / ratio at the edge, the second term a tenth of it
     wing = ratio * damping / (ROOT_PI * CUT) + 1.5
     gaussian = np.log(np.maximum(10 * ratio / CUT, 1.0))
-    reach = (np.sqrt(np.maximum(wing, gaussian)) * doppler).max(axis=0) / step
+    reach = (np.sqrt(np.maximum(wing, gaussian)) * doppler).max(
+        axis=0
+    ) / step + 0.5  # of the centre from a pixel
     sizes = (*VOIGT, NEAR, FAR, BROAD)
     cases = [~(ratio.max(axis=0) > NEGLIGIBLE), *(reach < half for half in sizes)]
     return np.select(cases, [NONE, *sizes], WHOLE).astype(np.int32)
@@ -286,4 +288,3 @@ def line_opacity(
     total = add(total, windows.broad, counts[7], BROAD, wings)
     total = lax.fori_loop(0, counts[8], whole, total)
     return total[:, PAD : PAD + pixels]
-

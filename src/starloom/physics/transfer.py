@@ -65,7 +65,7 @@ class Source(NamedTuple):
 
 # the mean opacity ratio of an interval may lie beyond those of its ends by this share
 OVERSHOOT = 0.3
-# ends of the quadrature over u: Gregory's, of the fourth order (Hamming 1973, Numerical Methods, section 20.7)
+# the quadrature over u at either end: Gregory's formula of the fourth order
 GREGORY = (3 / 8, 7 / 6, 23 / 24)
 
 
