@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from starloom.atmosphere.structure import Atmosphere
 
-LAYERS = 40
+LAYERS = 44
 DEEPEST = 1.25  # log10 of the Rosseland optical depth of the last layer, below which e^-18 gets out
 NEEDED = ("column_mass", "temperature", "gas_pressure")
 
@@ -38,9 +38,9 @@ def _resampled(log_tau: Float[Array, "layer"], columns: Float[Array, "layer colu
 
 def _layers_above(log_tau: Float[Array, "point"], first: Float[Array, ""]) -> Float[Array, "point"]:
     """Number of layers above a depth but for a factor and a constant: three times as dense at the surface as
-    at log tau = -4, twice as dense below log tau = -1.5."""
+    at log tau = -4, 1.7 times as dense below log tau = -2.5."""
     surface = -2 * 0.6 * jnp.exp((first - log_tau) / 0.6)
-    return log_tau + surface + 0.5 * jnp.logaddexp(0.0, (log_tau + 1.5) / 0.5)
+    return log_tau + surface + 0.7 * 0.5 * jnp.logaddexp(0.0, (log_tau + 2.5) / 0.5)
 
 
 def cubic_spline(

@@ -238,10 +238,15 @@ PAD = BROAD + FAR  # pixels added either side of the grid, so that no window lea
 
 
 def line_opacity(
-    profile: Profile, positions: Positions, windows: Windows, pixels: int, step: float | Float[Array, ""]
+    profile: Profile,
+    positions: Positions,
+    windows: Windows,
+    pixels: int,
+    step: float | Float[Array, ""],
+    others: Float[Array, "layer wavelength"] | None = None,
 ) -> Float[Array, "layer wavelength"]:
     """Absorption coefficient of all lines [cm-1] on a log-uniform grid of ``pixels`` points and ``step`` [cm
-    s-1].
+    s-1], added to that of ``others``.
 
     float32; detunings are taken in velocity, v = c (ln lambda - ln lambda_0), against c (lambda/lambda_0 - 1)
     an error of v^2/2c, 5 % of a pixel 150 km/s from a line's centre.
@@ -279,7 +284,8 @@ def line_opacity(
         return total + within(half, line, offsets) * wings(damping[line], x)
 
     counts = windows.counts
-    total = jnp.zeros((peak.shape[1], pixels + 2 * PAD), dtype=jnp.float32)
+    others = jnp.zeros((peak.shape[1], pixels), jnp.float32) if others is None else others
+    total = jnp.pad(others, ((0, 0), (PAD, PAD)))
     for kind, half in enumerate(VOIGT):
         total = add(total, windows[kind], counts[kind], half, partial(voigt, terms=FEW_TERMS))
     total = add(total, windows.winged, counts[4], CORE, lambda a, x: voigt(a, x, TERMS) - wings(a, x))

@@ -125,21 +125,32 @@ def _near(layers: int) -> np.ndarray:
 def optical_depths(
     opacity: Float[Array, "layer wavelength"], layers: Column
 ) -> Float[Array, "layer wavelength"]:
-    r"""Optical depth of each layer by what it grows from one to the next, the first's own first.
-
-    ``opacity`` is the total absorption coefficient chi [cm-1]. :math:`d\tau/d\tau_\mathrm{ref}`, which
-    changes slowly, is the cubic in :math:`\ln\tau_\mathrm{ref}` through the nearest four layers; its mean
-    over an interval is kept near those of the ends, where the cubic overshoots.
-    """
+    """Optical depth of each layer by what it grows from one to the next (``_growth``), the first's own first;
+    ``opacity`` is the total absorption coefficient chi [cm-1]."""
     ratio = opacity * layers.ratio[:, None]
-    shares = layers.shares[:, :, None]
-    inner = sum(shares[1:-1, k] * ratio[k : len(ratio) - 3 + k] for k in range(4))
-    ends = [jnp.sum(shares[i] * ratio[part], axis=0) for i, part in ((0, slice(4)), (-1, slice(-4, None)))]
-    growth = jnp.concatenate([ends[0][None], inner, ends[1][None]])
-    low, high = jnp.minimum(ratio[1:], ratio[:-1]), jnp.maximum(ratio[1:], ratio[:-1])
-    reference = layers.reference[:, None]
-    growth = jnp.clip(growth, (1 - OVERSHOOT) * reference * low, (1 + OVERSHOOT) * reference * high)
+    growth = lax.map(lambda interval: _growth(ratio, interval), _intervals(layers))
     return jnp.concatenate([opacity[:1] * layers.top, growth])
+
+
+def _intervals(layers: Column):
+    """Number, shares and reference of each interval."""
+    return jnp.arange(len(layers.reference)), layers.shares, layers.reference
+
+
+def _growth(ratio: Float[Array, "layer wavelength"], interval) -> Float[Array, "wavelength"]:
+    r"""Optical depth of one interval.
+
+    ``ratio``, :math:`d\tau/d\tau_\mathrm{ref}`, changes slowly: it is the cubic in
+    :math:`\ln\tau_\mathrm{ref}` through the nearest four layers; its mean over the interval is kept near
+    those of the ends, where the cubic overshoots.
+    """
+    number, shares, reference = interval
+    first = jnp.clip(number - 1, 0, ratio.shape[0] - 4)
+    near = lax.dynamic_slice_in_dim(ratio, first, 4)
+    above, below = lax.dynamic_slice_in_dim(ratio, number, 2)
+    low, high = jnp.minimum(above, below), jnp.maximum(above, below)
+    growth = jnp.sum(shares[:, None] * near, axis=0)
+    return jnp.clip(growth, (1 - OVERSHOOT) * reference * low, (1 + OVERSHOOT) * reference * high)
 
 
 def emergent_intensities(
@@ -163,22 +174,28 @@ def emergent_intensities(
     """
     single = partial(jnp.asarray, dtype=opacity.dtype)
     layers, inverse_mu = jax.tree.map(single, layers), single(1 / mu)[:, None]
-    weight = layers.weight[:, None]
-    thermal = weight * source.rise
-    scattered = (weight * layers.growth[:, None]) * source.scattered
+    # the loop reads it, so that it is computed once
+    ratio = opacity * layers.ratio[:, None]
+    light = layers.weight, layers.weight * layers.growth, source.rise, source.scattered
+
+    def passed(depth, light):
+        weight, length, rise, scattered = light
+        return jnp.exp(-depth * inverse_mu) * (weight * rise + length * inverse_mu * scattered)
 
     def add(carry, layer):
         depth, intensity = carry
-        growth, thermal, scattered = layer
-        depth = depth + growth
-        return (depth, intensity + jnp.exp(-depth * inverse_mu) * (thermal + scattered * inverse_mu)), None
+        interval, light = layer
+        depth = depth + _growth(ratio, interval)
+        return (depth, intensity + passed(depth, light)), None
 
-    growths = optical_depths(opacity, layers)
-    above = source.scattered[0] / opacity[0] * -jnp.expm1(-growths[0] * inverse_mu)
-    start = jnp.zeros_like(opacity[0]), source.surface + above
-    (depth, intensity), _ = lax.scan(add, start, (growths, thermal, scattered))
+    first, last = ratio[0] / layers.ratio[0], ratio[-1] / layers.ratio[-1]
+    depth = first * layers.top
+    above = source.scattered[0] / first * -jnp.expm1(-depth * inverse_mu)
+    start = depth, source.surface + above + passed(depth, [part[0] for part in light])
+    deeper = [part[1:] for part in light]
+    (depth, intensity), _ = lax.scan(add, start, (_intervals(layers), deeper))
     below = source.rise[-1] / layers.growth[-1] / inverse_mu + source.scattered[-1]
-    return intensity + jnp.exp(-depth * inverse_mu) * below / opacity[-1]
+    return intensity + jnp.exp(-depth * inverse_mu) * below / last
 
 
 def scattered_intensity(

@@ -37,14 +37,15 @@ def radiate(
     pixels = to_grid.shape[-1]
     continuum = single(nodes.absorption + nodes.scattering)
     molecular = jnp.stack([gas.state.molecule(name) for name in chunk.molecules.names])
-    total = (
+    hydrogen = hydrogen_opacity(
+        chunk.hydrogen, pixels, temperature, gas.state, microturbulence, refine=not synspec
+    )
+    others = (
         continuum @ to_grid
-        + line_opacity(gas.profile, chunk.positions, windows, pixels, chunk.step)
-        + hydrogen_opacity(
-            chunk.hydrogen, pixels, temperature, gas.state, microturbulence, refine=not synspec
-        )
+        + hydrogen
         + molecular_opacity(molecular, temperature, microturbulence / KMS, chunk.molecules)
     )
+    total = line_opacity(gas.profile, chunk.positions, windows, pixels, chunk.step, others)
     # coherent scattering of the continuum's light alone: lines absorb
     emitted = planck(chunk.nodes, temperature)
     rise, scattered = differences(len(temperature)) @ emitted, nodes.scattering * (nodes.mean - emitted)
