@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from starloom import bands, sampling, synthesis, tables
-from starloom.atmosphere import Atmosphere, interpolate
+from starloom.atmosphere import interpolate
 from starloom.constants import ANGSTROM, BOLTZMANN, KMS
 from starloom.physics.abundances import per_hydrogen
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
@@ -33,7 +33,13 @@ from starloom.physics.hydrogen import hydrogen_opacity
 from starloom.physics.lines import line_opacity, line_profiles, windows_of
 from starloom.physics.molecules import molecular_opacity
 from starloom.physics.species import SYMBOLS
-from starloom.physics.transfer import emergent_intensities, flux_quadrature, planck, scattered_intensity
+from starloom.physics.transfer import (
+    Source,
+    emergent_intensities,
+    flux_quadrature,
+    planck,
+    scattered_intensity,
+)
 from starloom.synthesis import photosphere, synthesize_each, synthesize_labels, synthesize_together
 from starloom.synthesis.band import BandArrays, band_arrays
 from starloom.synthesis.gas import Gas, gas
@@ -121,19 +127,14 @@ class Star(NamedTuple):
     vmic: jax.Array
     matter: Gas
     windows: tuple
-    path: jax.Array
-    log_mass: jax.Array
 
 
 def prepared(teff: float, band: BandArrays) -> Star:
     """A star up to its gas."""
     known = interpolate(teff, LOGG, MH)
-    atmosphere = Atmosphere(known.log_tau, known.column_mass, known.temperature, known.gas_pressure)
     abundance, vmic = per_hydrogen(jnp.asarray(MH, jnp.float64)), jnp.asarray(VMIC * KMS, jnp.float64)
     solved = photosphere(known, mh=MH, vmic=VMIC)
-    matter = solved.gas
-    path, log_mass = known.column_mass / matter.state.mass_density, jnp.log(known.column_mass)
-    return Star(atmosphere, abundance, vmic, matter, solved.windows, path, log_mass)
+    return Star(solved.atmosphere, abundance, vmic, solved.gas, solved.windows)
 
 
 def compiled(function: Callable, *arguments) -> Callable:
@@ -161,7 +162,7 @@ def gas_stages(star: Star, band: BandArrays) -> dict[str, Callable]:
         absorption = continuous_absorption(nodes, temperature, state)
         scattering = continuous_scattering(nodes, state)
         emission = planck(nodes, temperature)
-        return scattered_intensity(absorption, scattering, emission, star.path, star.log_mass)
+        return scattered_intensity(absorption, scattering, emission, star.matter.layers)
 
     return {
         "equation of state": compiled(
@@ -194,15 +195,14 @@ def light_stages(star: Star, band: BandArrays) -> dict[str, Callable]:
         amounts = jnp.stack([state.molecule(name) for name in molecules.names])
         return molecular_opacity(amounts, temperature, vmic / KMS, molecules)
 
-    source = single(planck(chunk.nodes, temperature)) @ chunk.to_grid
+    emitted = single(planck(chunk.nodes, temperature)) @ chunk.to_grid
+    source = Source(emitted[0], emitted, 0 * emitted)
     total = single(continuum.absorption) @ chunk.to_grid + jax.jit(atoms)(star.matter.profile, windows)
     return {
         "line opacity": compiled(atoms, star.matter.profile, windows),
         "hydrogen": compiled(hydrogen, chunk.hydrogen, temperature, state, star.vmic),
         "molecules": compiled(molecular, temperature, state, star.vmic, molecules),
-        "transfer": compiled(
-            emergent_intensities, total, source, single(star.path), single(star.log_mass), mu
-        ),
+        "transfer": compiled(emergent_intensities, total, source, star.matter.layers, mu),
         "all of radiate": lambda: radiate(star.atmosphere, star.vmic, star.matter, chunk, windows, mu),
     }
 

@@ -99,7 +99,7 @@ def test_microturbulence_is_added_as_temperature():
 
 def opacity(grid: LogGrid, temperature, state, microturbulence) -> np.ndarray:
     """Opacity [layer, wavelength] of all lines on a grid."""
-    weights = hydrogen.grid_weights(grid)
+    (weights,) = hydrogen.grid_weights(grid)
     return np.asarray(hydrogen.hydrogen_opacity(weights, grid.points, temperature, state, microturbulence))
 
 

@@ -47,7 +47,7 @@ def test_against_direct_evaluation(hydrogen_gas, log_ne, log_t):
     with jax.enable_x64(True):
         temperature = 10.0 ** np.array([TABLE["log_temperature"][temperature_node]])
         state = hydrogen_gas(np.array([10**log_ne]))
-        found = np.asarray(hydrogen_opacity(grid_weights(grid), grid.points, temperature, state, 0.0))[0]
+        found = np.asarray(hydrogen_opacity(*grid_weights(grid), grid.points, temperature, state, 0.0))[0]
         expected = opacity_twin(grid.wavelength_aa * 1e-8, density_node, temperature_node, temperature, state)
     assert np.abs(found / expected - 1).max() < 0.01
     assert np.abs(found / expected - 1).mean() < 0.002

@@ -1,49 +1,58 @@
-"""Emergent intensities against the integral of S exp(-tau / mu) on a fine grid."""
+"""Emergent intensities against the integral of S exp(-tau / mu) over a thousand times as many layers."""
 
 import jax
 import numpy as np
 import pytest
+from scipy.integrate import cumulative_simpson, simpson
 
-from starloom.physics.transfer import emergent_intensities
+from starloom.atmosphere import LAYERS
+from starloom.physics.transfer import Source, column, differences, emergent_intensities
 
 MU = np.array([0.07, 0.28, 0.58, 0.86, 1.0])
-LAYERS, WAVELENGTHS = 68, 6
-PER_INTERVAL = 400
+FINE = 40001
 
 
-def intensity_twin(opacity, source, path, log_mass, mu):
-    """One wavelength and angle: opacity times m/rho linear in ln m, source linear in tau, in fine steps."""
-    growth = opacity * path
-    depth = growth[0]  # above the first layer opacity per gram is constant
-    total = source[0] * (1 - np.exp(-depth / mu))
-    for i in range(LAYERS - 1):
-        step = 0.5 * (growth[i] + growth[i + 1]) * (log_mass[i + 1] - log_mass[i])
-        tau = np.linspace(0.0, step, PER_INTERVAL + 1)
-        here = np.interp(tau, [0.0, step], [source[i], source[i + 1]])
-        weight = np.exp(-(depth + 0.5 * (tau[1:] + tau[:-1])) / mu) * 2 * np.sinh(np.diff(tau) / (2 * mu))
-        total += (weight * 0.5 * (here[1:] + here[:-1])).sum()
-        depth += step
-    slope = (source[-1] - source[-2]) / step
-    return total + np.exp(-depth / mu) * (source[-1] + slope * mu)
+class Gas:
+    """Smooth functions of a layer's place, 0 to 1: depth, mass, opacities over six decades, sources."""
+
+    def __init__(self, layers: int):
+        rng = np.random.default_rng([3, 4])
+        place = np.linspace(0, 1, layers)[:, None]
+        self.log_reference = (-15.8 + 18.7 * (place + 0.1 * np.sin(3 * place)))[:, 0]
+        self.log_mass = self.log_reference / 2 + 0.3 * np.cos(4 * place[:, 0])
+        self.path = np.exp(16 + 2 * place[:, 0])
+        rosseland = np.exp(self.log_reference) / self.path
+        line = 1 + np.exp(rng.uniform(-3, 12, 6) + rng.uniform(-6, 2, 6) * place)
+        self.opacity = rosseland[:, None] * line
+        self.source = 1 + rng.uniform(0, 3, 6) * np.exp(3 * (place - 1)) + 0.2 * np.sin(6 * place)
+        self.scattered = -0.05 * rosseland[:, None] * np.exp(-3 * place)
+
+    def intensities(self):
+        layers = column(self.path, self.log_mass, self.log_reference)
+        rise = differences(len(self.path)) @ self.source
+        source = Source(self.source[0], rise, self.scattered)
+        return np.asarray(emergent_intensities(self.opacity, source, layers, MU))
+
+
+def intensity_twin(gas: Gas, wavelength: int, mu: float) -> float:
+    """Simpson's rule along one ray."""
+    growth = gas.opacity[:, wavelength] * gas.path
+    depth = growth[0] + cumulative_simpson(growth, x=gas.log_mass, initial=0.0)
+    total = gas.source[:, wavelength] + gas.scattered[:, 0] / gas.opacity[:, wavelength]
+    light = total[0] * -np.expm1(-depth[0] / mu)
+    light += simpson(total * growth * np.exp(-depth / mu) / mu, x=gas.log_mass)
+    slope = (gas.source[-1, wavelength] - gas.source[-2, wavelength]) / (depth[-1] - depth[-2])
+    return light + np.exp(-depth[-1] / mu) * (total[-1] + slope * mu)
 
 
 @pytest.fixture(scope="module")
-def gas():
-    """Opacities over six decades that vary with depth, sources that rise, fall and turn."""
-    rng = np.random.default_rng([3, 4])
-    log_mass = np.linspace(np.log(1e-4), np.log(30.0), LAYERS)
-    depth = (log_mass - log_mass[0]) / (log_mass[-1] - log_mass[0])
-    opacity = np.exp(rng.uniform(-7, 7, WAVELENGTHS) + rng.uniform(-3, 3, WAVELENGTHS) * depth[:, None])
-    source = 1 + rng.uniform(0, 3, WAVELENGTHS) * depth[:, None] ** 2 + np.sin(6 * depth)[:, None] ** 2
-    return opacity, source, np.exp(log_mass), log_mass
+def expected():
+    fine = Gas(FINE)
+    return np.array([[intensity_twin(fine, j, mu) for j in range(6)] for mu in MU])
 
 
-def test_against_fine_steps(gas):
-    """1e-5: second order in steps a 400th of an interval."""
-    opacity, source, path, log_mass = gas
+@pytest.mark.parametrize(("layers", "error"), [(LAYERS, 1e-3), (2 * LAYERS, 7e-5), (4 * LAYERS, 5e-6)])
+def test_against_fine_steps(expected, layers, error):
+    """Of the fourth order in the distance of the layers."""
     with jax.enable_x64(True):
-        found = np.asarray(emergent_intensities(opacity, source, path, log_mass, MU))
-    for i, mu in enumerate(MU):
-        for j in range(WAVELENGTHS):
-            expected = intensity_twin(opacity[:, j], source[:, j], path, log_mass, mu)
-            assert found[i, j] == pytest.approx(expected, rel=1e-5)
+        assert Gas(layers).intensities() == pytest.approx(expected, rel=error)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.interpolate import CubicSpline
 
 from starloom.constants import (
@@ -119,8 +119,21 @@ def cubic_weights(position: Float[np.ndarray, "point"], nodes: Float[np.ndarray,
     return weights
 
 
-def grid_weights(grid: LogGrid) -> Float[np.ndarray, "line detuning coarse"]:
-    """What ``hydrogen_opacity`` takes of a grid: weights from profiles to every ``COARSE``-th point."""
+class GridWeights(NamedTuple):
+    """Weights from the profiles' detunings to every ``COARSE``-th point of a grid."""
+
+    used: Int[np.ndarray, "pair"]  # of the pairs of line and detuning, counted through, those that matter
+    weights: Float[np.ndarray, "pair coarse"]
+
+
+def grid_weights(*grids: LogGrid) -> tuple[GridWeights, ...]:
+    """What ``hydrogen_opacity`` takes of each grid; the pairs are those that matter in any of them."""
+    each = [_grid_weights(grid).reshape(len(UPPER) * len(DETUNING), -1) for grid in grids]
+    used = np.flatnonzero(np.any([weights.any(axis=1) for weights in each], axis=0))
+    return tuple(GridWeights(used, weights[used]) for weights in each)
+
+
+def _grid_weights(grid: LogGrid) -> Float[np.ndarray, "line detuning coarse"]:
     steps = COARSE * np.arange(-(-grid.points // COARSE) + 3) - COARSE
     coarse = grid.first_aa * ANGSTROM * np.exp(grid.step_kms / SPEED_OF_LIGHT_KMS * steps)
     # equal frequency offsets: a detuning d nu is d lambda = lambda_0^2 d nu / c in the tables' sense
@@ -136,7 +149,7 @@ def _refinement() -> np.ndarray:
 
 
 def hydrogen_opacity(
-    weights: Float[Array, "line detuning coarse"],
+    grid: GridWeights,
     pixels: int,
     temperature: Float[Array, "layer"],
     state: State,
@@ -145,7 +158,7 @@ def hydrogen_opacity(
 ) -> Float[Array, "layer wavelength"]:
     """Absorption coefficient [cm-1] of Paschen 9 to 22 on a grid of ``pixels`` points; float32.
 
-    ``weights`` are the grid's, by ``grid_weights``. Lines of higher levels are dissolved or add nothing here.
+    ``grid`` is made by ``grid_weights``. Lines of higher levels are dissolved or add nothing here.
     Outside log n_e = 10-18 and T = 2500-160 000 K the tables' end values hold, where the gas has too little
     excited hydrogen to matter.
     """
@@ -162,7 +175,8 @@ def hydrogen_opacity(
     )
     factor = factor * stimulated(WAVELENGTH, temperature).T
     strength = (profile * factor[..., None]).astype(jnp.float32)
-    coarse = jnp.tensordot(jnp.moveaxis(strength, 1, 0), jnp.asarray(weights), axes=2)
+    pairs = jnp.moveaxis(strength, 1, 0).reshape(temperature.shape[0], -1)
+    coarse = pairs[:, jnp.asarray(grid.used)] @ jnp.asarray(grid.weights)
     blocks = coarse.shape[1] - 3
     fine = sum(coarse[:, i : i + blocks, None] * weight for i, weight in enumerate(_refinement()))
     return fine.reshape(fine.shape[0], -1)[:, :pixels]

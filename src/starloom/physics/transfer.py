@@ -3,6 +3,9 @@ r"""The formal solution of radiative transfer in a plane-parallel atmosphere.
 .. math:: I(\mu) = \int_0^\infty S\, e^{-\tau/\mu}\, d\tau/\mu, \qquad F = 2\pi \int_0^1 I(\mu)\, \mu\, d\mu
 """
 
+from functools import lru_cache, partial
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,56 +45,170 @@ def flux_quadrature(angles: int = ANGLES) -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1) / 2, 2 * np.pi * (vectors[0] ** 2 / 2)
 
 
-def emergent_intensities(
-    opacity: Float[Array, "layer wavelength"],
-    source: Float[Array, "layer wavelength"],
+class Column(NamedTuple):
+    """What the layers of an atmosphere are to the transfer; made by ``column``.
+
+    The layers u = 0, 1, 2, ... are samples of smooth functions of u.
+    """
+
+    top: Float[Array, ""]  # cm: optical depth of the first layer, over its opacity
+    growth: Float[Array, "layer"]  # cm: d tau / du over the opacity
+    ratio: Float[Array, "layer"]  # cm: d tau / d tau_ref over the opacity
+    reference: Float[Array, "interval"]  # growth of the reference optical depth
+    shares: Float[Array, "interval near"]  # its parts that the nearest four layers stand for
+    weight: Float[Array, "layer"]  # of each layer in a quadrature over u
+
+
+class Source(NamedTuple):
+    """Light that the gas emits: Planck's function B, and what scattering adds to it."""
+
+    surface: Float[Array, "wavelength"]  # B of the first layer
+    rise: Float[Array, "layer wavelength"]  # dB/du
+    scattered: Float[Array, "layer wavelength"]  # sigma (J - B), cm-1 times the unit of B
+
+
+# the mean opacity ratio of an interval may lie beyond those of its ends by this share
+OVERSHOOT = 0.3
+# the quadrature over u at either end: Gregory's formula of the fourth order
+GREGORY = (3 / 8, 7 / 6, 23 / 24)
+
+
+@lru_cache
+def differences(layers: int) -> np.ndarray:
+    """Matrix of d/du at each layer, from the nearest five: the derivative of the quartic through them."""
+    matrix = np.zeros((layers, layers))
+    for layer in range(layers):
+        near = np.clip(layer - 2, 0, layers - 5) + np.arange(5)
+        powers = np.vander(near - layer, 5, increasing=True).T
+        matrix[layer, near] = np.linalg.solve(powers.astype(float), np.eye(5)[1])
+    return matrix
+
+
+def column(
     mass_per_density: Float[Array, "layer"],
     log_mass: Float[Array, "layer"],
+    log_reference: Float[Array, "layer"],
+) -> Column:
+    r"""The layers of an atmosphere for the transfer, in the precision of the arguments.
+
+    ``mass_per_density`` is column mass over density, m/rho [cm]; the others are natural logarithms of the
+    column mass and of a reference optical depth with which the opacity changes slowly (Rosseland's). An
+    optical depth grows by :math:`d\tau = \chi \frac{m}{\rho} \frac{d\ln m}{du} du`.
+    """
+    slope = differences(len(log_mass))
+    # positive, whatever the layers
+    steps = jnp.diff(log_mass)
+    smaller = jnp.minimum(jnp.append(steps, steps[-1]), jnp.append(steps[0], steps))
+    growth = mass_per_density * jnp.maximum(slope @ log_mass, 0.3 * smaller)
+    ratio = growth / (slope @ log_reference * jnp.exp(log_reference))
+    weight = np.ones(len(log_mass))
+    weight[:3], weight[-3:] = GREGORY, GREGORY[::-1]
+    reference = jnp.diff(jnp.exp(log_reference))
+    return Column(mass_per_density[0], growth, ratio, reference, _shares(log_reference), jnp.asarray(weight))
+
+
+def _shares(x: Float[Array, "layer"]) -> Float[Array, "interval near"]:
+    """Integral over each interval of e^x times Lagrange's polynomials through the layers ``_near`` it."""
+    near = x[_near(len(x))]
+    nodes, weights = np.polynomial.legendre.leggauss(6)
+    width = jnp.diff(x)[:, None]
+    at = x[:-1, None] + width * (nodes + 1) / 2  # [interval, node]
+    polynomials = []
+    for k in range(4):
+        others = [j for j in range(4) if j != k]
+        factors = [(at - near[:, j, None]) / (near[:, k] - near[:, j])[:, None] for j in others]
+        polynomials.append(factors[0] * factors[1] * factors[2])
+    return jnp.stack([(width / 2 * weights * jnp.exp(at) * p).sum(axis=1) for p in polynomials], axis=1)
+
+
+def _near(layers: int) -> np.ndarray:
+    """The four layers nearest to each interval [interval, near]."""
+    return np.clip(np.arange(layers - 1) - 1, 0, layers - 4)[:, None] + np.arange(4)
+
+
+def optical_depths(
+    opacity: Float[Array, "layer wavelength"], layers: Column
+) -> Float[Array, "layer wavelength"]:
+    """What the optical depth grows by from each layer to the next, that of the first layer first.
+
+    ``opacity`` is the total absorption coefficient chi [cm-1]; how it grows is told in ``_growth``.
+    """
+    ratio = opacity * layers.ratio[:, None]
+    growth = lax.map(lambda interval: _growth(ratio, interval), _intervals(layers))
+    return jnp.concatenate([opacity[:1] * layers.top, growth])
+
+
+def _intervals(layers: Column):
+    """Number, shares and reference of each interval."""
+    return jnp.arange(len(layers.reference)), layers.shares, layers.reference
+
+
+def _growth(ratio: Float[Array, "layer wavelength"], interval) -> Float[Array, "wavelength"]:
+    r"""Optical depth of one interval.
+
+    ``ratio``, :math:`d\tau/d\tau_\mathrm{ref}`, changes slowly: it is the cubic in
+    :math:`\ln\tau_\mathrm{ref}` through the nearest four layers; its mean over the interval is kept near
+    those of the ends, where the cubic overshoots.
+    """
+    number, shares, reference = interval
+    first = jnp.clip(number - 1, 0, ratio.shape[0] - 4)
+    near = lax.dynamic_slice_in_dim(ratio, first, 4)
+    above, below = lax.dynamic_slice_in_dim(ratio, number, 2)
+    low, high = jnp.minimum(above, below), jnp.maximum(above, below)
+    growth = jnp.sum(shares[:, None] * near, axis=0)
+    return jnp.clip(growth, (1 - OVERSHOOT) * reference * low, (1 + OVERSHOOT) * reference * high)
+
+
+def emergent_intensities(
+    opacity: Float[Array, "layer wavelength"],
+    source: Source,
+    layers: Column,
     mu: Float[np.ndarray, "angle"],
 ) -> Float[Array, "angle wavelength"]:
     r"""Intensity at the surface towards each mu, in the source function's unit.
 
-    ``opacity`` is the total absorption coefficient chi [cm-1], ``mass_per_density`` column mass over density,
-    m/rho [cm], ``log_mass`` the natural logarithm of the column mass.  Layer by layer from the top, the
-    optical depth grows by
+    ``opacity`` is the total absorption coefficient chi [cm-1]. With :math:`S = B + \sigma (J - B) / \chi`,
+    integrated by parts,
 
-    .. math:: \Delta\tau = \int \chi \frac{m}{\rho}\, d\ln m
+    .. math:: I(\mu) = B_0 + \int \left[\frac{dB}{du} + \frac{1}{\mu} \sigma (J - B)
+        \frac{d\tau}{\chi\, du}\right] e^{-\tau/\mu}\, du
 
-    by trapezoids (the integrand varies like a power of m), and an interval :math:`\delta = \Delta\tau / \mu`
-    in which the source is linear in optical depth adds
-
-    .. math:: e^{-\tau/\mu} [S_i (1 - p) + S_{i+1} (p - e^{-\delta})], \qquad p = (1 - e^{-\delta}) / \delta
-
-    (Olson & Kunasz 1987, J. Quant. Spectrosc. Radiat. Transfer 38, 325, eq. 7).  Above the first layer
-    opacity per gram and source are constant; below the last the source goes on with its last slope.
+    in which all but the exponential is smooth in wavelength. Equal weights over equal steps in u, but at the
+    ends, are exact to :math:`e^{-\pi^2/h}` for steps h in :math:`\ln\tau` (Trefethen & Weideman 2014, SIAM
+    Rev. 56, 385, theorem 5.1: exp(-e^x) is bounded within pi/2 of the real axis). Above the first layer
+    opacity per gram and source are constant; below the last B goes on with its last slope.
     """
-    inverse_mu = jnp.asarray(1 / mu, dtype=opacity.dtype)[:, None]
-    scale = mass_per_density[:, None]
+    single = partial(jnp.asarray, dtype=opacity.dtype)
+    layers, inverse_mu = jax.tree.map(single, layers), single(1 / mu)[:, None]
+    # the loop reads it, so that it is computed once
+    ratio = opacity * layers.ratio[:, None]
+    light = layers.weight, layers.weight * layers.growth, source.rise, source.scattered
 
-    def interval(carry, below):
-        transmitted, intensity, chi_above, source_above = carry
-        chi, source_here, step = below
-        delta = 0.5 * step * (chi + chi_above) * inverse_mu
-        passed = jnp.exp(-delta)
-        # the mean of e^-x over the interval; its series where the difference loses digits
-        mean = jnp.where(delta > 1e-2, (1 - passed) / delta, 1 - delta * (0.5 - delta / 6))
-        added = source_above * (1 - mean) + source_here * (mean - passed)
-        return (transmitted * passed, intensity + transmitted * added, chi, source_here), None
+    def passed(depth, light):
+        weight, length, rise, scattered = light
+        return jnp.exp(-depth * inverse_mu) * (weight * rise + length * inverse_mu * scattered)
 
-    first = jnp.exp(-opacity[0] * scale[0] * inverse_mu)
-    start = (first, (1 - first) * source[0], opacity[0] * scale[0], source[0])
-    layers = (opacity[1:] * scale[1:], source[1:], jnp.diff(log_mass))
-    (transmitted, intensity, chi, last), _ = lax.scan(interval, start, layers)
-    delta = 0.5 * layers[2][-1] * (chi + opacity[-2] * scale[-2]) * inverse_mu
-    return intensity + transmitted * (last + (last - source[-2]) / delta)
+    def add(carry, layer):
+        depth, intensity = carry
+        interval, light = layer
+        depth = depth + _growth(ratio, interval)
+        return (depth, intensity + passed(depth, light)), None
+
+    first, last = ratio[0] / layers.ratio[0], ratio[-1] / layers.ratio[-1]
+    depth = first * layers.top
+    above = source.scattered[0] / first * -jnp.expm1(-depth * inverse_mu)
+    start = depth, source.surface + above + passed(depth, [part[0] for part in light])
+    deeper = [part[1:] for part in light]
+    (depth, intensity), _ = lax.scan(add, start, (_intervals(layers), deeper))
+    below = source.rise[-1] / layers.growth[-1] / inverse_mu + source.scattered[-1]
+    return intensity + jnp.exp(-depth * inverse_mu) * below / last
 
 
 def scattered_intensity(
     absorption: Float[Array, "layer wavelength"],
     scattering: Float[Array, "layer wavelength"],
     source: Float[Array, "layer wavelength"],
-    mass_per_density: Float[Array, "layer"],
-    log_mass: Float[Array, "layer"],
+    layers: Column,
 ) -> Float[Array, "layer wavelength"]:
     r"""Mean intensity J in an atmosphere that absorbs and scatters coherently, in the source function's unit.
 
@@ -104,15 +221,14 @@ def scattered_intensity(
     J is linear in S: the operator Lambda is formed, then J solved for.  For the few wavelengths of the
     continuum.
     """
-    opacity = (absorption + scattering) * mass_per_density[:, None]
-    step = jnp.maximum(0.5 * jnp.diff(log_mass)[:, None] * (opacity[1:] + opacity[:-1]), 1e-30)
+    step = jnp.maximum(optical_depths(absorption + scattering, layers)[1:], 1e-30)
     nodes, weights = np.polynomial.legendre.leggauss(ANGLES)
     solutions = jax.vmap(_feautrier, (None, 0))(step, (nodes + 1) / 2)
     operator = jnp.tensordot(weights / 2, solutions, axes=1)  # [layer, wavelength, source layer]
     operator = jnp.moveaxis(operator, 1, 0)
     share = (scattering / (absorption + scattering)).T[:, None, :]
     emitted = operator @ ((1 - share) * source.T[:, None, :]).swapaxes(1, 2)
-    return jnp.linalg.solve(jnp.eye(len(log_mass)) - operator * share, emitted)[..., 0].T
+    return jnp.linalg.solve(jnp.eye(len(step) + 1) - operator * share, emitted)[..., 0].T
 
 
 def _feautrier(

@@ -14,7 +14,7 @@ from starloom.bands import Band
 from starloom.constants import ANGSTROM, KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.physics.continuum import RANGE_AA
-from starloom.physics.hydrogen import grid_weights
+from starloom.physics.hydrogen import GridWeights, grid_weights
 from starloom.physics.linelist import LineList
 from starloom.physics.lines import Positions, line_positions
 from starloom.physics.molecules import MolecularTable
@@ -30,7 +30,7 @@ class ChunkArrays(NamedTuple):
     nodes: Float[Array, "node"]  # of the continuum, vacuum, cm
     to_grid: Float[Array, "node wavelength"]  # weights of the polynomial through the nodes
     step: Float[Array, ""]  # cm s-1
-    hydrogen: Float[Array, "line detuning coarse"]
+    hydrogen: GridWeights
     positions: Positions
     molecules: MolecularTable
 
@@ -76,20 +76,22 @@ def band_arrays(band: Band) -> BandArrays:
             raise OutOfRangeError(f"{asked} is outside [{RANGE_AA[0]:g}, {RANGE_AA[1]:g}] A")
     molecules = band_molecules(band)
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        chunks = tuple(_chunk_arrays(grid, molecules) for grid in band.chunks)
+        hydrogen = grid_weights(*band.chunks)
+        each = zip(band.chunks, hydrogen, strict=True)
+        chunks = tuple(_chunk_arrays(*chunk, molecules) for chunk in each)
         nodes = jnp.stack([chunk.nodes for chunk in chunks])
         empty = BandArrays(band, None, chunks, nodes, None)
         made = empty.with_lines(band_lines(band))
         return replace(made, chunks=jax.tree.map(jnp.asarray, made.chunks))
 
 
-def _chunk_arrays(grid: LogGrid, molecules: MolecularTable) -> ChunkArrays:
+def _chunk_arrays(grid: LogGrid, hydrogen: GridWeights, molecules: MolecularTable) -> ChunkArrays:
     nodes, to_grid = continuum_interpolation(grid)
     return ChunkArrays(
         nodes=jnp.asarray(nodes),
         to_grid=jnp.asarray(to_grid, jnp.float32),
         step=jnp.asarray(grid.step_kms * KMS, jnp.float32),
-        hydrogen=jnp.asarray(grid_weights(grid)),
+        hydrogen=hydrogen,
         positions=None,
         molecules=molecules.on(grid),
     )

@@ -14,7 +14,7 @@ from starloom.physics.continuum import continuous_absorption, continuous_scatter
 from starloom.physics.equilibrium import State, equation_of_state
 from starloom.physics.linelist import LineList
 from starloom.physics.lines import Profile, line_profiles
-from starloom.physics.transfer import planck, scattered_intensity
+from starloom.physics.transfer import Column, column, planck, scattered_intensity
 
 CONSERVED = 1e-6  # relative; what the equation of state must conserve
 
@@ -33,6 +33,7 @@ class Gas(NamedTuple):
     state: State
     profile: Profile
     continua: tuple[Continuum, ...]  # of each chunk
+    layers: Column
 
     def of_chunk(self, number: int) -> "Gas":
         """This gas with the continuum of one chunk alone."""
@@ -56,11 +57,15 @@ def gas(
     state = equation_of_state(temperature, atmosphere.gas_pressure, abundance)
     absorption = continuous_absorption(every, temperature, state, tapered=synspec)
     scattering = continuous_scattering(every, state)
-    path, log_mass = atmosphere.column_mass / state.mass_density, jnp.log(atmosphere.column_mass)
-    mean = scattered_intensity(absorption, scattering, planck(every, temperature), path, log_mass)
+    layers = column(
+        atmosphere.column_mass / state.mass_density,
+        jnp.log(atmosphere.column_mass),
+        jnp.log(10.0) * atmosphere.log_tau,
+    )
+    mean = scattered_intensity(absorption, scattering, planck(every, temperature), layers)
     parts = [jnp.split(part, len(nodes), axis=1) for part in (absorption, scattering, mean)]
     continua = tuple(Continuum(*chunk) for chunk in zip(*parts, strict=True))
-    return Gas(state, line_profiles(lines, temperature, state, microturbulence), continua)
+    return Gas(state, line_profiles(lines, temperature, state, microturbulence), continua, layers)
 
 
 @jax.jit

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from starloom.arrays import one_line
-from starloom.atmosphere import Atmosphere
+from starloom.atmosphere import Atmosphere, on_layers
 from starloom.bands import Band
 from starloom.constants import KMS
 from starloom.errors import ConfigError, OutOfRangeError
@@ -53,9 +53,11 @@ class Photosphere:
     @property
     def line_strengths(self) -> Float[np.ndarray, "line"]:
         """Absorption of each line at its centre over the continuum's, at an optical depth of 2/3 in it."""
-        layer = int(np.argmin(np.abs(np.asarray(self.atmosphere.log_tau) - np.log10(2 / 3))))
-        peak = np.asarray(self.gas.profile.peak)
-        return peak[layer] / _continuum_at_lines(self.gas, self.arrays)[layer]
+        ratio = np.log(np.asarray(self.gas.profile.peak) / _continuum_at_lines(self.gas, self.arrays))
+        log_tau, formed = np.asarray(self.atmosphere.log_tau), np.log10(2 / 3)
+        below = int(np.searchsorted(log_tau, formed))
+        share = (formed - log_tau[below - 1]) / (log_tau[below] - log_tau[below - 1])
+        return np.exp((1 - share) * ratio[below - 1] + share * ratio[below])
 
     def spectrum(
         self, *, mu: float | None = None, windows: tuple[Windows, ...] | None = None
@@ -168,7 +170,10 @@ def _continuum_at_lines(matter: Gas, arrays: BandArrays) -> Float[np.ndarray, "l
 
 
 def checked_star(atmosphere: Atmosphere, mh, vmic, elements):
-    """Atmosphere, nuclei per hydrogen nucleus and microturbulence [cm s-1], in float64 and checked."""
+    """Atmosphere on the layers of the transfer, nuclei per hydrogen nucleus, microturbulence [cm s-1]; checked.
+
+    All in float64.
+    """
     mh = atmosphere.mh if mh is None else mh
     vmic = atmosphere.vmic if vmic is None else vmic
     for name, value in (("mh", mh), ("vmic", vmic)):
@@ -182,9 +187,7 @@ def checked_star(atmosphere: Atmosphere, mh, vmic, elements):
         mh, vmic = (within(name, value, *RANGES[name]) for name, value in (("mh", mh), ("vmic", vmic)))
     with jax.enable_x64(True):
         abundance = per_hydrogen(jnp.asarray(mh, jnp.float64), elements)
-        needed = ("log_tau", "column_mass", "temperature", "gas_pressure")
-        columns = {name: jnp.asarray(getattr(atmosphere, name), jnp.float64) for name in needed}
-        return Atmosphere(**columns), abundance, jnp.asarray(vmic, jnp.float64) * KMS
+        return on_layers(atmosphere), abundance, jnp.asarray(vmic, jnp.float64) * KMS
 
 
 def _checked_mu(mu) -> float:

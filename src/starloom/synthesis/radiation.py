@@ -11,7 +11,7 @@ from starloom.constants import ANGSTROM, KMS
 from starloom.physics.hydrogen import hydrogen_opacity
 from starloom.physics.lines import Windows, line_opacity
 from starloom.physics.molecules import molecular_opacity
-from starloom.physics.transfer import emergent_intensities, planck
+from starloom.physics.transfer import Source, differences, emergent_intensities, planck
 from starloom.synthesis.band import ChunkArrays
 from starloom.synthesis.gas import Gas
 
@@ -36,28 +36,24 @@ def radiate(
     single = partial(jnp.asarray, dtype=jnp.float32)
     to_grid, temperature, (nodes,) = chunk.to_grid, atmosphere.temperature, gas.continua
     pixels = to_grid.shape[-1]
-    path, log_mass = (
-        single(atmosphere.column_mass / gas.state.mass_density),
-        single(jnp.log(atmosphere.column_mass)),
-    )
-    planck_nodes = planck(chunk.nodes, temperature)
-
-    continuum = nodes.absorption + nodes.scattering
+    continuum = single(nodes.absorption + nodes.scattering)
     molecular = jnp.stack([gas.state.molecule(name) for name in chunk.molecules.names])
-    total = (
-        single(continuum) @ to_grid
-        + line_opacity(gas.profile, chunk.positions, windows, pixels, chunk.step)
-        + hydrogen_opacity(
-            chunk.hydrogen, pixels, temperature, gas.state, microturbulence, refine=not synspec
-        )
+    hydrogen = hydrogen_opacity(
+        chunk.hydrogen, pixels, temperature, gas.state, microturbulence, refine=not synspec
+    )
+    others = (
+        continuum @ to_grid
+        + hydrogen
         + molecular_opacity(molecular, temperature, microturbulence / KMS, chunk.molecules)
     )
-    # coherent scattering of the continuum's light: S = B + (sigma / chi) (J - B)
-    scattered = single(nodes.scattering * (nodes.mean - planck_nodes))
-    source = single(planck_nodes) @ to_grid + (scattered @ to_grid) / total
-    source_nodes = single(planck_nodes) + scattered / single(continuum)
-    with_lines = emergent_intensities(total, source, path, log_mass, mu)
-    return with_lines, emergent_intensities(single(continuum), source_nodes, path, log_mass, mu) @ to_grid
+    total = line_opacity(gas.profile, chunk.positions, windows, pixels, chunk.step, others)
+    # coherent scattering of the continuum's light alone: lines absorb
+    emitted = planck(chunk.nodes, temperature)
+    rise, scattered = differences(len(temperature)) @ emitted, nodes.scattering * (nodes.mean - emitted)
+    source = jax.tree.map(single, Source(emitted[0], rise, scattered))
+    on_grid = jax.tree.map(lambda part: part @ to_grid, source)
+    with_lines = emergent_intensities(total, on_grid, gas.layers, mu)
+    return with_lines, emergent_intensities(continuum, source, gas.layers, mu) @ to_grid
 
 
 # of all the windows only the lines' own half widths differ from star to star
