@@ -170,9 +170,9 @@ def _continuum_at_lines(matter: Gas, arrays: BandArrays) -> Float[np.ndarray, "l
 
 
 def checked_star(atmosphere: Atmosphere, mh, vmic, elements):
-    """Atmosphere on the layers of the transfer, nuclei per hydrogen nucleus, microturbulence [cm s-1]; checked.
+    """Atmosphere on the layers of the transfer, nuclei per hydrogen nucleus, microturbulence [cm s-1].
 
-    All in float64.
+    Checked, and in float64.
     """
     mh = atmosphere.mh if mh is None else mh
     vmic = atmosphere.vmic if vmic is None else vmic
