@@ -62,7 +62,7 @@ for name in {names}:
     rest = loading - layers
     assert {name for name in rest if not name.startswith("starloom.paper.")} == {
         "starloom.networks.training",
-        "starloom.networks.fitting",
+        "starloom.networks.emulation",
     }
 
 
