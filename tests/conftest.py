@@ -1,5 +1,6 @@
 """What several tests share: a repeatable hypothesis, plots without a screen, the command line, structures."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import settings
 from starloom import cli
 
 matplotlib.use("Agg")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # no test writes into a user's cache folder
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from starloom import __version__, extras, interruption
+from starloom import __version__, compilation, extras, interruption
 from starloom.cli import (
     database,
     demo,
@@ -45,8 +45,13 @@ def starloom(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    cache: Annotated[
+        bool, typer.Option(help="Keep what JAX compiles in the user's cache folder for the next start.")
+    ] = True,
 ) -> None:
     """Stellar spectra from stellar labels, in the range of the Gaia RVS (8400-8800 A)."""
+    if cache:
+        compilation.keep()
 
 
 app.command("labels")(domain.labels)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from starloom import compilation
 from starloom.cli import targets
 from starloom.errors import ConfigError, ParseError
 
@@ -80,6 +81,7 @@ def synthesize(
     view = View(vsini, resolution, velocity, mu, points, physical)
     elements = _elements(given)
     structure, origin = _structure({"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}, atmosphere)
+    compilation.announce()
     start = perf_counter()
     star = synthesis.photosphere(structure, mh=mh, vmic=vmic, elements=elements)
     made = star.spectrum(mu=mu)
@@ -91,7 +93,7 @@ def synthesize(
         spectrum.write(output, overwrite=overwrite)
     if plot:
         lines.draw(spectrum, found, view.radial_velocity, plot)
-    print(f"synthesised in {seconds:.1f} s, compiling included (once in a process)")
+    print(f"synthesised in {seconds:.1f} s, compiling included (once on a computer)")
     if window:
         print(lines.report(found, window))
     if output:

@@ -1,0 +1,68 @@
+"""Programs that JAX compiles: kept on disk for the next start of a command, announced as they are made."""
+
+import hashlib
+import os
+import platform
+import sys
+from contextlib import suppress
+from pathlib import Path
+from threading import Timer
+
+PATIENCE = 1.0  # s that a program may take to come from the disk
+# of JAX, as it asks for a program and as it finds one
+ASKED, FOUND = "/jax/compilation_cache/compile_requests_use_cache", "/jax/compilation_cache/cache_hits"
+
+
+def folder() -> Path:
+    """Where programs for this kind of processor are kept: another one might not know their instructions."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    kind = hashlib.sha256(_processor().encode()).hexdigest()[:12]
+    return Path(caches) / "starloom" / f"compiled-{kind}"
+
+
+def _processor() -> str:
+    """What the processor is and can do, as far as the system tells it."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        told = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+        return "\n".join(sorted(told))
+    return f"{platform.machine()} {platform.processor()} {platform.node()}"
+
+
+def keep() -> None:
+    """Have JAX keep what it compiles, from now until this process and those it starts end.
+
+    To be called before JAX is imported. A user's own ``JAX_COMPILATION_CACHE_DIR`` stays; where no folder
+    can be made, nothing is kept.
+    """
+    with suppress(OSError, RuntimeError):  # RuntimeError: a user without a home
+        place = folder()
+        place.mkdir(parents=True, exist_ok=True)
+        if os.access(place, os.W_OK):
+            os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(place))
+            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+def announce() -> None:
+    """Say on the standard error, once, that a program is being compiled, as soon as one is. Loads JAX."""
+    import jax
+
+    if not jax.config.jax_compilation_cache_dir:
+        print("compiling", file=sys.stderr)
+        return
+    waiting: list[Timer] = []
+
+    def said() -> None:
+        jax.monitoring.unregister_event_listener(listen)
+        print("compiling; the next start on this computer finds it done", file=sys.stderr)
+
+    def listen(event: str, **_) -> None:
+        if event in (ASKED, FOUND):
+            while waiting:
+                waiting.pop().cancel()
+        if event == ASKED:
+            waiting.append(Timer(PATIENCE, said))
+            waiting[0].daemon = True
+            waiting[0].start()
+
+    jax.monitoring.register_event_listener(listen)

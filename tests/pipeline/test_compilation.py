@@ -1,0 +1,73 @@
+"""What JAX compiles is kept for the next start of a command, and the user is told while it is made."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from starloom import cli, compilation
+
+PROGRAM = """
+from starloom import compilation
+compilation.PATIENCE = {patience}
+compilation.keep()
+import jax
+compilation.announce()
+jax.jit(lambda x: jax.numpy.sort(jax.numpy.sin(x)).sum())(jax.numpy.arange(9.0))
+import time
+time.sleep(0.2)
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A user's cache folder; this process's environment is as before in the end."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return compilation.folder()
+
+
+def told(patience: float) -> str:
+    """Standard error of a process that compiles something."""
+    program = [sys.executable, "-c", PROGRAM.format(patience=patience)]
+    return subprocess.run(program, capture_output=True, text=True, check=True).stderr
+
+
+def test_the_second_start_finds_what_the_first_compiled(place):
+    pytest.importorskip("jax")
+    assert "compiling; the next start on this computer finds it done" in told(0.0)
+    kept = {path.name for path in place.iterdir()}
+    assert len(kept) > 1
+    assert "compiling" not in told(60.0)
+    assert {path.name for path in place.iterdir() if not path.name.endswith("-atime")} == {
+        name for name in kept if not name.endswith("-atime")
+    }
+
+
+def test_a_command_keeps_them_unless_told_not_to(place):
+    assert CliRunner().invoke(cli.app, ["--no-cache", "info"]).exit_code == 0
+    assert not place.exists()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    assert CliRunner().invoke(cli.app, ["info"]).exit_code == 0
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(place)
+
+
+def test_a_users_own_folder_stays(place, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    compilation.keep()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
+
+
+def test_where_no_folder_can_be_made_nothing_is_kept(place, tmp_path):
+    (tmp_path / "starloom").write_text("a file is in the way")
+    compilation.keep()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+def test_another_processor_has_another_folder(place, monkeypatch):
+    monkeypatch.setattr(compilation, "_processor", lambda: "another")
+    assert compilation.folder() != place
