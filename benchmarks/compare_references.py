@@ -339,12 +339,23 @@ def compare_codes(lines: LineList, output: Path) -> None:
             _against(references.three_codes(model, metals_only=True), lines, inside, model)
 
 
-def _against(found: dict[str, Reference], lines: LineList, inside: np.ndarray, model: str):
+def compare_wide(lines: LineList) -> None:
+    """The same for dwarfs and giants, one of them alpha-enhanced; atoms only."""
+    columns = ("star", "SYNSPEC", "Turbospectrum", "PySME")
+    within = ("between the codes", "pixels inside their spread ± 0.001", "largest excess")
+    table("Other structures, three codes: ours to each", *columns, *within)
+    inside = (PAPER_GRID_AA > 8401.5) & (PAPER_GRID_AA < 8798.5)
+    for star in references.WIDE:
+        found, elements = references.wide(star)
+        _against(found, lines, inside, found["synspec"].name.removesuffix("_W7"), elements)
+
+
+def _against(found: dict[str, Reference], lines: LineList, inside: np.ndarray, model: str, elements=None):
     """Print one model's row; our spectrum and theirs at R = 11500."""
     one = next(iter(found.values()))
     molecules = references.without_molecules(band_molecules(RVS))
-    ours = synthesize(one.atmosphere, mh=one.mh, vmic=one.vmic, lines=lines, molecules=molecules)
-    ours = seen(ours.normalized)
+    given = {"mh": one.mh, "vmic": one.vmic, "elements": elements}
+    ours = seen(synthesize(one.atmosphere, lines=lines, molecules=molecules, **given).normalized)
     theirs = {code: reference.seen for code, reference in found.items()}
 
     def pair(a, b) -> str:
@@ -625,6 +636,7 @@ def main() -> None:
     compare_stars()
     plot_gallery(output)
     compare_codes(references.common_lines(), output)
+    compare_wide(lines)
 
 
 if __name__ == "__main__":

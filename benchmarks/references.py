@@ -104,6 +104,26 @@ def three_codes(model: str, metals_only: bool = False) -> dict[str, Reference]:
     return found
 
 
+WIDE = ("S1", "S2", "S5", "S7", "S8")  # stars of ``wide``
+ALPHA = ("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti")  # what [alpha/M] moves in ATLAS9's structures
+
+
+def wide(star: str) -> tuple[dict[str, Reference], dict[str, float]]:
+    """Spectra of 8395-8805 A of one structure by code, and [X/H] of the elements apart from [M/H]."""
+    folder = SHARED / "reference" / "wide"
+    found, elements = {}, {}
+    for code in ("synspec", "turbospectrum", "pysme"):
+        (path,) = (folder / code).glob(f"{star}_*_W7.npz")
+        with np.load(path) as data:
+            columns = (data["wave_air_A"], data["flux_norm"], data["continuum"], float(data["wall_s"]))
+            labels = (float(data["mh"]), float(data["vmic"]))
+            atmosphere = read_atlas9(folder / str(data["structure"]))
+            alpha = float(data["alpha_m"])
+        elements = dict.fromkeys(ALPHA, labels[0] + alpha) if alpha else {}
+        found[code] = Reference(path.stem, atmosphere, *labels, *columns)
+    return found, elements
+
+
 @cache
 def _line_builder():
     """The script that builds the packaged line list; its widths are the one place for those formulas."""
