@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import references
 from references import AIR_GRID_AA, Reference, seen, seen_elsewhere
+from scipy.optimize import least_squares
 
 from starloom import bands, figures, tables
 from starloom.atmosphere import Atmosphere, interpolate
@@ -467,11 +468,12 @@ def compare_sun(output: Path) -> None:
     """Centre of the Sun's disk against the FTS atlas: rms and the worst features."""
     atlas = references.observed("sun_fts_disk_centre")
     rest = atlas.wavelength_aa / (1 + GRAVITATIONAL_REDSHIFT / SPEED_OF_LIGHT_KMS)
-    wanted = seen_elsewhere(rest, atlas.flux)
     with jax.enable_x64(True):
         atmosphere = interpolate(5777.0, 4.44, 0.0)
     spectrum = synthesize(atmosphere, vmic=1.0, mu=1.0)
     ours = seen(spectrum.normalized)
+    vapour = telluric_transmission(atlas.wavelength_aa, atlas.flux, rest, spectrum.normalized)
+    wanted = seen_elsewhere(rest, atlas.flux / vapour)
     calcium = np.min(np.abs(PAPER_GRID_AA[:, None] - CALCIUM_AA), axis=1) < 6
     free = ~calcium
     scale = float((ours @ (wanted * free)) / (wanted @ (wanted * free)))
@@ -493,6 +495,35 @@ def compare_sun(output: Path) -> None:
             solar_cause(place, difference[pixel], namer),
         )
     _plot_sun(ours, scale * wanted, output)
+
+
+def telluric_transmission(wavelength_aa, flux, rest_aa, normalized) -> np.ndarray:
+    """What water vapour lets through of an atlas at its own air wavelengths, by the packaged lines.
+
+    One column, one shift and one Lorentzian width for all lines, fitted to the ratio of the atlas and a
+    synthesised spectrum within half an Angstrom of the lines.
+    """
+    lines = tables.load("tellurics", RVS.tables)
+    centre = air_from_vacuum(lines["vacuum_wavelength_aa"].astype(float))
+    width = lines["equivalent_width_aa"].astype(float)
+    resolving = 90_000.0  # about that of lines broadened by the Sun's macroturbulence
+    expected = np.interp(rest_aa, AIR_GRID_AA, seen(normalized, AIR_GRID_AA, resolving))
+    near = np.min(np.abs(wavelength_aa[:, None] - centre), axis=1) < 0.5
+
+    def transmission(parameters, wavelength_aa):
+        column, shift_kms, half = parameters
+        place = centre * (1 + shift_kms / SPEED_OF_LIGHT_KMS)
+        profile = half / np.pi / ((wavelength_aa[:, None] - place) ** 2 + half**2)
+        return np.exp(-column * profile @ width)
+
+    def residual(parameters):
+        *line, scale = parameters
+        return scale * expected[near] * transmission(line, wavelength_aa[near]) - flux[near]
+
+    fit = least_squares(residual, (0.3, 0.0, 0.05, 1.0), loss="soft_l1", f_scale=0.01)
+    column, shift, half, _ = fit.x
+    print(f"\nwater vapour: {column:.2f} cm along the ray, {shift:+.2f} km/s, half width {half:.3f} A")
+    return transmission(fit.x[:3], wavelength_aa)
 
 
 def solar_cause(place_aa: float, difference: float, namer: Namer) -> str:
