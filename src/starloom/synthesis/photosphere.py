@@ -53,11 +53,11 @@ class Photosphere:
     @property
     def line_strengths(self) -> Float[np.ndarray, "line"]:
         """Absorption of each line at its centre over the continuum's, at an optical depth of 2/3 in it."""
-        ratio = np.log(np.asarray(self.gas.profile.peak) / _continuum_at_lines(self.gas, self.arrays))
+        ratio = np.asarray(self.gas.profile.peak) / _continuum_at_lines(self.gas, self.arrays)
         log_tau, formed = np.asarray(self.atmosphere.log_tau), np.log10(2 / 3)
         below = int(np.searchsorted(log_tau, formed))
         share = (formed - log_tau[below - 1]) / (log_tau[below] - log_tau[below - 1])
-        return np.exp((1 - share) * ratio[below - 1] + share * ratio[below])
+        return (1 - share) * ratio[below - 1] + share * ratio[below]
 
     def spectrum(
         self, *, mu: float | None = None, windows: tuple[Windows, ...] | None = None
