@@ -124,7 +124,8 @@ class Spectra(Quantities):
         if not len(rows):
             raise ConfigError(f"{path}: there are no spectra to write")
         # the one format of many spectra is that of tables of labels too, which lie above this module
-        import_module("starloom.io").write_many(path, [(np.arange(1, len(rows) + 1), rows)], overwrite)
+        io = import_module("starloom.io")
+        io.write_many(path, [io.Portion(np.arange(1, len(rows) + 1), rows)], overwrite)
 
     def to_table(self):
         """An astropy ``Table`` with a row for each of ``flat``: labels with units, flux and error as arrays.
