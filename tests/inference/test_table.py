@@ -286,7 +286,9 @@ def test_command_for_a_list(folder, tmp_path, capsys):
     [
         ([], "give the file of a spectrum, or --from with a list of them"),
         (["x.fits", "--fix", "logg"], "--fix logg: expected NAME=VALUE"),
-        (["x.fits", "--prior", "logg=4"], "--prior 4: expected two numbers with a colon"),
+        (["x.fits", "--prior", "logg"], "--prior logg: expected NAME=MEAN:SIGMA"),
+        (["x.fits", "--prior", "logg=4"], "--prior logg=4: expected two numbers with a colon"),
+        (["x.fits", "--prior", "logg=4:1", "--prior", "logg=3:1"], "--prior logg is given twice"),
         (["x.fits", "--velocities", "a:b"], "--velocities a:b: 'a' is no number"),
         (["x.fits"], "x.fits: No such file or directory"),
         (["--from", "x.txt"], "--from needs -o FILE"),

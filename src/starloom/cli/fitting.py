@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starloom.cli import targets
-from starloom.cli.assignments import Repeated, named, numbers, pair, places
+from starloom.cli.assignments import Repeated, numbers, pair, pairs, places
 from starloom.cli.database import Medium
 from starloom.cli.generation import ModelName
 
@@ -92,7 +92,7 @@ def fit(
 
     settings = Settings(
         fixed=numbers("--fix", fix, "NAME=VALUE"),
-        priors=_priors(prior),
+        priors=pairs("--prior", prior, "NAME=MEAN:SIGMA"),
         resolution=resolution,
         free_resolution=free_resolution,
         continuum=continuum,
@@ -176,7 +176,3 @@ def _fit_list(listed, output, settings, model: str, given: dict, workers: int, o
     if faults:
         print("starloom: the column fault says why", file=sys.stderr)
         raise typer.Exit(1)
-
-
-def _priors(texts: Repeated) -> dict[str, tuple[float, float]]:
-    return {name: pair("--prior", value) for _, name, value in named("--prior", texts, "NAME=VALUE")}
