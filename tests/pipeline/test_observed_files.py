@@ -512,6 +512,8 @@ def test_an_option_in_both_languages():
         ({"columns": ("wave", "fluxx")}, r"no column fluxx, among the columns \(wave, flux, 3\)"),
         ({"columns": ("wave",)}, "columns wave: two or three are wanted"),
         ({"columns": (1, 2, 3, 1)}, "columns 1, 2, 3, 1: two or three are wanted"),
+        ({"columns": (1, 1)}, "columns 1, 1: two or three are wanted, .*, all different"),
+        ({"columns": (1, 2, "flux")}, "columns 1, 2, flux: two or three are wanted"),
         (
             {"columns": ("wave", "flux"), "format": "ascii"},
             "columns wave, flux: wanted are two or three numbers",
