@@ -126,7 +126,10 @@ def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -
     from starloom.networks.generator import Generator
 
     generator = Generator.load(model)
-    result = fitted(read_observed(star, **given), generator, settings)
+    spectrum = read_observed(star, **given)
+    if settings.snr is not None and spectrum.error is not None:
+        print(f"starloom: {star}: --snr is for spectra without errors; this one's are used", file=sys.stderr)
+    result = fitted(spectrum, generator, settings)
     if output is not None:
         result.write(output, overwrite=True)
     if plot is not None:
