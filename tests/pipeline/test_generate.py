@@ -129,6 +129,12 @@ def test_what_exists_is_not_replaced(run, tmp_path):
     assert Spectrum.read(path).wavelength.size == 4000
 
 
+def test_a_folder_is_no_place_for_one_spectrum(run, tmp_path):
+    (tmp_path / "precious").touch()
+    code, _, err = run("generate", *OPTIONS, "-o", tmp_path)
+    assert (code, err) == (2, f"starloom: {tmp_path}: the name must end with one of .fits, .ecsv, .csv\n")
+
+
 def test_clipping_is_asked_for_and_told(run, tmp_path):
     hot = [*OPTIONS, "--teff", "25000", "-o", tmp_path / "star.fits"]
     code, _, err = run("generate", *hot)
@@ -191,7 +197,7 @@ def test_bad_options_are_one_line(run, tmp_path, monkeypatch, arguments, message
 def test_an_unknown_model_is_one_line(run, tmp_path):
     code, _, err = run("generate", *OPTIONS, "-o", tmp_path / "x.fits", "--model", "none", with_model=False)
     assert code == 2
-    assert err.startswith("starloom: model 'none' is not installed: ")
+    assert err.startswith("starloom: model 'none' is not installed (there are: ")
     assert err.count("\n") == 1
 
 
