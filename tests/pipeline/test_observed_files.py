@@ -583,6 +583,12 @@ def test_quotes_and_patterns_in_lists(tmp_path):
     assert named("a1.csv", encoding="utf-16") == named("a1.csv", encoding="utf-8-sig") == ["a1.csv"]
 
 
+def test_a_spectrum_is_no_list(tmp_path):
+    Spectrum([8500.0, 8501.0], [1.0, 1.0], medium="air").write(tmp_path / "star.fits")
+    with pytest.raises(ParseError, match=r"star\.fits: a FITS file, not a list of files$"):
+        read_list(tmp_path / "star.fits")
+
+
 def test_a_name_that_is_none_costs_one_row_of_a_list(tmp_path):
     written(tmp_path)
     (tmp_path / "list.txt").write_bytes(b"star.txt\nsta\0r.txt\n\xff\xe9.txt\nstar.txt\n")
