@@ -305,7 +305,7 @@ class Domain:
             return
         row = tuple(int(index) for index in np.argwhere(outside)[0])
         where = ""
-        if labels.ndim > 1:
+        if outside.size > 1:
             index = row[0] if len(row) == 1 else row
             where = f"row {index} (the first of {outside.sum()} outside, of {outside.size}): "
         raise OutOfRangeError(where + "; ".join(self._faults(labels[row])))

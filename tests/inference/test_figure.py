@@ -47,6 +47,9 @@ def test_the_figure_of_a_fit_tells_star_and_lines(result, drawn):
     places = [text.get_position()[0] for text in flux.texts if text.get_text() == "Ca II"]
     # NIST, moved to vacuum and by the star's velocity of 0.1 A at most
     np.testing.assert_allclose(sorted(places), [8500.35, 8544.44, 8664.52], atol=0.3 + 8544 * 60 / 3e5)
+    assert flux.get_legend() is None  # it would lie over the names of hydrogen's lines
+    (legend,) = (axes.get_legend() for axes in drawn[0].axes if axes.get_legend())
+    assert [text.get_text() for text in legend.get_texts()] == ["observed", "model", "left out"]
     for line in (*flux.lines[:2], residuals.lines[0]):
         x, y = line.get_data()
         seen = x[np.isfinite(x) & np.isfinite(y)]

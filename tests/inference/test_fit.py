@@ -478,6 +478,10 @@ def test_the_others_are_done(observed, model):
         ({"continuum": 40}, r"continuum = 40 is outside \[0, 20\]"),
         ({"snr": 0.0}, "snr = 0.0 is not a number above 0"),
         ({"windows": ((8600.0, 8500.0),)}, "window 8600..8500 A"),
+        (
+            {"windows": ((849.0, 851.0),)},
+            r"window 849..851 A: needs low < high, and to reach into 2300..16900 A",
+        ),
         ({"floor": -1.0}, "floor = -1.0 is not a number from 0"),
     ],
 )

@@ -273,7 +273,8 @@ def test_remarks(generator):
 @pytest.mark.parametrize(
     ("options", "error", "reason"),
     [
-        ({"snr": 0.0}, OutOfRangeError, "snr = 0.0 must be finite and positive"),
+        ({"snr": 0.0}, OutOfRangeError, "snr = 0.0 must be finite and positive$"),
+        ({"snr": np.zeros(2401)}, OutOfRangeError, r"must be finite and positive \(0: a pixel not used\)$"),
         ({"snr": np.nan}, OutOfRangeError, "snr = nan must be"),
         ({"snr": np.ones(3)}, ConfigError, r"snr has the shape \(3,\), the wavelengths \(2401,\)"),
         ({"priors": {"resolution": 5.0}}, ConfigError, "resolution is fixed and has a prior"),
@@ -343,6 +344,9 @@ def test_options_of_the_command(run):
         (("--snr", 50, "--range", "8500"), "--range 8500:0.1: expected LOW:HIGH:STEP"),
         (("--snr", 50, "--prior", "logg"), "--prior logg: expected NAME=SIGMA"),
         (("--snr", 50, "--fix", "age"), "'age' is not one of teff"),
+        (("--snr", 50, "--fix", "vsini,logg=4.4"), "--fix logg=4.4: expected NAME alone, for the value is"),
+        (("--snr", 50, "--continuum", -2), "--continuum -2: expected -1 (it is known), or an order from 0"),
+        (("--snr", 50, "--resolution", 80000), "starloom: resolution = 80000 is outside [5000, 14500]"),
         (("--snr", 50, "--range", "8000:8100"), "is outside"),
     ],
 )

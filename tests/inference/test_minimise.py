@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from starloom.inference.minimise import is_held, minimise
+from starloom.inference.minimise import _secant, is_held, minimise
 
 
 def linear(matrix, data):
@@ -99,6 +99,11 @@ def test_a_wrong_matrix_is_learnt():
     found = minimise(evaluate, np.zeros((1, 2)), np.zeros(2), np.ones(2), 1e-8, 60)
     assert found.converged.all()
     assert found.chi2[0] < 1e-8
+
+
+def test_a_matrix_that_keeps_its_promise_stays_however_large_it_is():
+    matrix, step = np.array([np.eye(2) * 1e12]), np.ones((1, 2))
+    np.testing.assert_allclose(_secant(matrix, step, step * 1e12), matrix, rtol=1e-12)
 
 
 def test_a_hill_between_two_minima_is_no_minimum():

@@ -145,3 +145,11 @@ def test_each_pixel_is_counted_once(observed, model):
     assert f"{result.used.sum()} of 2401 pixels used" in told
     assert "- 10 masked" in told
     assert result.best.provenance["fit"]["left_out"] == result.left_out
+
+
+@pytest.mark.parametrize("given", ["star.fits", None])
+def test_what_is_no_spectrum_is_one_line(model, given):
+    with pytest.raises(
+        ConfigError, match=rf"^spectrum = {given!r} is none: starloom\.io\.read_observed reads"
+    ):
+        fit(given, model)

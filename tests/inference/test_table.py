@@ -243,6 +243,13 @@ def test_command_options(folder, capsys):
     assert "log g    4.44" in capsys.readouterr().out
 
 
+def test_a_ratio_that_is_not_used_is_told(folder, tmp_path, capsys):
+    dataclasses.replace(Spectrum.read(folder / "star0.fits"), error=None).write(tmp_path / "bare.fits")
+    for name, told in ((tmp_path / "bare.fits", False), (folder / "star0.fits", True)):
+        assert run(name, "--resolution", "11500", "--snr", "50") == 0
+        assert ("--snr is for spectra without errors; this one's are used" in capsys.readouterr().err) == told
+
+
 def test_command_chooses_columns_and_format(folder, tmp_path, capsys):
     spectrum = Spectrum.read(folder / "star0.fits")
     columns = [spectrum.wavelength, np.ones_like(spectrum.flux), spectrum.flux, spectrum.error]
@@ -286,7 +293,9 @@ def test_command_for_a_list(folder, tmp_path, capsys):
     [
         ([], "give the file of a spectrum, or --from with a list of them"),
         (["x.fits", "--fix", "logg"], "--fix logg: expected NAME=VALUE"),
-        (["x.fits", "--prior", "logg=4"], "--prior 4: expected two numbers with a colon"),
+        (["x.fits", "--prior", "logg"], "--prior logg: expected NAME=MEAN:SIGMA"),
+        (["x.fits", "--prior", "logg=4"], "--prior logg=4: expected two numbers with a colon"),
+        (["x.fits", "--prior", "logg=4:1", "--prior", "logg=3:1"], "--prior logg is given twice"),
         (["x.fits", "--velocities", "a:b"], "--velocities a:b: 'a' is no number"),
         (["x.fits"], "x.fits: No such file or directory"),
         (["--from", "x.txt"], "--from needs -o FILE"),

@@ -79,6 +79,8 @@ def test_arrays_name_the_first_wrong_row_and_how_many():
         TABLE_1.check(labels)
     with pytest.raises(OutOfRangeError, match=r"^row \(1, 0\) \(the first of 1 outside, of 4\)"):
         TABLE_1.check(labels[[0, 1, 2, 3]].reshape(2, 2, 6))
+    with pytest.raises(OutOfRangeError, match=r"^teff = 20000 K is outside"):
+        TABLE_1.check(labels[2:3])  # of one row no number is needed
     TABLE_1.check(np.empty((0, 6)))
 
 

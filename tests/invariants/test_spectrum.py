@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from starloom import bands, io
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.errors import ConfigError, OutOfRangeError, ParseError
 from starloom.labels import TABLE_1
 from starloom.spectrum import Spectrum, finished
 from starloom.spectrum.spectra import Spectra
@@ -385,6 +385,19 @@ def test_many_are_written_and_read(tmp_path, suffix):
     assert len(Spectra.read(path)) == 6
     with pytest.raises(ConfigError, match="there are no spectra to write"):
         grid()[:0].write(tmp_path / f"none{suffix}")
+
+
+def test_files_of_one_and_of_many_spectra_are_told_apart(tmp_path):
+    grid().write(tmp_path / "many.fits")
+    grid()[0, 0].write(tmp_path / "one.fits")
+    with pytest.raises(
+        ParseError, match=r"one\.fits: no image FLUX: it holds one spectrum, for Spectrum\.read$"
+    ):
+        Spectra.read(tmp_path / "one.fits")
+    with pytest.raises(
+        ParseError, match=r"many\.fits: no table SPECTRUM: it holds many spectra, for Spectra"
+    ):
+        Spectrum.read(tmp_path / "many.fits")
 
 
 def test_many_have_units():

@@ -205,9 +205,11 @@ def test_models_are_found_by_name_or_path(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"'gone' of starloom\.models: 'no_such_package' is neither a"):
         weights.find("gone")
     monkeypatch.setattr(tables, "entry_points", lambda group: [entry])
-    with pytest.raises(ConfigError, match="model 'best' is not installed: mine; or give a path"):
+    with pytest.raises(
+        ConfigError, match=r"'best' is not installed \(there are: mine\): give a name, or a file \*\.saf"
+    ):
         weights.find("best")
-    with pytest.raises(ConfigError, match="model 'paper' is not installed: mine; the distribution"):
+    with pytest.raises(ConfigError, match=r"'paper' is not installed \(there are: mine\): the distribution"):
         weights.find("paper")
     monkeypatch.setattr(tables, "entry_points", lambda group: [entry, EntryPoint("mine", "theirs", group)])
     with pytest.raises(

@@ -129,6 +129,12 @@ def test_what_exists_is_not_replaced(run, tmp_path):
     assert Spectrum.read(path).wavelength.size == 4000
 
 
+def test_a_folder_is_no_place_for_one_spectrum(run, tmp_path):
+    (tmp_path / "precious").touch()
+    code, _, err = run("generate", *OPTIONS, "-o", tmp_path)
+    assert (code, err) == (2, f"starloom: {tmp_path}: the name must end with one of .fits, .ecsv, .csv\n")
+
+
 def test_clipping_is_asked_for_and_told(run, tmp_path):
     hot = [*OPTIONS, "--teff", "25000", "-o", tmp_path / "star.fits"]
     code, _, err = run("generate", *hot)
@@ -139,6 +145,22 @@ def test_clipping_is_asked_for_and_told(run, tmp_path):
         "starloom: clipped into the domain: teff = 25000 K is outside [3600, 15000] K\n",
     )
     assert Spectrum.read(tmp_path / "star.fits").labels["teff"] == 15000
+
+
+def test_rows_that_are_clipped_are_told_by_their_numbers_in_the_table(run, tmp_path):
+    rows = [GOOD] * 300
+    rows[1], rows[3] = "x" + GOOD, GOOD.replace("5000", "1000")
+    rows[280] = GOOD.replace("5000", "2000")
+    (tmp_path / "t.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    code, _, err = run("generate", "--from", tmp_path / "t.csv", "-o", tmp_path / "out.fits", "--clip")
+    assert code == 1
+    assert sorted(line for line in err.splitlines() if "clipped" in line) == [
+        "starloom: row 281: clipped into the domain: teff = 2000 K is outside [3600, 15000] K",
+        "starloom: row 4: clipped into the domain: teff = 1000 K is outside [3600, 15000] K",
+    ]
+    rows, spectra = io.read_many(tmp_path / "out.fits")
+    assert spectra.labels[rows == 281, 0] == 3600
+    assert "clipped" in spectra.provenance
 
 
 @pytest.mark.parametrize(
@@ -175,7 +197,7 @@ def test_bad_options_are_one_line(run, tmp_path, monkeypatch, arguments, message
 def test_an_unknown_model_is_one_line(run, tmp_path):
     code, _, err = run("generate", *OPTIONS, "-o", tmp_path / "x.fits", "--model", "none", with_model=False)
     assert code == 2
-    assert err.startswith("starloom: model 'none' is not installed: ")
+    assert err.startswith("starloom: model 'none' is not installed (there are: ")
     assert err.count("\n") == 1
 
 
@@ -337,6 +359,23 @@ def test_files_are_named_by_identifiers_that_are_unique_and_safe(tmp_path, ids, 
     rows = found.parts(2)
     told = [str(name) for part in rows for name in part.others[column]] if column else None
     assert told == (None if names[0] == "000001" else names)
+
+
+def test_files_that_are_not_named_by_the_identifiers_say_so(run, tmp_path):
+    lines = [f"{GOOD},{one}" for one in ("a", "a")]
+    (tmp_path / "t.csv").write_text("\n".join([f"{HEADER},source_id", *lines]) + "\n")
+    code, _, err = run("generate", "--from", tmp_path / "t.csv", "-o", tmp_path / "out")
+    told = "files are numbered by row: not every row has its own name in source_id"
+    assert (code, err) == (0, f"starloom: {tmp_path / 't.csv'}: {told}\n")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["000001.fits", "000002.fits"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", " ", "|"])
+def test_other_separators_than_commas_are_named(tmp_path, separator):
+    text = f"{HEADER}\n{GOOD}\n".replace(",", separator)
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ParseError, match=r"; only commas separate columns\)$"):
+        io.open_labels(tmp_path / "t.csv", TABLE_1)
 
 
 def test_columns_that_look_like_labels_are_named(run, tmp_path):

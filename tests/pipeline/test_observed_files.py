@@ -512,6 +512,8 @@ def test_an_option_in_both_languages():
         ({"columns": ("wave", "fluxx")}, r"no column fluxx, among the columns \(wave, flux, 3\)"),
         ({"columns": ("wave",)}, "columns wave: two or three are wanted"),
         ({"columns": (1, 2, 3, 1)}, "columns 1, 2, 3, 1: two or three are wanted"),
+        ({"columns": (1, 1)}, "columns 1, 1: two or three are wanted, .*, all different"),
+        ({"columns": (1, 2, "flux")}, "columns 1, 2, flux: two or three are wanted"),
         (
             {"columns": ("wave", "flux"), "format": "ascii"},
             "columns wave, flux: wanted are two or three numbers",
@@ -579,6 +581,12 @@ def test_quotes_and_patterns_in_lists(tmp_path):
     assert named("odd[1].csv") == ["odd[1].csv"]
     assert named("none*.csv\r\n# no\na1.csv") == ["none*.csv", "a1.csv"]
     assert named("a1.csv", encoding="utf-16") == named("a1.csv", encoding="utf-8-sig") == ["a1.csv"]
+
+
+def test_a_spectrum_is_no_list(tmp_path):
+    Spectrum([8500.0, 8501.0], [1.0, 1.0], medium="air").write(tmp_path / "star.fits")
+    with pytest.raises(ParseError, match=r"star\.fits: a FITS file, not a list of files$"):
+        read_list(tmp_path / "star.fits")
 
 
 def test_a_name_that_is_none_costs_one_row_of_a_list(tmp_path):

@@ -186,6 +186,7 @@ def test_view_of_an_intensity():
         ((*SUN, "--mu", 1, "--vsini", 2), ConfigError, "--mu and --vsini exclude each other"),
         ((*SUN, "--line-report", "8540"), ConfigError, "--line-report 8540: expected LOW:HIGH"),
         ((*SUN, "--line-report", "2:1"), ConfigError, "--line-report 2:1: the window is empty"),
+        ((*SUN, "--line-report", "6000:6100"), ConfigError, r"6000:6100: it is outside \[8388, 8812\] A"),
         ((*SUN, "--atmosphere", "x"), ConfigError, "--teff and --atmosphere exclude each other"),
         (("--atmosphere", "no such file"), FileNotFoundError, "no such file"),
     ],

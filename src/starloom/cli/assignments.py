@@ -37,15 +37,28 @@ def places(text: str) -> tuple[str | int, ...]:
     return tuple(int(word) if word.isdecimal() else word for word in words)
 
 
-def pair(option: str, text: str) -> tuple[float, float]:
-    """Two numbers with a colon between them."""
+def pairs(option: str, texts: Repeated, expected: str) -> dict[str, tuple[float, float]]:
+    """Two numbers by name of a repeatable option."""
     from starloom.errors import ConfigError
 
+    found: dict[str, tuple[float, float]] = {}
+    for _, name, value in named(option, texts, expected):
+        if name in found:
+            raise ConfigError(f"{option} {name} is given twice")
+        found[name] = pair(option, value, f"{name}=")
+    return found
+
+
+def pair(option: str, text: str, before: str = "") -> tuple[float, float]:
+    """Two numbers with a colon between them; ``before`` is what stands before them on the command line."""
+    from starloom.errors import ConfigError
+
+    option = f"{option} {before}{text}"
     first, colon, second = text.partition(":")
     if not colon:
-        raise ConfigError(f"{option} {text}: expected two numbers with a colon between them")
+        raise ConfigError(f"{option}: expected two numbers with a colon between them")
     try:
         return float(first), float(second)
     except ValueError as error:
         wrong = str(error).partition(": ")[2]
-        raise ConfigError(f"{option} {text}: {wrong} is no number") from error
+        raise ConfigError(f"{option}: {wrong} is no number") from error

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starloom.cli import targets
-from starloom.cli.assignments import Repeated, named, numbers, pair, places
+from starloom.cli.assignments import Repeated, numbers, pair, pairs, places
 from starloom.cli.database import Medium
 from starloom.cli.generation import ModelName
 
@@ -92,7 +92,7 @@ def fit(
 
     settings = Settings(
         fixed=numbers("--fix", fix, "NAME=VALUE"),
-        priors=_priors(prior),
+        priors=pairs("--prior", prior, "NAME=MEAN:SIGMA"),
         resolution=resolution,
         free_resolution=free_resolution,
         continuum=continuum,
@@ -126,7 +126,10 @@ def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -
     from starloom.networks.generator import Generator
 
     generator = Generator.load(model)
-    result = fitted(read_observed(star, **given), generator, settings)
+    spectrum = read_observed(star, **given)
+    if settings.snr is not None and spectrum.error is not None:
+        print(f"starloom: {star}: --snr is for spectra without errors; this one's are used", file=sys.stderr)
+    result = fitted(spectrum, generator, settings)
     if output is not None:
         result.write(output, overwrite=True)
     if plot is not None:
@@ -176,7 +179,3 @@ def _fit_list(listed, output, settings, model: str, given: dict, workers: int, o
     if faults:
         print("starloom: the column fault says why", file=sys.stderr)
         raise typer.Exit(1)
-
-
-def _priors(texts: Repeated) -> dict[str, tuple[float, float]]:
-    return {name: pair("--prior", value) for _, name, value in named("--prior", texts, "NAME=VALUE")}

@@ -45,12 +45,15 @@ def forecast(
     Gaussian errors, independent from pixel to pixel, the same in all; small enough for the flux to be linear
     in the labels. The velocity and the continuum are not known unless said otherwise, the resolution is.
     """
+    from starloom.errors import ConfigError
     from starloom.inference import forecast as forecasting
     from starloom.networks.generator import Generator
 
     values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution), strict=True)
     given = {name: value for name, value in values if value is not None}
-    fixed = [name.strip() for text in fix or () for name in text.split(",")]
+    fixed = _known(fix)
+    if continuum < -1:
+        raise ConfigError(f"--continuum {continuum}: expected -1 (it is known), or an order from 0 to 20")
     setting = forecasting.Setting(
         snr,
         wavelengths(span if span.count(":") == 2 else f"{span}:0.1", "--range"),
@@ -70,6 +73,16 @@ def forecast(
     pixels = f"{setting.wavelength_aa.size} independent pixels"
     print(f"S/N {snr:g} in {pixels}, {ends} A ({medium.value}), {known}")
     _print(found)
+
+
+def _known(texts: Repeated) -> list[str]:
+    """Names of what is known; a forecast has its values from the star."""
+    from starloom.errors import ConfigError
+
+    names = [name.strip() for text in texts or () for name in text.split(",")]
+    if given := [name for name in names if "=" in name]:
+        raise ConfigError(f"--fix {given[0]}: expected NAME alone, for the value is the star's")
+    return names
 
 
 def _print(found) -> None:

@@ -13,6 +13,7 @@ from starloom.cli.database import Medium
 
 if TYPE_CHECKING:
     from starloom.database.store import Store
+    from starloom.io import LabelTable
     from starloom.labels import Domain
     from starloom.networks.generator import Generator
     from starloom.networks.weights import Header
@@ -245,34 +246,62 @@ def _generate_one(
 
 
 def _generate_table(generator: "Generator", path: Path, given: dict, output: Path, view: dict) -> None:
+    import warnings
+
     from tqdm import tqdm
 
     from starloom import io
+    from starloom.networks.generator import OutsideDomainWarning
 
     table = io.open_labels(path, generator.domain, given)
     if table.unknown:
         names = ", ".join(table.unknown)
         print(f"starloom: {path}: no labels of the model, only carried along: {names}", file=sys.stderr)
-    faults = 0
+    faults, clip = 0, view["outside"] == "clip"
 
     def portions() -> Iterator[io.Portion]:
         nonlocal faults
         with tqdm(total=table.count, unit=" spectra", disable=None) as progress:
-            for done in io.generate_each(table.parts(), lambda labels: generator.spectra(labels, **view)):
+            parts = table.parts()
+            if clip:
+                parts = _telling_clipped(parts, generator.domain, progress)
+            for done in io.generate_each(parts, lambda labels: generator.spectra(labels, **view)):
                 for row, reason in sorted(done.faults.items()):
                     progress.write(f"starloom: row {row}: {reason}", sys.stderr)
                 faults += len(done.faults)
                 yield done
                 progress.update(len(done.rows) + len(done.faults))
 
-    with _clipping_noted():
+    named = None if output.suffix else table.identifier
+    if not output.suffix and named is None and table.identifiers:
+        why = f"not every row has its own name in {', '.join(table.identifiers)}"
+        print(f"starloom: {path}: files are numbered by row: {why}", file=sys.stderr)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutsideDomainWarning)  # it counts the rows of a portion
         if output.suffix:
             count = io.write_many(output, portions(), overwrite=True)
         else:
-            count = io.write_each(output, portions(), overwrite=True, named=table.identifier)
+            count = io.write_each(output, portions(), overwrite=True, named=named)
     print(f"wrote {count} spectra of {table.count} rows to {output}" if count else "wrote nothing")
     if faults:
         raise typer.Exit(1)
+
+
+def _telling_clipped(parts: "Iterator[LabelTable]", domain: "Domain", progress) -> "Iterator[LabelTable]":
+    """The parts; each good row that will be clipped into the domain is told by its number in the table."""
+    import numpy as np
+
+    from starloom.errors import OutOfRangeError
+
+    for part in parts:
+        for row in part.rows:
+            one = part.labels[row - part.first]
+            try:
+                domain.check(one)
+            except OutOfRangeError as fault:
+                if np.isfinite(one).all():  # what is not a number is refused all the same
+                    progress.write(f"starloom: row {row}: clipped into the domain: {fault}", sys.stderr)
+        yield part
 
 
 def _clipping_noted():

@@ -159,4 +159,16 @@ def _window(text: str) -> tuple[float, float]:
         raise ConfigError(f"--line-report {text}: expected LOW:HIGH in Angstrom, or all") from error
     if not (isfinite(low) and isfinite(high) and low < high):
         raise ConfigError(f"--line-report {text}: the window is empty")
+    first, last = _band_ends()
+    if high < first or last < low:
+        raise ConfigError(f"--line-report {text}: it is outside [{first:.0f}, {last:.0f}] A (air)")
     return low, high
+
+
+def _band_ends() -> tuple[float, float]:
+    """The first and last air wavelength [Angstrom] of what is synthesised."""
+    from starloom import bands
+    from starloom.wavelength import from_vacuum
+
+    edges = bands.load("rvs").edges_aa
+    return float(from_vacuum(edges[0], "air")), float(from_vacuum(edges[-1], "air"))

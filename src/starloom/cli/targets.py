@@ -25,9 +25,9 @@ def check_targets(
         place = os.path.realpath(path)
         if place in taken:
             raise ConfigError(f"{path} {taken[place]}: give another name")
+        check(path)
         if path.exists() and not overwrite and not _empty_folder(path):
             raise ConfigError(f"{path} exists: --overwrite replaces it")
-        check(path)
         taken[place] = "is named twice"
 
 

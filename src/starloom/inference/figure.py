@@ -36,6 +36,10 @@ def draw(result: FitResult, path: str | PathLike, band: Band | None = None) -> N
     _residuals(axes[1, 0], result)
     for empty in axes[:, 1]:
         empty.axis("off")
+    # beside the axes, for in them it would lie over names of lines
+    axes[1, 1].legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="lower left", frameon=False, fontsize="small"
+    )
     axes[0, 1].text(0, 1, text(result), va="top", family="monospace", fontsize=8.5)
     save(figure, path, dpi=140)
 
@@ -77,7 +81,6 @@ def _spectrum(axes, result: FitResult) -> None:
     counted = shown[result.used]
     axes.set_ylim(min(0.0, 1.05 * counted.min()), 1.05 * counted.max())
     axes.set_title(_star(result.spectrum.provenance), fontsize="medium")
-    axes.legend(loc="lower left", frameon=False, ncols=3, fontsize="small")
 
 
 def _star(about: Mapping) -> str:

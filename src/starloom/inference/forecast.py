@@ -71,7 +71,8 @@ class Setting:
         if snr.shape not in ((), self.wavelength_aa.shape):
             raise ConfigError(f"snr has the shape {snr.shape}, the wavelengths {self.wavelength_aa.shape}")
         if not (np.isfinite(snr).all() and (snr >= 0).all() and (snr > 0).any()):
-            raise OutOfRangeError(f"snr = {self.snr} must be finite and positive (0: a pixel not used)")
+            hint = " (0: a pixel not used)" if snr.ndim else ""
+            raise OutOfRangeError(f"snr = {self.snr} must be finite and positive{hint}")
         if self.continuum is not None and not 0 <= self.continuum <= HIGHEST_ORDER:
             raise OutOfRangeError(f"continuum = {self.continuum} is outside [0, {HIGHEST_ORDER}]")
         for name, deviation in self.priors.items():

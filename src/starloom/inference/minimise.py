@@ -129,7 +129,8 @@ def _secant(matrix: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndar
     """BFGS, damped as by Powell (1978), eqs. 5.7-5.9; ``change`` of gradient/2 is what a step has shown."""
     along = np.einsum("rpq,rq->rp", matrix, step)
     expected, seen = (step * along).sum(axis=1), (step * change).sum(axis=1)
-    mixed = np.where(seen < 0.2 * expected, 0.8 * expected / np.maximum(expected - seen, 1e-300), 1.0)
+    low, short = seen < 0.2 * expected, np.maximum(expected - seen, 1e-300)
+    mixed = np.divide(0.8 * expected, short, out=np.ones_like(expected), where=low)
     change = mixed[:, None] * change + (1 - mixed)[:, None] * along
     seen = np.maximum((step * change).sum(axis=1), 1e-300)
     found = matrix - along[:, :, None] * along[:, None] / np.maximum(expected, 1e-300)[:, None, None]

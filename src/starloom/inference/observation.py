@@ -71,6 +71,10 @@ def observe(spectrum: Spectrum, setup: Setup) -> Observation:
     flux or error lies FURTHEST from the median flux. Raises ConfigError or OutOfRangeError, one line, where
     it cannot be fitted: too few pixels are left, no flux, an unknown resolution.
     """
+    if not isinstance(spectrum, Spectrum):
+        raise ConfigError(
+            f"spectrum = {spectrum!r:.60} is none: starloom.io.read_observed reads one from a file"
+        )
     settings, spectrum = setup.settings, _seen(spectrum, setup.settings)
     resolution = _resolution(spectrum, setup)
     known = from_vacuum(_widest(setup, resolution), spectrum.medium)

@@ -12,6 +12,7 @@ from starloom.inference.derivatives import parameters
 from starloom.inference.pixel import pixel_text
 from starloom.labels import Domain, number
 from starloom.units import within
+from starloom.wavelength import AIR_RANGE_AA
 
 # of the Ca II triplet in air [A] (Edlen & Risberg 1956, as in the NIST Atomic Spectra Database)
 CALCIUM_AA = (8498.02, 8542.09, 8662.14)
@@ -81,8 +82,10 @@ class Settings:
                 f"velocities = {low:g}..{high:g} km/s: needs -{limit} <= low < high <= {limit}"
             )
         for low, high in self.windows:
-            if not 0 < low < high < np.inf:
-                raise ConfigError(f"window {low:g}..{high:g} A: needs 0 < low < high")
+            first, last = AIR_RANGE_AA
+            if not (low < high and first < high and low < last):
+                limits = f"needs low < high, and to reach into {first:g}..{last:g} A"
+                raise ConfigError(f"window {low:g}..{high:g} A: {limits}")
 
     def _check_numbers(self) -> None:
         for name, low, high in (("continuum", 0, HIGHEST_ORDER), ("starts", 1, 20)):

@@ -110,15 +110,19 @@ class LabelFile:
             raise ParseError(f"{self.path}: it had {self.count} rows and now has {first - 1}")
 
     @property
+    def identifiers(self) -> list[str]:
+        """Columns that are called after identifiers of stars, whatever is in them."""
+        spelled = {name.lower(): name for name in reversed(self.others)}
+        return [spelled[name] for name in IDENTIFIERS if name in spelled]
+
+    @property
     def identifier(self) -> str | None:
         """The column that can name a file for each row: identifiers, all different and safe; None for none.
 
         It reads the table once more, and holds eight bytes a row.
         """
-        spelled = {name.lower(): name for name in reversed(self.others)}
-        wanted = [spelled[name] for name in IDENTIFIERS if name in spelled]
-        seen = {name: array("q") for name in wanted}
-        for table in self.parts() if wanted else ():
+        seen = {name: array("q") for name in self.identifiers}
+        for table in self.parts() if seen else ():
             for name in tuple(seen):
                 names = [str(value) for value in table.others[name].tolist()]
                 if all(map(SAFE.fullmatch, names)):
@@ -164,7 +168,10 @@ def open_labels(
         raise ConfigError(f"{path}: {twice[0]} is a column and an option: give one of them")
     given = {**(defaults or {}), **given}
     if missing := [name for name in domain.names if name not in found and name not in given]:
-        raise ParseError(f"{path}: no column {', '.join(missing)} (there are: {', '.join(names) or 'none'})")
+        there = ", ".join(names) or "none"
+        if len(names) == 1 and len(re.split(r"[;|\s]+", names[0])) > 1:
+            there += "; only commas separate columns"
+        raise ParseError(f"{path}: no column {', '.join(missing)} (there are: {there})")
     other = [name for name in names if name not in found.values()]
     if table is None:
         count, kinds = _surveyed(path, other)

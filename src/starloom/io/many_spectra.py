@@ -273,6 +273,9 @@ def _read_fits(path: Path) -> tuple[np.ndarray, Spectra]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # truncation and wrong checksums are only warnings
         with fits.open(BytesIO(path.read_bytes()), checksum=True) as tables:
+            if "FLUX" not in tables:
+                one = "SPECTRUM" in tables
+                raise ValueError("no image FLUX" + one * ": it holds one spectrum, for Spectrum.read")
             flux, labels, names = tables["FLUX"], tables["LABELS"].data, _label_names(tables["LABELS"])
             spectra = Spectra(
                 tables["WAVELENGTH"].data["wavelength"].astype(np.float64),

@@ -20,6 +20,7 @@ from starloom.errors import ConfigError, Option, ParseError, StarloomError
 from starloom.files import parsing
 from starloom.io.format import File, Format, find, recognised
 from starloom.io.record import Record, checked, completed
+from starloom.io.tables import is_fits
 from starloom.spectrum import Spectrum
 
 SHOWN = 3  # names of spectra in a message
@@ -137,6 +138,8 @@ def read_list(path: str | os.PathLike) -> tuple[Path, ...]:
     path = Path(path)
     with parsing(path, ValueError):
         content = path.read_bytes()
+        if is_fits(content):
+            raise ValueError("a FITS file, not a list of files")
         utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16") if utf16 else content.decode("utf-8-sig", "surrogateescape")
     lines = [line.strip() for line in re.split(r"[\r\n]+", text)]

@@ -173,8 +173,9 @@ def find(name: str | os.PathLike) -> Path:
         return path
     place = tables.publisher(GROUP, str(name))
     if place is None:
-        missing = f"; {KNOWN[str(name)]} has it" if str(name) in KNOWN else "; or give a path"
-        raise ConfigError(f"model {str(name)!r} is not installed: {', '.join(names()) or 'none is'}{missing}")
+        told = f"model {str(name)!r} is not installed (there are: {', '.join(names()) or 'none'})"
+        hint = f"{KNOWN[str(name)]} has it" if str(name) in KNOWN else f"give a name, or a file *{SUFFIX}"
+        raise ConfigError(f"{told}: {hint}")
     return Path(str(tables.folder(place) / f"{name}{SUFFIX}"))
 
 

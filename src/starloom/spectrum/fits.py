@@ -91,6 +91,9 @@ def read(path: Path) -> dict:
 
 
 def _parts(tables: fits.HDUList) -> dict:
+    if "SPECTRUM" not in tables:
+        many = "FLUX" in tables and "WAVELENGTH" in tables
+        raise ValueError("no table SPECTRUM" + many * ": it holds many spectra, for Spectra.read")
     table = tables["SPECTRUM"]
     names = [name for name in ("wavelength", "flux", "error", "mask") if name in table.columns.names]
     unit = table.columns["flux"].unit

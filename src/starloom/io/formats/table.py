@@ -68,7 +68,8 @@ def _not_chosen(file: File) -> str:
     missing = [str(one) for one in file.columns if not any(table.chosen([one]) for table in file.tables)]
     if missing:
         return f"{file.path}: no column {', '.join(missing)}, {file.shown_columns}"
-    return f"{file.path}: columns {told}: two or three are wanted, wavelength, flux and perhaps error"
+    wanted = "two or three are wanted, wavelength, flux and perhaps error, all different"
+    return f"{file.path}: columns {told}: {wanted}"
 
 
 def _chosen(file: File, table: Columns) -> tuple[str, ...]:
@@ -76,7 +77,7 @@ def _chosen(file: File, table: Columns) -> tuple[str, ...]:
     names = list(table.cells)
     if file.columns:
         chosen = table.chosen(file.columns)
-        return chosen if 2 <= len(chosen) <= 3 else ()
+        return chosen if 2 <= len(chosen) <= 3 and len(set(chosen)) == len(chosen) else ()
     if names[0] == "1" and len(names) > 3:
         told = f"{file.path}: {len(names)} columns without names: choose with "
         raise ParseError(told, Option("columns", ((1, 2, 3),)))
