@@ -16,9 +16,12 @@ LABELS = (5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0)
 
 @pytest.fixture(scope="module")
 def star(observed, model):
-    """Only Teff and the velocity are free: what is quick to sample."""
+    """Only Teff and the velocity are free, which is quick to sample.
+
+    Noise counts more than the model's errors, of which the sampler does not know what pixels share.
+    """
     fixed = {"logg": 4.44, "vsini": 8.0, "mh": 0.1, "vmic": 1.2}
-    return fit(observed(LABELS, seed=0), model, fixed=fixed, core_kms=0.0)
+    return fit(observed(LABELS, seed=0, snr=30.0), model, fixed=fixed, core_kms=0.0)
 
 
 def test_density_is_the_fits_chi2(star, model):
