@@ -283,6 +283,13 @@ def test_too_few_pixels_are_refused_alone(observed, model):
     assert [isinstance(result, Failure) for result in results] == [True, False, True]
 
 
+def test_a_model_by_its_name(observed, model):
+    star = observed()
+    assert fit(star, "default").labels == fit(star, model).labels
+    with pytest.raises(ConfigError, match="model 'defualt' is not installed"):
+        fit(star, "defualt")
+
+
 @pytest.mark.parametrize(
     ("low", "velocities"),
     [

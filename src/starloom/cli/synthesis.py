@@ -93,7 +93,7 @@ def synthesize(
         spectrum.write(output, overwrite=overwrite)
     if plot:
         lines.draw(spectrum, found, view.radial_velocity, plot)
-    print(f"synthesised in {seconds:.1f} s, compiling included (once on a computer)")
+    print(f"synthesised in {seconds:.1f} s")
     if window:
         print(lines.report(found, window))
     if output:

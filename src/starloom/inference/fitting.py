@@ -32,14 +32,15 @@ class Failure:
 
 
 def fit(
-    spectrum: Spectrum, generator: Generator | None = None, settings: Settings | None = None, **options
+    spectrum: Spectrum, generator: Generator | str | None = None, settings: Settings | None = None, **options
 ) -> FitResult:
     """Labels, radial velocity and continuum of one observed spectrum.
 
+    ``generator`` may be the name of a model or the path of its file, too; ``default`` if it is not given.
     ``options`` are fields of ``Settings``. Raises ConfigError or OutOfRangeError where the spectrum
     cannot be fitted.
     """
-    setup = Setup(generator or loaded(), replace(settings or Settings(), **options))
+    setup = Setup(_model(generator), replace(settings or Settings(), **options))
     result = _results(setup, [observe(spectrum, setup)])[0]
     if isinstance(result, Failure):
         raise ConfigError(result.reason)
@@ -48,7 +49,7 @@ def fit(
 
 def fit_each(
     spectra: Iterable[Spectrum],
-    generator: Generator | None = None,
+    generator: Generator | str | None = None,
     settings: Settings | None = None,
     threads: int | None = None,
     **options,
@@ -58,7 +59,7 @@ def fit_each(
     Neighbours at the same wavelengths are fitted together, which is several times faster, and as many such
     batches at once as there are ``threads`` (default: processors).
     """
-    setup = Setup(generator or loaded(), replace(settings or Settings(), **options))
+    setup = Setup(_model(generator), replace(settings or Settings(), **options))
     threads = threads or cpu_count() or 1
     waiting = _batches(_observed(spectrum, setup) for spectrum in spectra)
     with ThreadPoolExecutor(threads) as pool:
@@ -68,6 +69,13 @@ def fit_each(
                 done = list(pool.map(partial(_results, setup), ready))
             for results in done:
                 yield from results
+
+
+def _model(given: Generator | str | None) -> Generator:
+    """The model of that name, in that file, or the given one."""
+    if isinstance(given, Generator):
+        return given
+    return loaded() if given is None else loaded(given)
 
 
 def _batches(observed: Iterable[Observation | Failure]) -> Iterator[list[Observation | Failure]]:
