@@ -44,7 +44,10 @@ def keep() -> None:
 
 
 def announce() -> None:
-    """Say on the standard error, once, that a program is being compiled, as soon as one is. Loads JAX."""
+    """Say in the terminal, once, that a program is being compiled, as soon as one is. Loads JAX."""
+    if not sys.stderr.isatty():
+        return
+
     import jax
 
     if not jax.config.jax_compilation_cache_dir:

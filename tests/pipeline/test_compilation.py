@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from starloom import cli, compilation
 
 PROGRAM = """
+import sys
 from starloom import compilation
+sys.stderr.isatty = lambda: True
 compilation.PATIENCE = {patience}
 compilation.keep()
 import jax

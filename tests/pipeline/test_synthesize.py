@@ -208,7 +208,7 @@ def test_files_are_checked_before_the_work(tmp_path):
     (tmp_path / "folder.fits").mkdir()
     for name, reason in (
         ("is.fits", "is.fits exists: --overwrite replaces it"),
-        ("folder.fits", "exists"),
+        ("folder.fits", "folder.fits is a folder"),
         ("star.txt", "must end with one of .fits, .ecsv, .csv"),
         ("none/star.fits", "star.fits: folder .*none does not exist"),
         ("is.fits/star.fits", "star.fits: .*is.fits is no folder"),
