@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from starloom import bands, sampling, synthesis, tables
-from starloom.atmosphere import interpolate
+from starloom.atmosphere import Atmosphere, interpolate
 from starloom.constants import ANGSTROM, BOLTZMANN, KMS
 from starloom.physics.abundances import per_hydrogen
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
