@@ -13,6 +13,7 @@ import numpy as np
 from starloom import bands, sampling, synthesis
 from starloom.broadening import broaden
 from starloom.database.store import decode, read_manifest
+from starloom.labels import RADIATION_LIMIT
 from starloom.synthesis import synthesize_each
 from starloom.wavelength import air_from_vacuum
 
@@ -73,7 +74,7 @@ def walk(
     values = np.linspace(low, high, steps + 1)
     stars = np.tile(star, (steps + 1, 1))
     stars[:, axis] = values
-    inside = stars[:, 1] >= labels.RADIATION_LIMIT(stars[:, 0], stars[:, 2])
+    inside = stars[:, 1] >= RADIATION_LIMIT(stars[:, 0], stars[:, 2])
     full = np.array([flux for _, flux in synthesized(stars[inside])])
     return values[inside], full, broaden(full, GRID.step_kms, resolution=11500.0)
 
