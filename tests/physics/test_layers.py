@@ -53,6 +53,16 @@ def test_a_shallow_structure_ends_where_it_ends(structures):
     assert (at[0], at[-1]) == pytest.approx((-5.875, 0.5))
 
 
+def test_strengths_in_a_structure_that_ends_above_the_continuum(structures):
+    """Those of its last layer, where it does not reach optical depth 2/3."""
+    star = structures["sun"]
+    names = ("log_tau", "column_mass", "temperature", "gas_pressure")
+    solved = photosphere(Atmosphere(*(np.asarray(getattr(star, n))[:50] for n in names)), mh=0.0, vmic=1.0)
+    nodes = np.asarray(solved.gas.continua[0].absorption + solved.gas.continua[0].scattering)
+    last = np.asarray(solved.gas.profile.peak)[-1] / (nodes @ solved.arrays.to_lines)[-1]
+    assert solved.line_strengths == pytest.approx(last, rel=1e-6)
+
+
 @pytest.mark.parametrize("name", ["sun", "cool poor giant", "A star", "cool rich dwarf"])
 def test_layers_are_enough(structures, name, monkeypatch):
     """Against layers eight times as close: 1.5e-3 at full resolution, 3e-4 (rms), 1e-3 of the continuum."""

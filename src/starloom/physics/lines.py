@@ -194,9 +194,8 @@ def half_widths(
     # H = a / (sqrt(pi) (x^2 - 3/2)) + exp(-x^2) is CUT / ratio at the edge, the second term a tenth of it
     wing = ratio * damping / (ROOT_PI * CUT) + 1.5
     gaussian = np.log(np.maximum(10 * ratio / CUT, 1.0))
-    reach = (np.sqrt(np.maximum(wing, gaussian)) * doppler).max(
-        axis=0
-    ) / step + 0.5  # of the centre from a pixel
+    reach = (np.sqrt(np.maximum(wing, gaussian)) * doppler).max(axis=0) / step
+    reach = reach + 0.5  # of the centre from a pixel
     sizes = (*VOIGT, NEAR, FAR, BROAD)
     cases = [~(ratio.max(axis=0) > NEGLIGIBLE), *(reach < half for half in sizes)]
     return np.select(cases, [NONE, *sizes], WHOLE).astype(np.int32)

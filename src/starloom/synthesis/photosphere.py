@@ -55,8 +55,8 @@ class Photosphere:
         """Absorption of each line at its centre over the continuum's, at an optical depth of 2/3 in it."""
         ratio = np.asarray(self.gas.profile.peak) / _continuum_at_lines(self.gas, self.arrays)
         log_tau, formed = np.asarray(self.atmosphere.log_tau), np.log10(2 / 3)
-        below = int(np.searchsorted(log_tau, formed))
-        share = (formed - log_tau[below - 1]) / (log_tau[below] - log_tau[below - 1])
+        below = int(np.clip(np.searchsorted(log_tau, formed), 1, len(log_tau) - 1))
+        share = np.clip((formed - log_tau[below - 1]) / (log_tau[below] - log_tau[below - 1]), 0, 1)
         return (1 - share) * ratio[below - 1] + share * ratio[below]
 
     def spectrum(
