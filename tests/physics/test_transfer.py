@@ -218,3 +218,12 @@ def test_against_the_lambda_transform():
     mean, tau = mean_intensity(0.0, source)
     here = np.flatnonzero((tau > 1e-4) & (tau < 10))[::8]
     assert mean[here] == pytest.approx(lambda_twin(tau[here], source), rel=0.01)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_mean_intensity_is_of_the_fourth_order(share):
+    """J on layers 0.17 dex apart against eight times as many; of the second order it lost 3e-4 to 6e-4."""
+    coarse, tau = mean_intensity(share, lambda tau: 1 + 2 * tau / (1 + tau / 30), layers=55)
+    fine, _ = mean_intensity(share, lambda tau: 1 + 2 * tau / (1 + tau / 30), layers=8 * 54 + 1)
+    seen = tau < 3
+    assert_allclose(coarse[seen], fine[::8][seen], rtol=1.5e-4)

@@ -234,18 +234,27 @@ def scattered_intensity(
 def _feautrier(
     step: Float[Array, "interval wavelength"], mu: float
 ) -> Float[Array, "layer wavelength source"]:
-    """Solutions u of Feautrier's equation for a unit source in each layer in turn, by elimination.
+    r"""Solutions u of Feautrier's equation for a unit source in each layer in turn, by elimination.
 
-    No light from above, the diffusion limit u = S below.
+    Hermite's differences of the fourth order (Auer 1976, J. Quant. Spectrosc. Radiat. Transfer 16, 931;
+    Mihalas 1978, eqs. 6-33 to 6-35): those of the second order, with :math:`\alpha (u - S)` of the layer
+    above and :math:`\gamma (u - S)` of that below beside the layer's own. No light from above, the
+    diffusion limit u = S below.
     """
     above, below = step[:-1], step[1:]
     middle = 0.5 * (above + below)
+    alpha = (1 - 0.5 * below**2 / (above * middle)) / 6
+    gamma = (1 - 0.5 * above**2 / (below * middle)) / 6
     zero, one = jnp.zeros_like(step[:1]), jnp.ones_like(step[:1])
-    lower = jnp.concatenate([zero, mu**2 / (middle * above), zero])
-    upper = jnp.concatenate([mu / step[:1], mu**2 / (middle * below), zero])  # at the surface mu du/dtau = u
-    own = jnp.concatenate([zero, one.repeat(len(middle), axis=0), one])
+    # what the sources of the neighbours and its own are to a layer; at the surface mu du/dtau = u
+    higher = jnp.concatenate([zero, alpha, zero])
+    deeper = jnp.concatenate([zero, gamma, zero])
+    own = jnp.concatenate([zero, 1 - alpha - gamma, one])
+    lower = jnp.concatenate([zero, mu**2 / (middle * above), zero]) - higher
+    upper = jnp.concatenate([mu / step[:1], mu**2 / (middle * below), zero]) - deeper
     layers = len(step) + 1
-    unit = own[..., None] * jnp.eye(layers)[:, None, :]
+    near = [np.eye(layers, k=k)[:, None, :] for k in (-1, 0, 1)]
+    unit = sum(part[..., None] * place for part, place in zip((higher, own, deeper), near, strict=True))
     diagonal = 1 + lower + upper
 
     def eliminate(carry, row):
