@@ -66,8 +66,8 @@ def splines() -> tuple[tuple[SplineAxis, SplineAxis, SplineAxis], np.ndarray]:
     coefficients = table["structures"].astype(np.float64)
     axes = []
     for number, name in enumerate(AXES):
-        spline = make_interp_spline(table[name], coefficients, k=3, axis=number)
-        coefficients = np.moveaxis(spline.c, 0, number)
+        spline = make_interp_spline(table[name], np.eye(len(table[name])), k=3)
+        coefficients = np.moveaxis(np.tensordot(spline.c, coefficients, (1, number)), 0, number)
         axes.append(SplineAxis.through(spline.t))
     return tuple(axes), coefficients
 

@@ -22,18 +22,19 @@ def on_layers(atmosphere: Atmosphere, layers: int = LAYERS) -> Atmosphere:
     show: what the transfer makes of them is exact to 1e-4 (docs/physics.md). Columns that the synthesis does
     not need are left out.
     """
-    columns = jnp.stack([jnp.log(jnp.asarray(getattr(atmosphere, name), float)) for name in NEEDED], axis=-1)
+    columns = [jnp.asarray(getattr(atmosphere, name), float) for name in NEEDED]
     log_tau, columns = _resampled(jnp.asarray(atmosphere.log_tau, float), columns, layers)
-    return Atmosphere(log_tau, **dict(zip(NEEDED, jnp.exp(columns.T), strict=True)))
+    return Atmosphere(log_tau, **dict(zip(NEEDED, columns, strict=True)))
 
 
 @partial(jax.jit, static_argnames="layers")
-def _resampled(log_tau: Float[Array, "layer"], columns: Float[Array, "layer column"], layers: int):
+def _resampled(log_tau: Float[Array, "layer"], columns: list[Float[Array, "layer"]], layers: int):
     first, last = log_tau[0], jnp.minimum(log_tau[-1], DEEPEST)
     fine = jnp.linspace(first, last, 50 * layers)
     count = _layers_above(fine, first)
     places = jnp.interp(jnp.linspace(count[0], count[-1], layers), count, fine)
-    return places, cubic_spline(log_tau, columns, places)
+    logarithms = cubic_spline(log_tau, jnp.log(jnp.stack(columns, axis=-1)), places)
+    return places, list(jnp.exp(logarithms.T))
 
 
 def _layers_above(log_tau: Float[Array, "point"], first: Float[Array, ""]) -> Float[Array, "point"]:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from starloom.arrays import array_library
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.physics.species import ELEMENTS, atomic_number
 from starloom.tables import load
@@ -49,9 +50,10 @@ def per_hydrogen(
     Grevesse & Sauval 1998, Space Sci. Rev. 85, 161, the scale of the ATLAS9 grid too).  ``elements`` gives
     [X/H] by symbol in dex, instead of [M/H] for that element, and is judged by ``checked_elements``.
     """
-    metal = jnp.arange(ELEMENTS) > HELIUM
-    log_abundance = jnp.asarray(SOLAR) + jnp.where(metal, mh, 0.0)
-    for symbol, x_h in checked_elements(elements).items():
+    elements, number = checked_elements(elements), np.arange(ELEMENTS)
+    library = array_library(mh, *elements.values())
+    log_abundance = SOLAR + library.where(number > HELIUM, mh, 0.0)
+    for symbol, x_h in elements.items():
         index = atomic_number(symbol) - 1
-        log_abundance = log_abundance.at[index].set(SOLAR[index] + x_h)
+        log_abundance = library.where(number == index, SOLAR[index] + x_h, log_abundance)
     return 10.0 ** (log_abundance - 12.0)

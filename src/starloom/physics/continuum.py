@@ -5,6 +5,8 @@ included, for vacuum wavelengths [cm] in ``RANGE_AA``, temperatures in K and den
 The tables are those of ``data/continuum``; beyond their temperatures the end values hold.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -24,41 +26,53 @@ METALS = tuple(
     (SYMBOLS.index(symbol), charge, f"{symbol.lower()}_{charge}_bf")
     for symbol in ("C", "N", "O", "Mg", "Al", "Si", "Ca", "Fe")
     for charge in (0, 1)
+    if (symbol, charge) != ("Fe", 0)
 )
+IRON = (SYMBOLS.index("Fe"), 0, "fe_0_bf")  # alone with zeros in its table: not interpolated in logarithms
 
 Opacity = Float[Array, "layer wavelength"]
 Layer = Float[Array, "layer"]
 Wavelength = Float[Array, "wavelength"]
 
 
-def _tabulated(name: str, wavelength: Wavelength, temperature: Layer | None = None) -> Array:
+def _tabulated(names: str | Sequence[str], wavelength: Wavelength, temperature: Layer | None = None) -> Array:
     """A table at these wavelengths and, where it has them, temperatures or theta = 5040 K / T.
 
-    Linear; in the logarithm of the value where a two-dimensional table has no zeros: cross-sections of
-    excited levels span decades in temperature.
+    Linear; in the logarithm of the value where two-dimensional tables have no zeros: cross-sections of
+    excited levels span decades in temperature. Of several tables at once, which makes a smaller program, the
+    first axis is the table.
     """
-    nodes, value = _TABLE[f"{name}_wavelength_aa"] * ANGSTROM, _TABLE[f"{name}_value"]
+    nodes, value = _packaged("wavelength_aa", names) * ANGSTROM, _packaged("value", names)
     between = _hat_weights(wavelength, nodes)
-    if value.ndim == 1:
-        return between @ value
+    if value.ndim == nodes.ndim:
+        return (between @ value[..., None])[..., 0]
     logarithmic = bool((value > 0).all())
-    by_wavelength = (np.log(value) if logarithmic else value) @ between.T
-    if f"{name}_theta" in _TABLE:
-        axis, position = _TABLE[f"{name}_theta"], 5040.0 / temperature
-    else:
-        axis, position = _TABLE[f"{name}_temperature"], temperature
-    result = _hat_weights(position, axis) @ by_wavelength
+    by_wavelength = (np.log(value) if logarithmic else value) @ between.swapaxes(-1, -2)
+    by_theta = isinstance(names, str) and f"{names}_theta" in _TABLE
+    axis = _packaged("theta" if by_theta else "temperature", names)
+    result = _hat_weights(5040.0 / temperature if by_theta else temperature, axis) @ by_wavelength
     return jnp.exp(result) if logarithmic else result
 
 
+def _packaged(quantity: str, names: str | Sequence[str]) -> np.ndarray:
+    """An array of a table, or of several with their end values repeated to the size of the largest."""
+    if isinstance(names, str):
+        return _TABLE[f"{names}_{quantity}"]
+    arrays = [_TABLE[f"{name}_{quantity}"] for name in names]
+    size = np.max([array.shape for array in arrays], axis=0)
+    missing = [[(0, more) for more in size - array.shape] for array in arrays]
+    return np.stack([np.pad(array, more, mode="edge") for array, more in zip(arrays, missing, strict=True)])
+
+
 def _hat_weights(
-    position: Float[Array, "point"], nodes: Float[np.ndarray, "node"]
-) -> Float[Array, "point node"]:
-    """Weights of linear interpolation; the end values hold beyond the nodes."""
-    position = jnp.asarray(position)
-    rising = jnp.clip((position[:, None] - nodes[:-1]) / np.diff(nodes), 0, 1)
-    one, zero = jnp.ones_like(position)[:, None], jnp.zeros_like(position)[:, None]
-    return jnp.concatenate([one, rising], axis=1) - jnp.concatenate([rising, zero], axis=1)
+    position: Float[Array, "point"], nodes: Float[np.ndarray, "*table node"]
+) -> Float[Array, "*table point node"]:
+    """Weights of linear interpolation; the end values hold beyond the nodes, of which the last may be repeated."""
+    position, step = jnp.asarray(position), np.diff(nodes)
+    from_node = position[:, None] - nodes[..., None, :-1]
+    rising = jnp.clip(from_node / np.where(step > 0, step, 1.0)[..., None, :], 0, 1)
+    one = jnp.ones_like(rising[..., :1])
+    return jnp.concatenate([one, rising], axis=-1) - jnp.concatenate([rising, 0 * one], axis=-1)
 
 
 def h_minus_bound_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
@@ -83,9 +97,9 @@ def hydrogen_bound_free(wavelength: Wavelength, temperature: Layer, state: State
     """
     frequency = SPEED_OF_LIGHT / wavelength
     tabulated = range(LEVELS[0], TABULATED_GAUNT + 1)
-    gaunt = jnp.stack([_tabulated(f"h_bf_gaunt_{level:02d}", wavelength) for level in tabulated])
+    gaunt = _tabulated([f"h_bf_gaunt_{level:02d}" for level in tabulated], wavelength)
     gaunt = gaunt[np.minimum(LEVELS, TABULATED_GAUNT) - LEVELS[0]]
-    population = jnp.stack([level_population(level, temperature, state) for level in LEVELS])
+    population = level_population(LEVELS[:, None], temperature, state)
     cross_section = KRAMERS * gaunt / (LEVELS[:, None] ** 5.0 * frequency**3)
     return (population.T @ cross_section) * stimulated(wavelength, temperature)
 
@@ -158,10 +172,11 @@ def metals(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
 
     Opacity Project, Prieto (2003).
     """
-    total = 0.0
-    for element, charge, name in METALS:
-        density = state.atoms[element, charge] * jnp.exp(-state.log_partition[element, charge])
-        total = total + density[:, None] * _tabulated(name, wavelength, temperature)
+    element, charge, names = zip(*METALS, strict=True)
+    per_weight = state.atoms * jnp.exp(-state.log_partition)
+    others = per_weight[jnp.array(element), jnp.array(charge), :, None]
+    total = (others * _tabulated(names, wavelength, temperature)).sum(axis=0)
+    total = total + per_weight[IRON[:2]][:, None] * _tabulated(IRON[2], wavelength, temperature)
     return total * stimulated(wavelength, temperature)
 
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from starloom.constants import BOLTZMANN, BOLTZMANN_EV, ELECTRON_MASS, PLANCK, SPEED_OF_LIGHT
 from starloom.physics.abundances import HYDROGEN
@@ -146,8 +146,8 @@ def _first_guess(constants: _Constants):
 
 def _solve(constants: _Constants):
     """Unknowns of all layers; the last step alone carries derivatives (implicit function theorem)."""
-    per_layer = _Constants(0, 0, 0, None, 0)
-    newton = jax.vmap(_newton_step, in_axes=(0, per_layer))
+    # compiled apart, hence traced once for its two uses
+    newton = jax.jit(jax.vmap(_newton_step, in_axes=(0, _Constants(0, 0, 0, None, 0))))
     fixed = lax.stop_gradient(constants)
 
     def unfinished(carry):
@@ -201,8 +201,10 @@ def equation_of_state(
     )
 
 
-def level_population(level: int, temperature: Float[Array, "layer"], state: State) -> Float[Array, "layer"]:
-    """Hydrogen atoms in a level: Boltzmann times the level's occupation probability."""
+def level_population(
+    level: int | Int[np.ndarray, "level 1"], temperature: Float[Array, "layer"], state: State
+) -> Float[Array, "*level layer"]:
+    """Hydrogen atoms in a level, or in several: Boltzmann times the level's occupation probability."""
     excitation = IONIZATION_EV[HYDROGEN, 0] * (1 - 1 / level**2)
     boltzmann = 2 * level**2 * jnp.exp(-excitation / (BOLTZMANN_EV * temperature) - state.log_partition[0, 0])
     return state.atoms[0, 0] * boltzmann * occupation_probability(level, temperature, state.electrons)

@@ -48,26 +48,31 @@ REFINED = 4
 class Profiles(NamedTuple):
     """Nodes log n_e, log T and log alpha [line, alpha], and log profile [line, n_e, T, alpha]."""
 
-    log_electrons: np.ndarray
-    log_temperature: np.ndarray
-    log_alpha: np.ndarray
-    log_profile: np.ndarray
+    log_electrons: Float[Array, "electrons"]
+    log_temperature: Float[Array, "temperature"]
+    log_alpha: Float[Array, "line alpha"]
+    log_profile: Float[Array, "line electrons temperature alpha"]
 
 
 @cache
-def _profiles(refine: bool) -> Profiles:
-    """The packaged table, or that table refined."""
+def profiles(refine: bool = True) -> Profiles:
+    """The packaged table refined, or, as SYNSPEC takes it, as it is."""
     log_ne, log_t = _TABLE["log_electron_density"], _TABLE["log_temperature"]
     alpha, profile = _TABLE["log_alpha"][_PROFILES], _TABLE["log_profile"][_PROFILES]
     if not refine:
         return Profiles(log_ne, log_t, alpha, profile)
     fine_ne, fine_t = refined(log_ne), refined(log_t)
     fine_alpha = np.stack([refined(row) for row in alpha])
-    profile = CubicSpline(log_ne, profile, axis=1)(fine_ne)
-    profile = CubicSpline(log_t, profile, axis=2)(fine_t)
-    lines = zip(alpha, profile, fine_alpha, strict=True)
-    profile = np.stack([CubicSpline(nodes, line, axis=-1)(fine) for nodes, line, fine in lines])
-    return Profiles(fine_ne, fine_t, fine_alpha, profile.astype(np.float32))
+    to_ne, to_t = _spline_weights(log_ne, fine_ne), _spline_weights(log_t, fine_t)
+    fine = np.empty((len(alpha), len(fine_ne), len(fine_t), fine_alpha.shape[1]), np.float32)
+    for line, to_alpha in enumerate(map(_spline_weights, alpha, fine_alpha)):
+        fine[line] = to_t @ np.tensordot(to_ne, profile[line], 1) @ to_alpha.T
+    return Profiles(fine_ne, fine_t, fine_alpha, fine)
+
+
+def _spline_weights(nodes: Float[np.ndarray, "node"], at: Float[np.ndarray, "point"]) -> np.ndarray:
+    """Weights [point, node] of the values at the nodes in their cubic spline."""
+    return CubicSpline(nodes, np.eye(len(nodes)))(at)
 
 
 def refined(nodes: Float[np.ndarray, "node"]) -> Float[np.ndarray, "point"]:
@@ -76,15 +81,15 @@ def refined(nodes: Float[np.ndarray, "node"]) -> Float[np.ndarray, "point"]:
 
 
 def stark_profile(
-    temperature: Float[Array, "layer"], electrons: Float[Array, "layer"], refine: bool = True
+    temperature: Float[Array, "layer"], electrons: Float[Array, "layer"], tables: Profiles | None = None
 ) -> Float[Array, "line layer detuning"]:
     """Profiles of the lines ``UPPER`` per Angstrom at the detunings ``DETUNING``.
 
     ``temperature`` is in K, ``electrons`` in cm-3.
 
-    Linear in the logarithms of the refined table, or of the packaged one as SYNSPEC does.
+    Linear in the logarithms of ``tables``, which are those of ``profiles()`` unless given.
     """
-    log_ne, log_t, log_alpha, table = _profiles(refine)
+    log_ne, log_t, log_alpha, table = profiles() if tables is None else tables
     t, t_weight = _bracket(jnp.log10(temperature), log_t)
     n, n_weight = _bracket(jnp.log10(electrons), log_ne)
     table = jnp.asarray(table)
@@ -124,13 +129,15 @@ class GridWeights(NamedTuple):
 
     used: Int[np.ndarray, "pair"]  # of the pairs of line and detuning, counted through, those that matter
     weights: Float[np.ndarray, "pair coarse"]
+    profiles: Profiles  # an argument, too: of 16 MB, it would make a compiled program as large
 
 
 def grid_weights(*grids: LogGrid) -> tuple[GridWeights, ...]:
     """What ``hydrogen_opacity`` takes of each grid; the pairs are those that matter in any of them."""
     each = [_grid_weights(grid).reshape(len(UPPER) * len(DETUNING), -1) for grid in grids]
     used = np.flatnonzero(np.any([weights.any(axis=1) for weights in each], axis=0))
-    return tuple(GridWeights(used, weights[used]) for weights in each)
+    tables = jax.tree.map(jnp.asarray, profiles())  # one copy for all grids
+    return tuple(GridWeights(used, weights[used], tables) for weights in each)
 
 
 def _grid_weights(grid: LogGrid) -> Float[np.ndarray, "line detuning coarse"]:
@@ -164,12 +171,12 @@ def hydrogen_opacity(
     """
     turbulent = temperature + MASSES[0] * microturbulence**2 / (2 * BOLTZMANN)
     profile = (
-        stark_profile(turbulent, state.electrons, refine)
+        stark_profile(turbulent, state.electrons, grid.profiles if refine else profiles(refine))
         / ANGSTROM
         * WAVELENGTH[:, None, None] ** 2
         / SPEED_OF_LIGHT
     )
-    survive = jnp.stack([occupation_probability(level, temperature, state.electrons) for level in UPPER])
+    survive = occupation_probability(UPPER[:, None], temperature, state.electrons)
     factor = (
         LINE_CROSS_SECTION * OSCILLATOR_STRENGTH[:, None] * survive * level_population(3, temperature, state)
     )

@@ -113,12 +113,10 @@ def _shares(x: Float[Array, "layer"]) -> Float[Array, "interval near"]:
     nodes, weights = np.polynomial.legendre.leggauss(6)
     width = jnp.diff(x)[:, None]
     at = x[:-1, None] + width * (nodes + 1) / 2  # [interval, node]
-    polynomials = []
-    for k in range(4):
-        others = [j for j in range(4) if j != k]
-        factors = [(at - near[:, j, None]) / (near[:, k] - near[:, j])[:, None] for j in others]
-        polynomials.append(factors[0] * factors[1] * factors[2])
-    return jnp.stack([(width / 2 * weights * jnp.exp(at) * p).sum(axis=1) for p in polynomials], axis=1)
+    others = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+    factors = (at[:, None, :, None] - near[:, others][:, :, None]) / (near[..., None] - near[:, others])[:, :, None]
+    polynomials = factors[..., 0] * factors[..., 1] * factors[..., 2]  # [interval, near, node]
+    return jnp.sum((width / 2 * weights * jnp.exp(at))[:, None] * polynomials, axis=2)
 
 
 def _near(layers: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import jax
 import jax.numpy as jnp
@@ -186,8 +186,8 @@ def checked_star(atmosphere: Atmosphere, mh, vmic, elements):
         atmosphere.check()
         mh, vmic = (within(name, value, *RANGES[name]) for name, value in (("mh", mh), ("vmic", vmic)))
     with jax.enable_x64(True):
-        abundance = per_hydrogen(jnp.asarray(mh, jnp.float64), elements)
-        return on_layers(atmosphere), abundance, jnp.asarray(vmic, jnp.float64) * KMS
+        double = partial(jnp.asarray, dtype=jnp.float64) if traced else np.float64
+        return on_layers(atmosphere), per_hydrogen(double(mh), elements), double(vmic) * KMS
 
 
 def _checked_mu(mu) -> float:
