@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from starloom import io
 from starloom.errors import ConfigError, ParseError
-from starloom.io import File, label_tables, long_text, read_each, read_observed, tables
+from starloom.io import File, label_tables, long_files, long_text, read_each, read_observed, tables
 from starloom.io.formats import gaia
 from starloom.labels import TABLE_1
 from starloom.spectrum.spectra import Spectra
@@ -158,7 +158,7 @@ def test_portions_that_do_not_go_together(tmp_path):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Texts of more than 20 kB are long, and read 15 kB at a time."""
-    monkeypatch.setattr(long_text, "LONG", 20_000)
+    monkeypatch.setattr(long_files, "LONG", 20_000)
     monkeypatch.setattr(long_text, "PIECE", 15_000)
 
 
@@ -270,7 +270,7 @@ def test_texts_in_a_long_table(tmp_path, small_pieces):
 
 def test_memory_does_not_grow_with_a_list(tmp_path, monkeypatch):
     """Four times as many spectra: the same."""
-    monkeypatch.setattr(long_text, "LONG", 2**18)
+    monkeypatch.setattr(long_files, "LONG", 2**18)
     monkeypatch.setattr(long_text, "PIECE", 2**16)
     list(read_each(rvs_csv(tmp_path / "first.csv", 30, points=400)))
     most = []

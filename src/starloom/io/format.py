@@ -16,11 +16,23 @@ from starloom.arrays import one_line
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
 from starloom.io import formats as packaged
-from starloom.io.long_text import is_long, long_table
+from starloom.io.long_files import LongFile, is_long, long_file
+from starloom.io.long_text import is_text, long_table
 from starloom.io.record import Record
-from starloom.io.tables import DAMAGE, Columns, content_of, fits_names, head_of, is_fits, read_columns
+from starloom.io.tables import (
+    DAMAGE,
+    HDF5,
+    ZIP,
+    Columns,
+    content_of,
+    fits_names,
+    head_of,
+    is_fits,
+    read_columns,
+)
 
 GROUP = "starloom.formats"
+HELD_WHOLE = (HDF5, ZIP)  # how files begin that are not read in pieces
 FALLBACK = "table"  # whose reader says what is missing where no format knows a file
 
 Found = tuple[str, Callable[[], Record]]  # name of a spectrum in its file, and how to read it
@@ -46,8 +58,14 @@ class File:
 
     @cached_property
     def is_long(self) -> bool:
-        """Whether it is text that is too long to be held."""
-        return is_long(self.path, self.head)
+        """Whether it is a table too long to be held, and read in pieces."""
+        if self.head.startswith(HELD_WHOLE) or not is_long(self.path, self.head):
+            return False
+        return is_text(self.head) or self._pieces is not None
+
+    @cached_property
+    def _pieces(self) -> LongFile | None:
+        return long_file(self.path, self.head)
 
     @property
     def beginning(self) -> "File":
@@ -58,7 +76,9 @@ class File:
 
     @cached_property
     def content(self) -> bytes:
-        """All bytes, unpacked where they were packed with gzip."""
+        """All bytes, unpacked where packed with gzip; of a long FITS file or VOTable the beginning."""
+        if self.is_long and not is_text(self.head):
+            return self._pieces.beginning
         return content_of(self.path)
 
     @cached_property
@@ -74,16 +94,29 @@ class File:
     @cached_property
     def tables(self) -> list[Columns]:
         """Its tables that have rows: FITS, VOTable, ECSV, CSV, text; or the first FITS image as one."""
-        if self.is_long:
+        if self.is_long and is_text(self.head):
             table = long_table(self.path)
             return [table if self.whole else table.beginning]
-        return [table for table in read_columns(self.path, self.content) if len(table)]
+        tables = read_columns(self.path, self.content)
+        if self.is_long and self.whole:
+            rest = self._pieces.rest
+            cut = [partial(_after_first, self.path, len(t), r) for t, r in zip(tables, rest, strict=False)]
+            tables[: len(cut)] = [replace(t, rest=r) for t, r in zip(tables, cut, strict=False)]
+        return [table for table in tables if len(table)]
 
     @property
     def shown_columns(self) -> str:
         """The names of its columns, for a message."""
         names = "; ".join(", ".join(list(table.cells)[:9]) for table in self.tables)
         return f"among the columns ({names or 'none'})"
+
+
+def _after_first(path: Path, rows: int, pieces: Callable[[], Iterator[bytes]]) -> Iterator[Columns]:
+    """The columns in the further pieces of a table, the first of which has so many rows."""
+    for piece in pieces():
+        for columns in read_columns(path, piece)[:1]:
+            yield replace(columns, first=rows)
+            rows += len(columns)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Tables of labels: a row per star and a column per label of a domain, in CSV, ECSV, FITS or VOTable.
 
-A row that cannot be used does not stop the others: its number, from 1, and the reason are kept. CSV is read
-in pieces, twice: first to see what its columns hold, so that tables of any length need the same memory.
+A row that cannot be used does not stop the others: its number, from 1, and the reason are kept. Long tables
+are read in pieces, twice: first to see what their columns hold, so that any length needs the same memory.
 """
 
 import csv
@@ -21,7 +21,8 @@ from starloom.arrays import one_line
 from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
-from starloom.io.tables import read_table
+from starloom.io.long_files import is_long, long_ecsv, long_file
+from starloom.io.tables import head_of, read_table
 from starloom.labels import LABELS, Domain, Label
 
 IDENTIFIERS = ("id", "source_id", "sourceid", "star_id", "name", "star", "object")
@@ -158,30 +159,37 @@ def open_labels(
     path, given = Path(path), dict(given or {})
     for name in given:
         domain.index(name)
-    suffix = path.suffix.lower()
-    if suffix != ".csv" and suffix not in FORMATS:
-        raise ConfigError(f"{path}: the name must end with one of .csv, {', '.join(FORMATS)}")
-    table = None if suffix == ".csv" else _table(path, FORMATS[suffix])
-    names = _csv_names(path) if table is None else table.colnames
+    names, kind, pieces = _opened(path)
     found = _label_columns(path, domain, names)
     if twice := [name for name in found if name in given]:
         raise ConfigError(f"{path}: {twice[0]} is a column and an option: give one of them")
     given = {**(defaults or {}), **given}
-    if missing := [name for name in domain.names if name not in found and name not in given]:
+    _check_complete(path, domain, names, {*found, *given})
+    kinds = {name: kind() for name in names if name not in found.values()}
+    if (count := _survey(pieces(PART), kinds)) == 0:
+        raise ParseError(f"{path}: no rows")
+    kinds = {name: kind.dtype for name, kind in kinds.items()}
+    return LabelFile(path, domain, count, found, given, kinds, pieces)
+
+
+def _opened(path: Path) -> tuple[list[str], type, Callable[[int], Iterator["Piece"]]]:
+    """Names of a table's columns, the class that tells their kinds, and a way to read its rows."""
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return _csv_names(path), _TextKind, partial(_csv_pieces, path)
+    if suffix not in FORMATS:
+        raise ConfigError(f"{path}: the name must end with one of .csv, {', '.join(FORMATS)}")
+    tables = _tables(path, FORMATS[suffix])
+    return tables.first.colnames, _ArrayKind, partial(_table_pieces, tables)
+
+
+def _check_complete(path: Path, domain: Domain, names: Sequence[str], told: set[str]) -> None:
+    """Raise ParseError where a label of the domain is not told."""
+    if missing := [name for name in domain.names if name not in told]:
         there = ", ".join(names) or "none"
         if len(names) == 1 and len(re.split(r"[;|\s]+", names[0])) > 1:
             there += "; only commas separate columns"
         raise ParseError(f"{path}: no column {', '.join(missing)} (there are: {there})")
-    other = [name for name in names if name not in found.values()]
-    if table is None:
-        count, kinds = _surveyed(path, other)
-        pieces = partial(_csv_pieces, path)
-    else:
-        count, kinds = len(table), {name: _kind(table[name]) for name in other}
-        pieces = partial(_table_pieces, table)
-    if count == 0:
-        raise ParseError(f"{path}: no rows")
-    return LabelFile(path, domain, count, found, given, kinds, pieces)
 
 
 def read_labels(path: str | os.PathLike, domain: Domain, *options, **named) -> LabelTable:
@@ -214,12 +222,34 @@ def _plain(column: Any, kind: np.dtype) -> np.ndarray:
     return np.where(missing, np.nan, values) if kind.kind == "f" else values
 
 
-def _kind(column: Any) -> np.dtype:
-    """What a column that astropy has read holds: numbers where all are, else text as wide as FITS needs."""
-    values, missing = np.asarray(column), np.ma.getmaskarray(np.ma.asarray(column))
-    if values.dtype.kind == "f" or (values.dtype.kind in "iub" and not missing.any()):
-        return values.dtype
-    return np.dtype(f"U{max(map(_width, _texts(values, missing)), default=1) or 1}")
+@dataclass(eq=False)
+class _ArrayKind:
+    """What a column that astropy reads holds: numbers where all are, else text as wide as FITS needs."""
+
+    number: np.dtype | None = None
+    text: bool = False
+    width: int = 1
+
+    def see(self, column: Any) -> None:
+        """Take in further cells."""
+        values, missing = np.asarray(column), np.ma.getmaskarray(np.ma.asarray(column))
+        self.number = values.dtype
+        if values.dtype.kind == "f":
+            return
+        self.text |= values.dtype.kind not in "iub" or bool(missing.any())
+        # numbers before the first that is missing become texts, too
+        texts = _texts(values, missing) if self.text else map(str, _ends(values))
+        self.width = max([self.width, *map(_width, texts)])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The kind of numbers or text that holds all of them."""
+        return np.dtype(f"U{self.width}") if self.text or self.number is None else self.number
+
+
+def _ends(values: np.ndarray) -> tuple:
+    """The lowest and highest number, the longest to write; none of no numbers."""
+    return (values.min(), values.max()) if values.size else ()
 
 
 def _texts(values: np.ndarray, missing: np.ndarray) -> list[str]:
@@ -232,7 +262,7 @@ def _width(text: str) -> int:
 
 
 @dataclass(eq=False)
-class _Kind:
+class _TextKind:
     """What the cells of a column of text hold, as far as they were seen.
 
     Whole numbers and others only where they are written as such: 007 is a name.
@@ -259,14 +289,14 @@ class _Kind:
         return np.dtype(number or f"U{self.width}")
 
 
-def _surveyed(path: Path, names: Sequence[str]) -> tuple[int, dict[str, np.dtype]]:
-    """The rows of a CSV table, and what columns in it hold."""
-    kinds, count = {name: _Kind() for name in names}, 0
-    for piece in _csv_pieces(path, PART):
+def _survey(pieces: Iterable[Piece], kinds: Mapping[str, Any]) -> int:
+    """Show the columns to their kinds; the number of rows."""
+    count = 0
+    for piece in pieces:
         count += piece.count
         for name, kind in kinds.items():
             kind.see(piece.columns[name])
-    return count, {name: kind.dtype for name, kind in kinds.items()}
+    return count
 
 
 def _text(value: Any) -> str:
@@ -311,19 +341,41 @@ def _csv_pieces(path: Path, size: int) -> Iterator[Piece]:
         yield Piece(len(lines), columns, faults)
 
 
-def _table(path: Path, form: str) -> Any:
-    """A table that astropy reads."""
-    with parsing(path):
-        content = path.read_bytes()
-    if not content:
+@dataclass(frozen=True)
+class _Tables:
+    """A table that astropy reads: its first rows, and a way to the others."""
+
+    path: Path
+    form: str
+    first: Any
+    rest: Callable[[], Iterator[bytes]]
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.first
+        for content in self.rest():
+            yield read_table(self.path, content, self.form)
+
+
+def _tables(path: Path, form: str) -> _Tables:
+    head = head_of(path)
+    if not head:
         raise ParseError(f"{path}: empty")
-    return read_table(path, content, form)
+    pieces = None
+    if is_long(path, head):
+        pieces = long_ecsv(path) if form == FORMATS[".ecsv"] else long_file(path, head)
+    if pieces is None:
+        with parsing(path):
+            content = path.read_bytes()
+        return _Tables(path, form, read_table(path, content, form), tuple)
+    rest = pieces.rest[0] if pieces.rest else tuple
+    return _Tables(path, form, read_table(path, pieces.beginning, form), rest)
 
 
-def _table_pieces(table: Any, size: int) -> Iterator[Piece]:
-    for start in range(0, len(table), size):
-        rows = slice(start, min(start + size, len(table)))
-        yield Piece(rows.stop - start, {name: table[name][rows] for name in table.colnames})
+def _table_pieces(tables: _Tables, size: int) -> Iterator[Piece]:
+    for table in tables:
+        for start in range(0, len(table), size):
+            rows = slice(start, min(start + size, len(table)))
+            yield Piece(rows.stop - start, {name: table[name][rows] for name in table.colnames})
 
 
 def _label_columns(path: Path, domain: Domain, columns: Iterable[str]) -> dict[str, str]:

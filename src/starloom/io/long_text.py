@@ -1,6 +1,5 @@
 """Tables of text that are too long to be held: read in pieces, each with the names above the first."""
 
-import codecs
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -9,21 +8,15 @@ from pathlib import Path
 from typing import IO
 
 from starloom.errors import ParseError
-from starloom.io.tables import COMMENT, HDF5, ZIP, Columns, is_fits, opened, read_columns
+from starloom.io.tables import COMMENT, HDF5, ZIP, Columns, is_fits, is_votable, opened, read_columns
 
-LONG = 2**24  # bytes of text, unpacked, beyond which a table is read in pieces
 PIECE = 2**19  # bytes of one; it takes some fifty times as much memory
 LONGEST_LINE = 2**26
-OTHERS = (HDF5, ZIP, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how what cannot be cut at line ends begins
 
 
-def is_long(path: Path, head: bytes) -> bool:
-    """Whether a file, which begins with ``head``, is text of more than LONG bytes. Raises ParseError."""
-    if is_fits(head) or head.startswith(OTHERS) or b"<VOTABLE" in head[:4096].upper():
-        return False
-    with opened(path) as stream:
-        stream.seek(LONG)
-        return bool(stream.read(1))
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins so may be a table of text."""
+    return not (is_fits(head) or is_votable(head) or head.startswith((HDF5, ZIP)))
 
 
 def long_table(path: Path) -> Columns:

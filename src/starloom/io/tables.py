@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ from starloom.spectrum.axis import image_wavelengths, is_of_wavelengths
 
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, SyntaxError, Warning)
 ZIP, GZIP, HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF"
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 HEAD = 2**16  # bytes by which files are told apart
 MOST_PIXELS = 2_500_000  # of a spectrum: R = 1 000 000 from 3000 to 10 000 A, two pixels in a width
 NARROW = 4  # columns of a table that are read together
@@ -76,8 +77,8 @@ class Columns:
             yield from self.rest()
 
     def followed_by(self, other: "Columns") -> "Columns":
-        """The rows of a piece and of the next one; of texts."""
-        cells = {name: [*column, *other.cells[name]] for name, column in self.cells.items()}
+        """The rows of a piece and of the next one."""
+        cells = {name: _joined(column, other.cells[name]) for name, column in self.cells.items()}
         return replace(self, cells=cells, lines=[*self.lines, *other.lines])
 
     def named(self, *names: str) -> str | None:
@@ -146,6 +147,10 @@ class Columns:
             raise ValueError(f"{name} of row {self.first + row + 1}: {error}") from error
 
 
+def _joined(cells: Sequence, others: Sequence) -> Sequence:
+    return [*cells, *others] if isinstance(cells, list) else np.ma.concatenate([cells, others])
+
+
 def _gathered(table: Columns, names: Sequence[str]) -> dict[str, np.ndarray | ValueError]:
     """Numbers in columns of all pieces of a table, or why there are none."""
     parts: dict[str, list] = {name: [] for name in names}
@@ -165,10 +170,34 @@ def _gathered(table: Columns, names: Sequence[str]) -> dict[str, np.ndarray | Va
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """A file as a stream, unpacked where it was packed with gzip. Raises ParseError."""
-    with parsing(path, EOFError, zlib.error), path.open("rb") as stream:
-        packed = stream.read(len(GZIP)) == GZIP
+    with parsing(path, EOFError, zlib.error, UnicodeError), path.open("rb") as file:
+        packed = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if packed else file
+        marked = stream.read(2) in UTF16
         stream.seek(0)
-        yield gzip.GzipFile(fileobj=stream) if packed else stream
+        yield BufferedReader(_AsUtf8(stream)) if marked else stream
+
+
+class _AsUtf8(RawIOBase):
+    """A stream of UTF-16 as one of UTF-8."""
+
+    def __init__(self, stream: IO[bytes]):
+        self._stream, self._kept = stream, b""
+        self._decoder = codecs.getincrementaldecoder("utf-16")()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._kept:
+            content = self._stream.read(HEAD)
+            self._kept = self._decoder.decode(content, final=not content).encode()
+            if not content:
+                break
+        size = min(len(buffer), len(self._kept))
+        buffer[:size], self._kept = self._kept[:size], self._kept[size:]
+        return size
 
 
 def head_of(path: Path) -> bytes:
@@ -195,7 +224,7 @@ def numeral(text: str) -> float:
 
 def text_of(content: bytes) -> str:
     """The content as text: UTF-8, UTF-16 by its mark, or Latin-1. ValueError where it is binary."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if content.startswith(UTF16):
         text = content.decode("utf-16")
     else:
         try:
@@ -217,6 +246,9 @@ def content_of(path: Path) -> bytes:
     if not content.strip():
         raise ParseError(f"{path}: empty")
     if content.startswith(ZIP):
+        if b".npy" in content[:HEAD]:
+            asked = "write wavelength and flux as a table (CSV, FITS)"
+            raise ParseError(f"{path}: an archive of NumPy arrays (.npz): {asked}")
         raise ParseError(f"{path}: a zip archive: unpack it and give the files in it")
     return content
 
@@ -226,11 +258,16 @@ def is_fits(content: bytes) -> bool:
     return content.startswith(b"SIMPLE  =")
 
 
+def is_votable(content: bytes) -> bool:
+    """Whether the content begins as a VOTable does."""
+    return b"<VOTABLE" in content[:4096].upper()
+
+
 def fits_names(path: Path, content: bytes) -> set[str]:
     """Names of the extensions of a FITS file. Raises ParseError."""
     from astropy.io import fits
 
-    with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
+    with reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
         return {table.name for table in tables}
 
 
@@ -238,7 +275,7 @@ def fits_image(path: Path, content: bytes) -> tuple[np.ndarray, Mapping[str, Any
     """Flux and header of the first image in a FITS file; ParseError unless it is of one dimension."""
     from astropy.io import fits
 
-    with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
+    with reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
         image = next((table for table in tables if table.data is not None and table.is_image), None)
         if image is None or np.squeeze(image.data).ndim != 1:
             raise ParseError(f"{path}: no spectrum of one dimension in it")
@@ -252,7 +289,7 @@ def read_columns(path: Path, content: bytes, skipped: int = 0) -> list[Columns]:
     """
     if is_fits(content):
         return _fits_columns(path, content)
-    if b"<VOTABLE" in content[:4096].upper():
+    if is_votable(content):
         return _votable_columns(path, content)
     return [_text_columns(path, content, skipped)]
 
@@ -261,7 +298,7 @@ def read_table(path: Path, content: bytes, form: str):
     """An astropy table of the content, in one of astropy's formats. Raises ParseError."""
     from astropy.table import Table
 
-    with _reading(path, form.removeprefix("ascii.").upper()):
+    with reading(path, form.removeprefix("ascii.").upper()):
         return Table.read(BytesIO(content), format=form)
 
 
@@ -270,7 +307,7 @@ def _fits_columns(path: Path, content: bytes) -> list[Columns]:
     from astropy.io import fits
 
     found, images = [], []
-    with _reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
+    with reading(path, "FITS"), fits.open(BytesIO(content)) as tables:
         general = _cards(tables[0].header)
         for table in tables:
             about = general | _cards(table.header)
@@ -334,7 +371,7 @@ def _votable_columns(path: Path, content: bytes) -> list[Columns]:
     from astropy.io import votable
 
     found = []
-    with _reading(path, "VOTABLE"):
+    with reading(path, "VOTABLE"):
         for resource in votable.parse(BytesIO(content), verify="ignore").resources:
             for element in resource.tables:
                 said = (*resource.infos, *resource.params, *element.infos, *element.params)
@@ -347,7 +384,7 @@ def _votable_columns(path: Path, content: bytes) -> list[Columns]:
 
 def _text_columns(path: Path, content: bytes, skipped: int) -> Columns:
     """Columns of text, by the names in the first line or in the last comment above it, or by number."""
-    with _reading(path, "text"):
+    with reading(path, "text"):
         lines = LINE_END.split(text_of(content))
         used = [n for n, line in enumerate(lines) if line.strip() and line.lstrip()[0] not in COMMENT]
         if not used:
@@ -443,7 +480,7 @@ def _plain(values: Any, name: str) -> np.ndarray:
 
 
 @contextmanager
-def _reading(path: Path, kind: str) -> Iterator[None]:
+def reading(path: Path, kind: str) -> Iterator[None]:
     """What parsers raise becomes a ParseError; astropy's doubts are not ours, but a file cut short is."""
     from xml.parsers.expat import ExpatError
 

@@ -67,7 +67,7 @@ def _packaged(quantity: str, names: str | Sequence[str]) -> np.ndarray:
 def _hat_weights(
     position: Float[Array, "point"], nodes: Float[np.ndarray, "*table node"]
 ) -> Float[Array, "*table point node"]:
-    """Weights of linear interpolation; the end values hold beyond the nodes, of which the last may be repeated."""
+    """Weights of linear interpolation; the end values hold beyond the nodes; the last may be repeated."""
     position, step = jnp.asarray(position), np.diff(nodes)
     from_node = position[:, None] - nodes[..., None, :-1]
     rising = jnp.clip(from_node / np.where(step > 0, step, 1.0)[..., None, :], 0, 1)

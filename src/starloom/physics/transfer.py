@@ -114,7 +114,8 @@ def _shares(x: Float[Array, "layer"]) -> Float[Array, "interval near"]:
     width = jnp.diff(x)[:, None]
     at = x[:-1, None] + width * (nodes + 1) / 2  # [interval, node]
     others = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
-    factors = (at[:, None, :, None] - near[:, others][:, :, None]) / (near[..., None] - near[:, others])[:, :, None]
+    between = (near[..., None] - near[:, others])[:, :, None]
+    factors = (at[:, None, :, None] - near[:, others][:, :, None]) / between  # [interval, near, node, other]
     polynomials = factors[..., 0] * factors[..., 1] * factors[..., 2]  # [interval, near, node]
     return jnp.sum((width / 2 * weights * jnp.exp(at))[:, None] * polynomials, axis=2)
 

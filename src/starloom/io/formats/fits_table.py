@@ -14,7 +14,7 @@ def read(file: File) -> Record:
     if missing := [str(name) for name in wanted if not table.chosen([name])]:
         raise ValueError(f"no column {', '.join(missing)}, only {', '.join(table.cells)}")
     names = table.chosen(wanted)
-    arrays = [np.ravel(table.cells[name]) for name in names]
+    arrays = [np.ravel(table.numbers(name)) for name in names]
     parts = dict(zip(("wavelength", "flux", "continuum"), arrays, strict=False))
     return Record(**parts, unit=table.units.get(names[0]) or None, flux_unit=table.units.get(names[1], ""))
 
