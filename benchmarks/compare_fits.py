@@ -30,7 +30,6 @@ from starloom.labels import TABLE_1
 from starloom.networks.generator import Generator
 from starloom.paper.networks import estimate
 from starloom.spectrum import Spectrum
-from starloom.wavelength import vacuum_from_air
 
 PARAMETERS = parameters(TABLE_1)
 SNR = (20, 50, 100, 200)
@@ -63,6 +62,12 @@ class Star:
     truth: np.ndarray
     snr: int
     spectrum: Spectrum
+
+
+def onto(wavelength_aa: np.ndarray) -> Finish:
+    """From what a store keeps of the band to vacuum wavelengths."""
+    band = bands.load("rvs")
+    return finish_onto(band.kept[0], wavelength_aa, band.finest_resolution, band.kept_resolution)
 
 
 def star(store: Store, finish: Finish, index: int, seed: int = 12) -> Star:
@@ -101,7 +106,7 @@ class Fits:
 
 def fitted(path: Path, model: str, settings: Settings, indices: Sequence[int]) -> Fits:
     """Some of the stars, made and fitted."""
-    store, finish = open_store(path), finish_onto(RVS_AA)
+    store, finish = open_store(path), onto(RVS_AA)
     sample = [star(store, finish, index) for index in indices]
     results = list(fit_each((s.spectrum for s in sample), Generator.load(model), settings))
     if failed := [r.reason for r in results if isinstance(r, Failure)]:
@@ -173,7 +178,7 @@ def print_failures(path: Path, fits: Fits, model: str, settings: Settings) -> No
     """Each failure with its cause: ``why``, after a fit that starts near the truth and one held there."""
     far = failures(fits)
     print(f"\ncatastrophic: {far.sum()} of {far.size} ({far.mean():.2%})")
-    store, finish, generator = open_store(path), finish_onto(RVS_AA), Generator.load(model)
+    store, finish, generator = open_store(path), onto(RVS_AA), Generator.load(model)
     for row in np.flatnonzero(far):
         made = star(store, finish, int(fits.index[row]))
         near = {
@@ -200,7 +205,7 @@ def print_networks(path: Path, reproduction: Path, fits: Fits) -> None:
     points.
     """
     model, store = packed_table_4(reproduction), open_store(path)
-    finish = finish_onto(vacuum_from_air(bands.load("rvs").points.wavelength_aa))
+    finish = onto(bands.load("rvs").points.vacuum_aa)
     flux = np.empty((len(fits.index), bands.load("rvs").points.wavelength_aa.size), np.float32)
     for row, index in enumerate(fits.index):
         vsini, resolution = fits.truth[row, [2, 5]].astype(np.float32)

@@ -11,14 +11,15 @@ is one call of ``fit``: in ``fit_each`` the neighbours in a batch change roundin
 
 import argparse
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from operator import itemgetter
 from os import cpu_count
 
 import numpy as np
 
+from starloom.database.workers import processes
 from starloom.inference import fit
 from starloom.labels import RADIATION_LIMIT, TABLE_1
 from starloom.networks.emulator import linear_algebra
@@ -99,6 +100,11 @@ def of_part(model: str, seed: int, core_kms: float, indices: range) -> list[np.n
         return [excess(generator, seed, core_kms, index) for index in indices]
 
 
+def numbered(work: Callable, part: tuple[int, range]) -> tuple[int, np.ndarray]:
+    """The number of a part, and what is found in it."""
+    return part[0], np.array(work(part[1]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stars", type=int, default=500)
@@ -110,8 +116,9 @@ def main() -> None:
     generator, start = Generator.load(arguments.model), time.perf_counter()
     parts = [range(first, min(first + PART, arguments.stars)) for first in range(0, arguments.stars, PART)]
     work = partial(of_part, arguments.model, arguments.seed, arguments.core)
-    with ProcessPoolExecutor(arguments.workers, get_context("spawn")) as pool:
-        found = np.concatenate([np.array(each) for each in pool.map(work, parts)])
+    # whose workers end with this process, however it ends
+    results = processes(arguments.workers)(partial(numbered, work), enumerate(parts))
+    found = np.concatenate([each for _, each in sorted(results, key=itemgetter(0))])
     stars = [star(generator, arguments.seed, index) for index in range(arguments.stars)]
     excess = found.T
     print(f"{len(stars)} stars in {time.perf_counter() - start:.0f} s")

@@ -30,11 +30,37 @@ def _processor() -> str:
 
 
 def keep() -> None:
-    """Have JAX keep what it compiles, from now until this process and those it starts end.
+    """Have JAX keep what it compiles, until this process and those it starts end.
 
-    To be called before JAX is imported. A user's own ``JAX_COMPILATION_CACHE_DIR`` stays; where no folder
-    can be made, nothing is kept.
+    Nothing is done before JAX is imported, which many commands never do. A user's own
+    ``JAX_COMPILATION_CACHE_DIR`` stays; where no folder can be made, nothing is kept.
     """
+    forget()
+    sys.meta_path = [_BeforeJax(), *sys.meta_path]
+
+
+def forget() -> None:
+    """Undo ``keep``, if JAX was not imported since."""
+    # a new list, for an import may be going through the old one
+    sys.meta_path = [finder for finder in sys.meta_path if not isinstance(finder, _BeforeJax)]
+
+
+def prepare() -> None:
+    """Do now what ``keep`` has put off: for processes that are started, and import JAX themselves."""
+    if any(isinstance(finder, _BeforeJax) for finder in sys.meta_path):
+        forget()
+        _set_folder()
+
+
+class _BeforeJax:
+    """Prepares the folder when JAX is looked for, and finds nothing itself."""
+
+    def find_spec(self, name: str, *_) -> None:
+        if name == "jax":
+            prepare()
+
+
+def _set_folder() -> None:
     with suppress(OSError, RuntimeError):  # RuntimeError: a user without a home
         place = folder()
         place.mkdir(parents=True, exist_ok=True)

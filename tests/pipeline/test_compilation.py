@@ -27,10 +27,18 @@ time.sleep(0.2)
 def place(tmp_path, monkeypatch):
     """A user's cache folder; this process's environment is as before in the end."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
     for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return compilation.folder()
+
+
+def find_spec(name: str) -> None:
+    """Have a module looked for, as an import would."""
+    for finder in [*sys.meta_path]:
+        if finder.find_spec(name, None):
+            return
 
 
 def told(patience: float) -> str:
@@ -55,18 +63,36 @@ def test_a_command_keeps_them_unless_told_not_to(place):
     assert not place.exists()
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
     assert CliRunner().invoke(cli.app, ["info"]).exit_code == 0
+    assert not place.exists()  # before JAX is wanted
+    find_spec("jax")
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(place)
+    assert place.is_dir()
+
+
+def test_the_last_word_counts(place):
+    compilation.keep()
+    assert CliRunner().invoke(cli.app, ["--no-cache", "info"]).exit_code == 0
+    find_spec("jax")
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+def test_a_command_without_jax_looks_at_no_processor(place, monkeypatch):
+    monkeypatch.setattr(compilation, "_processor", lambda: pytest.fail("it was looked at"))
+    assert CliRunner().invoke(cli.app, ["info"]).exit_code == 0
+    compilation.forget()
 
 
 def test_a_users_own_folder_stays(place, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
     compilation.keep()
+    find_spec("jax")
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
 
 
 def test_where_no_folder_can_be_made_nothing_is_kept(place, tmp_path):
     (tmp_path / "starloom").write_text("a file is in the way")
     compilation.keep()
+    find_spec("jax")
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
 
 

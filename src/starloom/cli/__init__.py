@@ -50,8 +50,7 @@ def starloom(
     ] = True,
 ) -> None:
     """Stellar spectra from stellar labels, in the range of the Gaia RVS (8400-8800 A)."""
-    if cache:
-        compilation.keep()
+    (compilation.keep if cache else compilation.forget)()
 
 
 app.command("labels")(domain.labels)

@@ -152,7 +152,6 @@ def evaluate(
     from starloom.database.store import open_store
     from starloom.errors import ConfigError
     from starloom.evaluation import error_map
-    from starloom.evaluation.errors import FluxErrors, compare, label_cells
     from starloom.files import check_target
     from starloom.networks import stated_error, weights
     from starloom.networks.generator import Generator
@@ -164,16 +163,12 @@ def evaluate(
     opened = [open_store(store) for store in stores]
     packed = weights.load(weights.find(model))
     generator = Generator.of(packed, model)
-    statement = None
-    if path:
-        own = error_map.ErrorStatement(generator.domain, generator.header.points)
-        statement = own if attach else error_map.EndCorrection.of(generator)
+    statement = _statement(generator, correction=attach is None) if path else None
 
     def held_out() -> Iterator[tuple]:
         return chain.from_iterable(_held_out(generator, store, split, copies) for store in opened)
 
-    errors = FluxErrors(generator.header.points.count, label_cells(generator.domain))
-    compare(generator.flux, held_out(), errors, *([statement] if statement else []))
+    errors = _errors(generator, held_out(), statement)
     if not errors.spectra:
         raise ConfigError(f"{', '.join(map(str, stores))}: no spectrum is in the split {split!r}")
     covered = error_map.coverage(generator, held_out()) if generator.stated else None
@@ -184,9 +179,26 @@ def evaluate(
     if covered:
         _print_coverage(covered)
     if statement:
-        print(
-            f"wrote {path}, which states the errors of {'these ' if attach else ''}{stated.spectra} spectra"
-        )
+        which = "" if attach is None else "these "
+        print(f"wrote {path}, which states the errors of {which}{stated.spectra} spectra")
+
+
+def _statement(generator: "Generator", correction: bool):
+    """What gathers the errors that a model is to state: all of them, or those at the ends of the domain."""
+    from starloom.evaluation import error_map
+
+    if correction:
+        return error_map.EndCorrection.of(generator)
+    return error_map.ErrorStatement(generator.domain, generator.header.points)
+
+
+def _errors(generator: "Generator", spectra: Iterator[tuple], statement):
+    """The errors of a model on spectra, which a statement, where there is one, sees too."""
+    from starloom.evaluation.errors import FluxErrors, compare, label_cells
+
+    errors = FluxErrors(generator.header.points.count, label_cells(generator.domain))
+    compare(generator.flux, spectra, errors, *([statement] if statement else []))
+    return errors
 
 
 def _held_out(generator: "Generator", store: "Store", split: str, copies: int) -> Iterator[tuple]:

@@ -13,6 +13,7 @@ from starloom import compilation
 from starloom.cli import targets
 from starloom.errors import ConfigError, ParseError
 
+BAND = "rvs"
 STAR, SEEN, WRITTEN = "The star", "How it is seen", "What is made"
 
 
@@ -77,7 +78,7 @@ def synthesize(
     from starloom.synthesis import lines
     from starloom.synthesis.view import View
 
-    points = bands.load("rvs").points if grid == Grid.PAPER else None
+    points = bands.load(BAND).points if grid == Grid.PAPER else None
     view = View(vsini, resolution, velocity, mu, points, physical)
     elements = _elements(given)
     structure, origin = _structure({"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}, atmosphere)
@@ -170,5 +171,5 @@ def _band_ends() -> tuple[float, float]:
     from starloom import bands
     from starloom.wavelength import from_vacuum
 
-    edges = bands.load("rvs").edges_aa
+    edges = bands.load(BAND).edges_aa
     return float(from_vacuum(edges[0], "air")), float(from_vacuum(edges[-1], "air"))

@@ -15,6 +15,7 @@ from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 
+from starloom import compilation
 from starloom.errors import ConfigError, StoreError
 
 Engine = Callable[[Callable, Iterable], Iterator]
@@ -40,6 +41,7 @@ def dask(address: str) -> Engine:
 
 def _in_processes(count: int, function: Callable, tasks: Iterable) -> Iterator:
     waiting, others = iter(tasks), set(active_children())
+    compilation.prepare()  # which is told to them by the environment
     running: set[Future] = set()
     with _one_share_each(count):
         # a fork would copy JAX's threads in an unknown state

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from starloom.broadening import known_range
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.errors import ConfigError, Option, OutOfRangeError
 from starloom.inference.degrading import degrade, noise_correlation, told_resolution
 from starloom.inference.pixel import ends_of
 from starloom.inference.settings import Settings
@@ -164,7 +164,7 @@ def _resolution(spectrum: Spectrum, setup: Setup) -> float:
     if value is None and setup.settings.free_resolution:
         value = _usual(setup)
     if value is None:
-        raise ConfigError("resolution: the spectrum does not tell it, so it must be given")
+        raise ConfigError("the spectrum does not tell its resolving power: give ", Option("resolution"))
     if lowest == highest and abs(value / lowest - 1) < SAME_RESOLUTION:
         return lowest
     if not lowest <= value <= highest:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.errors import ConfigError, Option, OutOfRangeError
 from starloom.inference.derivatives import parameters
 from starloom.inference.pixel import pixel_text
 from starloom.labels import Domain, number
@@ -67,7 +67,7 @@ class Settings:
         if both := set(self.fixed) & set(self.priors):
             raise ConfigError(f"{min(both)} is fixed and has a prior: give one of them")
         if "resolution" in self.fixed:
-            raise ConfigError("resolution is given by its own option, not among the fixed labels")
+            raise ConfigError("resolution is given by ", Option("resolution"), ", not among the fixed labels")
         for name, (mean, deviation) in self.priors.items():
             if not (np.isfinite(mean) and 0 < deviation < np.inf):
                 raise ConfigError(f"prior of {name}: {mean} +- {deviation} is no mean and deviation")

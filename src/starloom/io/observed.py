@@ -20,10 +20,16 @@ from starloom.errors import ConfigError, Option, ParseError, StarloomError
 from starloom.files import parsing
 from starloom.io.format import File, Format, find, recognised
 from starloom.io.record import Record, checked, completed
-from starloom.io.tables import is_fits
+from starloom.io.tables import GZIP, HDF5, ZIP, is_fits, is_votable, numeral
 from starloom.spectrum import Spectrum
 
 SHOWN = 3  # names of spectra in a message
+NO_LIST = {  # what a list of files is not, by how a file begins
+    "FITS file": is_fits,
+    "VOTable": is_votable,
+    "packed file": lambda content: content.startswith((GZIP, ZIP)),
+    "HDF5 file": lambda content: content.startswith(HDF5),
+}
 
 Make = Callable[[], Spectrum]
 Found = tuple[str, Make]
@@ -138,15 +144,28 @@ def read_list(path: str | os.PathLike) -> tuple[Path, ...]:
     path = Path(path)
     with parsing(path, ValueError):
         content = path.read_bytes()
-        if is_fits(content):
-            raise ValueError("a FITS file, not a list of files")
+        if kind := next((kind for kind, begins in NO_LIST.items() if begins(content)), None):
+            raise ValueError(f"a {kind}, not a list of files")
         utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16") if utf16 else content.decode("utf-8-sig", "surrogateescape")
     lines = [line.strip() for line in re.split(r"[\r\n]+", text)]
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise ParseError(f"{path}: no file is named in it")
+    for name in names[:2]:  # the first may be the names of columns
+        if _is_row(name) and not _exists(path.parent / name):
+            told = f"{name[:40]!r} is a row of numbers, not the name of a file"
+            raise ParseError(f"{path}: {told}: a spectrum is given by itself, not as a list of files")
     return tuple(found for name in names for found in _meant(path.parent, name))
+
+
+def _is_row(line: str) -> bool:
+    """Whether a line of text is numbers, two at least."""
+    words = re.split(r"[;,|\s]+", line.strip())
+    try:
+        return len([numeral(word) for word in words]) > 1
+    except ValueError:
+        return False
 
 
 def _meant(folder: Path, name: str) -> list[Path]:

@@ -186,7 +186,8 @@ def _mask(path: Any, arrays: dict[str, np.ndarray], notes: list[str]) -> np.ndar
     if "mask" in arrays:
         bad = bad | np.asarray(arrays["mask"], dtype=bool)
         if bad.all():
-            raise ParseError(f"{path}: every pixel is masked ({bad.size})")
+            asked = "choose wavelength, flux and error without the mask by "
+            raise ParseError(f"{path}: every pixel is masked ({bad.size}): {asked}", Option("columns"))
     if not arrays["flux"][~bad].any():
         raise ParseError(f"{path}: every flux is 0 ({(~bad).sum()} pixels)")
     return bad if bad.any() else None

@@ -44,7 +44,13 @@ class MolecularTable:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "MolecularTable":
-        """Unpack a table ``molecular_opacity`` and broaden it to every microturbulence, once."""
+        """Unpack a table ``molecular_opacity`` and broaden it to every microturbulence, once.
+
+        Raises ConfigError for a table without molecules, temperatures or wavelengths.
+        """
+        if 0 in (shape := np.shape(arrays["packed_log_cross_section"])) or len(shape) != 3:
+            told = f"cross-sections of the shape {shape}, expected [molecule, temperature, wavelength]"
+            raise ConfigError(f"molecular_opacity: {told}, none of them 0")
         scale, offset = (arrays[key][:, None, None] for key in ("scale", "offset"))
         thermal = 10 ** (offset + scale * arrays["packed_log_cross_section"])
         theta = 5040.0 / arrays["temperature"]

@@ -127,9 +127,9 @@ def synthesize(
     on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved levels and its interpolation of Stark
     profiles, for comparisons.
 
-    Raises OutOfRangeError for an impossible atmosphere, element (``checked_elements``), and outside RANGES,
-    ConvergenceError where the equation of state does not converge, ConfigError where the band's tables do not
-    serve.
+    Raises OutOfRangeError for an impossible or too shallow atmosphere, element (``checked_elements``), and
+    outside RANGES, ConvergenceError where the equation of state does not converge, ConfigError where the
+    band's tables do not serve.
     """
     mu = mu if mu is None else _checked_mu(mu)
     options = {"mh": mh, "vmic": vmic, "elements": elements, "lines": lines, "molecules": molecules}
@@ -183,11 +183,20 @@ def checked_star(atmosphere: Atmosphere, mh, vmic, elements):
             )
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((atmosphere, mh, vmic)))
     if not traced:
-        atmosphere.check()
+        _check_depth(atmosphere.check())
         mh, vmic = (within(name, value, *RANGES[name]) for name, value in (("mh", mh), ("vmic", vmic)))
     with jax.enable_x64(True):
         double = partial(jnp.asarray, dtype=jnp.float64) if traced else np.float64
         return on_layers(atmosphere), per_hydrogen(double(mh), elements), double(vmic) * KMS
+
+
+def _check_depth(atmosphere: Atmosphere) -> None:
+    """Raise OutOfRangeError where light comes from below the last layer: of there no structure is known."""
+    if (last := float(np.asarray(atmosphere.log_tau)[-1])) < DEEPEST_SEEN:
+        asked = f"is above {DEEPEST_SEEN:g} (Rosseland), from where light still leaves: give deeper layers"
+        raise OutOfRangeError(
+            f"{atmosphere.source or 'atmosphere'}: log_tau = {last:.2f} in the last layer {asked}"
+        )
 
 
 def _checked_mu(mu) -> float:
