@@ -63,6 +63,18 @@ def test_broadening_a_narrow_line_gives_a_gaussian():
     assert broaden(narrow, 3.0, GRID.step_kms) == pytest.approx(wide, abs=2e-4)
 
 
+def test_a_table_without_molecules_is_told_in_one_line():
+    arrays = {"packed_log_cross_section": np.empty((0, 11, GRID.points)), "scale": [], "offset": []}
+    with pytest.raises(ConfigError, match=r"molecular_opacity: cross-sections of the shape \(0, 11, 21870\)"):
+        MolecularTable.from_arrays(arrays)
+
+
+def test_several_microturbulences_at_once(table):
+    rows = np.asarray(table.cross_section[0, :2, 0], float)
+    several = broaden(rows[0], (0.6, 3.0), GRID.step_kms)
+    assert several == pytest.approx(np.stack([broaden(rows, xi, GRID.step_kms)[0] for xi in (0.6, 3.0)]))
+
+
 def test_titanium_oxide_bands(table):
     # band head at 8432 A, degraded to the red (Kirkpatrick, Henry & McCarthy 1991, table 5)
     air = air_from_vacuum(GRID.wavelength_aa)

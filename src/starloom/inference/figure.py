@@ -14,6 +14,7 @@ from starloom.spectrum.lines import name_lines
 
 DATA, MODEL = "0.25", "#c8102e"
 SHOWN_SIGMA = 8.0
+SHALLOW = 0.5  # of the highest flux: where no line is deeper, the axis does not begin at 0
 
 
 def draw(result: FitResult, path: str | PathLike, band: Band | None = None) -> None:
@@ -78,9 +79,17 @@ def _spectrum(axes, result: FitResult) -> None:
     unit = result.spectrum.flux_unit
     axes.set_ylabel(f"Flux [{unit}]" if unit else "Flux")
     # of the pixels that count: one that is wrong would press all others together
-    counted = shown[result.used]
-    axes.set_ylim(min(0.0, 1.05 * counted.min()), 1.05 * counted.max())
+    axes.set_ylim(*_limits(shown[result.used]))
     axes.set_title(_star(result.spectrum.provenance), fontsize="medium")
+
+
+def _limits(flux: np.ndarray) -> tuple[float, float]:
+    """From 0, where deep lines are seen against it; of shallow lines alone it would leave most of it empty."""
+    low, high = float(flux.min()), float(flux.max())
+    span = high - low
+    return (low - 0.2 * span if low > SHALLOW * high else min(0.0, 1.05 * low)), high + 0.05 * max(
+        span, high * SHALLOW
+    )
 
 
 def _star(about: Mapping) -> str:
