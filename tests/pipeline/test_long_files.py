@@ -58,10 +58,10 @@ def test_labels_in_pieces_are_those_of_the_whole_table(tmp_path, request, name):
 
 
 def spectrum() -> Table:
-    wavelength = 8500 + 0.05 * np.arange(ROWS)
+    wavelength = 850 + 0.005 * np.arange(ROWS)
     flux = 1 - 0.1 * np.sin(wavelength)
     table = Table({"wavelength": wavelength, "flux": flux, "error": np.full(ROWS, 0.01)})
-    table["wavelength"].unit = "Angstrom"
+    table["wavelength"].unit = "nm"
     return table
 
 
@@ -70,7 +70,7 @@ def test_a_spectrum_in_pieces_is_that_of_the_whole_file(tmp_path, request, name)
     path = tmp_path / name.removesuffix(".gz")
     if name == "utf16.csv":
         rows = "".join(f"{w!r},{f!r}\r\n" for w, f, _ in spectrum().as_array().tolist())
-        path.write_text("wavelength [Angstrom],flux\r\n" + rows, encoding="utf-16", newline="")
+        path.write_text("wavelength [nm],flux\r\n" + rows, encoding="utf-16", newline="")
     else:
         spectrum().write(path, **({"format": "votable"} if name == "s.vot" else {}))
     if name.endswith(".gz"):

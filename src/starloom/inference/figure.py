@@ -84,7 +84,7 @@ def _spectrum(axes, result: FitResult) -> None:
 
 
 def _limits(flux: np.ndarray) -> tuple[float, float]:
-    """From 0, where deep lines are seen against it; of shallow lines alone it would leave most of it empty."""
+    """From 0 where lines are deep; above shallow ones alone it would leave most of the axes empty."""
     low, high = float(flux.min()), float(flux.max())
     span = high - low
     return (low - 0.2 * span if low > SHALLOW * high else min(0.0, 1.05 * low)), high + 0.05 * max(

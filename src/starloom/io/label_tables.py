@@ -22,7 +22,7 @@ from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, ParseError
 from starloom.files import parsing
 from starloom.io.long_files import is_long, long_ecsv, long_file
-from starloom.io.tables import head_of, read_table
+from starloom.io.tables import content_of, head_of, read_table
 from starloom.labels import LABELS, Domain, Label
 
 IDENTIFIERS = ("id", "source_id", "sourceid", "star_id", "name", "star", "object")
@@ -357,16 +357,11 @@ class _Tables:
 
 
 def _tables(path: Path, form: str) -> _Tables:
-    head = head_of(path)
-    if not head:
-        raise ParseError(f"{path}: empty")
-    pieces = None
+    head, pieces = head_of(path), None
     if is_long(path, head):
         pieces = long_ecsv(path) if form == FORMATS[".ecsv"] else long_file(path, head)
     if pieces is None:
-        with parsing(path):
-            content = path.read_bytes()
-        return _Tables(path, form, read_table(path, content, form), tuple)
+        return _Tables(path, form, read_table(path, content_of(path), form), tuple)
     rest = pieces.rest[0] if pieces.rest else tuple
     return _Tables(path, form, read_table(path, pieces.beginning, form), rest)
 
