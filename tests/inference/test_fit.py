@@ -431,7 +431,7 @@ BAD = {
         {"wavelength": np.linspace(5000, 5100, 2401)},
         r"wavelength = 5000..5100 A \(vacuum\): 0 pixels in 839.*, which the model knows; 100 are needed",
     ),
-    "no resolution": ({"provenance": {}}, "resolution: the spectrum does not tell it, so it must be given"),
+    "no resolution": ({"provenance": {}}, "does not tell its resolving power: give resolution="),
     "fine resolution": (
         {"provenance": {"resolution": 28000}},
         r"resolution = 28000 is outside \[5000, 14500\]: degrade it",
@@ -478,7 +478,7 @@ def test_the_others_are_done(observed, model):
             r"logg = 2.2 dex is outside \[2.5, 5\] dex at teff = 9500 K, mh = 1 dex",
         ),
         ({"fixed": {"logg": 4.0}, "priors": {"logg": (4.0, 0.1)}}, "logg is fixed and has a prior"),
-        ({"fixed": {"resolution": 11500.0}}, "resolution is given by its own option"),
+        ({"fixed": {"resolution": 11500.0}}, "resolution is given by resolution="),
         ({"priors": {"mh": (0.0, 0.0)}}, r"prior of mh: 0.0 \+- 0.0 is no mean and deviation"),
         ({"resolution": 20000.0}, r"resolution = 20000 is outside \[5000, 14500\]"),
         ({"velocities": (100.0, -100.0)}, r"velocities = 100..-100 km/s"),
