@@ -39,7 +39,7 @@ def domain(*abundances: str) -> Domain:
         if label(name).name not in SYMBOLS:
             reason = "there are structures for one [alpha/M] only" if name == "alpha" else "not intrinsic"
             raise ConfigError(f"label {name} cannot be synthesised: {reason}")
-    ranges = {known.name: (low, high) for known, low, high in structures().ranges}
+    ranges = {known.name: (low, high) for known, low, high in structures().only("teff", "logg", "mh").ranges}
     ranges |= {"vmic": VMIC_KMS, **dict.fromkeys(abundances, (LOWEST, HIGHEST))}
     return Domain.of(ranges, structures().floor)
 
