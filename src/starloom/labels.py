@@ -38,7 +38,11 @@ class Label:
     def shown(self, value: float) -> str:
         """The value behind the symbol, rounded for a figure: ``v sin i 12 km/s``."""
         text = (
-            f"{value:.0f}" if abs(value) >= 10 else f"{value:+.2f}" if "/" in self.symbol else f"{value:.2f}"
+            f"{value:.0f}"
+            if abs(value) >= 10
+            else f"{value:+.2f}"
+            if self.symbol.startswith("[")
+            else f"{value:.2f}"
         )
         return f"{self.symbol} {text} {self.unit.removesuffix('dex')}".rstrip()
 
@@ -58,11 +62,14 @@ def _vocabulary() -> Iterator[Label]:
     yield Label(
         "alpha", "[alpha/M]", "dex", "abundance of O, Ne, Mg, Si, S, Ar, Ca and Ti relative to the metals"
     )
+    yield Label("carbon_ratio", "12C/13C", "", "number of 12C nuclei over that of 13C", "logarithmic")
     yield Label("vmac", "vmac", "km/s", "radial-tangential macroturbulence", "rotation")
     yield Label(
         "filling", "filling", "", "emission in the cores of the Ca II triplet, relative to the continuum"
     )
-    for symbol in SYMBOLS[1:]:  # abundances are counted per hydrogen nucleus
+    # abundances are counted per hydrogen nucleus; helium is no metal, and [M/H] does not move it
+    yield Label("He", "[He/H]", "dex", "abundance of He relative to the Sun")
+    for symbol in SYMBOLS[2:]:
         yield Label(symbol, f"[{symbol}/M]", "dex", f"abundance of {symbol} relative to the metals")
 
 
