@@ -11,7 +11,11 @@ import pytest
 
 from starloom import Spectrum, bands
 from starloom.atmosphere import interpolate
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.broadening import keep
+from starloom.database import build
+from starloom.database import recipe as recipes
+from starloom.database.store import open_store
+from starloom.errors import ConfigError, OutOfRangeError, StoreError
 from starloom.physics import lines as atomic
 from starloom.synthesis import (
     domain,
@@ -82,7 +86,6 @@ LABELLED = {  # of the derivatives: where, and the steps of differences that are
     "mh": (0.0, 0.02),
     "alpha": (0.1, 0.02),
     "Ca": (0.0, 0.02),
-    "Fe": (0.1, 0.02),
 }
 
 
@@ -101,7 +104,7 @@ def test_derivatives(sun, windows):
         structure = interpolate(star.pop("teff"), 4.44, 0.0)
         warmer = structure.temperature * (1 + star.pop("heating") * (jnp.arange(68) == layer))
         structure = replace(structure, temperature=warmer)
-        elements = {symbol: star.pop(symbol) for symbol in ("Ca", "Fe")}
+        elements = {"Ca": star.pop("Ca")}
         return synthesize(structure, **star, elements=elements, windows=windows).normalized
 
     point, steps = np.array(list(LABELLED.values())).T
@@ -383,6 +386,33 @@ def test_what_a_store_keeps_of():
     assert np.array_equal(flux[0, 0], synthesize_labels(5777.0, 4.44, 0.0, 1.0, Ca=0.2).normalized)
     with pytest.raises(ConfigError, match=r"^no label vmic: synthesis needs teff, logg, mh, vmic$"):
         normalised(RVS, **{name: labels[name] for name in ("teff", "logg", "mh")})
+
+
+def test_a_store_of_alpha_and_elements(tmp_path):
+    """Stopped after a chunk and continued: each star has its own [alpha/M], [Ca/M] and [Fe/M]."""
+    alpha = min(0.4, float(domain("alpha").only("alpha").high[0]))
+    ranges = {"teff": [5500, 6000], "logg": [4, 4.5], "mh": [-0.5, 0], "vmic": [1, 1.5], "alpha": [0, alpha]}
+    content = recipes.to_mapping(recipes.load("tiny")) | {"intrinsic": 3, "chunk": 2, "ranges": ranges}
+    wanted = recipes.from_mapping(content | {"around": {"Ca": [-0.2, 0.2], "Fe": [-0.1, 0.1]}})
+    build.check_synthesis(wanted)
+    asked = []
+
+    def once(band, **labels):
+        asked.append(labels)
+        if len(asked) == 2:
+            raise OutOfRangeError("stopped here")
+        return build.radiative_transfer(band, **labels)
+
+    making = {"physics": "tested", "progress": False}
+    with pytest.raises(StoreError, match="stopped here"):
+        build.build(wanted, tmp_path / "store", once, **making)
+    build.build(wanted, tmp_path / "store", once, **making)
+    assert [len(labels["Ca"]) for labels in asked] == [2, 1, 1]
+    made = open_store(tmp_path / "store")
+    assert made.domain.names == (*ranges, "Ca", "Fe")
+    assert np.ptp(made.labels[:, -1]) > 0.01
+    expected = synthesize_labels(**dict(zip(made.domain.names, made.labels.T, strict=True))).normalized
+    assert np.abs(made.flux(np.arange(3)) - keep(expected[:, None], RVS)[:, 0]).max() < 2e-5
 
 
 def test_one_gas_for_the_spectrum_and_its_lines(sun, spectrum):
