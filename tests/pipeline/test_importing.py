@@ -14,7 +14,7 @@ from starloom.broadening import broaden, keep
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.database import batches, importing, recipe, store
 from starloom.errors import ConfigError, ParseError, StoreError
-from starloom.io import File, find_format
+from starloom.io import File, find_format, read_labels
 from starloom.io.format import formats
 from starloom.io.formats.ascii import numbers
 from starloom.io.formats.phoenix import WAVELENGTHS as PHOENIX_WAVELENGTHS
