@@ -110,6 +110,7 @@ def test_acceleration_of_constant_radiation_pressure(tmp_path):
     """A constant Prad pushes nothing."""
     atmosphere = read_marcs(write(tmp_path / "sun.mod", marcs_lines()))
     np.testing.assert_array_equal(atmosphere.radiative_acceleration, 0)
+    assert atmosphere.alpha == 0.1
 
 
 @pytest.mark.parametrize("number", range(100))
