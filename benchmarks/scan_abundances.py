@@ -1,9 +1,11 @@
 """Whether spectra follow abundances smoothly, and whether their derivatives are the differences.
 
-``python benchmarks/scan_abundances.py`` compares derivatives by alpha, through the structure too, and by six
-elements with differences, then walks along alpha, Ca, C and 12C/13C from end to end and looks for jumps.
+``python benchmarks/scan_abundances.py [--only walks | derivatives] [--stars NAME ...]`` compares derivatives by
+alpha, through the structure too, and by six elements with differences, then walks along alpha, Ca, C and
+12C/13C from end to end and looks for jumps.
 """
 
+import argparse
 import sys
 
 import jax
@@ -101,16 +103,27 @@ def scan(name: str, star: tuple, label: str) -> None:
 
 def main() -> None:
     """Print both tables."""
-    print("| star | by | largest derivative per dex | error over it |\n|---|---|---|---|")
-    for name in ("dwarf", "giant"):
-        derivatives(name, STARS[name])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("derivatives", "walks"))
+    parser.add_argument("--stars", nargs="*", choices=list(STARS), default=list(STARS))
+    options = parser.parse_args()
+    if options.only != "walks":
+        print("| star | by | largest derivative per dex | error over it |\n|---|---|---|---|")
+        for name in options.stars:
+            derivatives(name, STARS[name])
+    if options.only != "derivatives":
+        walks(options.stars)
+
+
+def walks(names: list[str]) -> None:
+    """Print the table of the walks."""
     columns = "star | label | step h | largest step | second difference | at | wavelength | at h/10"
     columns += " | 2h' over h' | h over h'"
     print(f"\n| {columns} |\n|" + "---|" * 10)
-    for name, star in STARS.items():
+    for name in names:
         for label in WALKS:
             if WALKS[label][0] < WALKS[label][1]:
-                scan(name, star, label)
+                scan(name, STARS[name], label)
 
 
 if __name__ == "__main__":
