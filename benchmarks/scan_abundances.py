@@ -1,7 +1,7 @@
 """Whether spectra follow abundances smoothly, and whether their derivatives are the differences.
 
-``python benchmarks/scan_abundances.py [--only walks | derivatives] [--stars NAME ...]`` compares derivatives by
-alpha, through the structure too, and by six elements with differences, then walks along alpha, Ca, C and
+``python benchmarks/scan_abundances.py [--only walks | derivatives] [--stars NAME ...]`` compares derivatives
+by alpha, through the structure too, and by six elements with differences, then walks along alpha, Ca, C and
 12C/13C from end to end and looks for jumps.
 """
 
