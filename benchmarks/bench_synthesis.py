@@ -26,7 +26,7 @@ import numpy as np
 from starloom import bands, sampling, synthesis, tables
 from starloom.atmosphere import Atmosphere, interpolate
 from starloom.constants import ANGSTROM, BOLTZMANN, KMS
-from starloom.physics.abundances import per_hydrogen
+from starloom.physics.abundances import Abundance, Mixture, per_hydrogen
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
 from starloom.physics.equilibrium import equation_of_state
 from starloom.physics.hydrogen import hydrogen_opacity
@@ -123,7 +123,7 @@ class Star(NamedTuple):
     """What the stages need."""
 
     atmosphere: Atmosphere
-    abundance: jax.Array
+    abundance: Abundance
     vmic: jax.Array
     matter: Gas
     windows: tuple
@@ -132,7 +132,7 @@ class Star(NamedTuple):
 def prepared(teff: float, band: BandArrays) -> Star:
     """A star up to its gas."""
     known = interpolate(teff, LOGG, MH)
-    abundance, vmic = per_hydrogen(jnp.asarray(MH, jnp.float64)), jnp.asarray(VMIC * KMS, jnp.float64)
+    abundance, vmic = Mixture(MH).abundance, jnp.asarray(VMIC * KMS, jnp.float64)
     solved = photosphere(known, mh=MH, vmic=VMIC)
     return Star(solved.atmosphere, abundance, vmic, solved.gas, solved.windows)
 
@@ -166,7 +166,7 @@ def gas_stages(star: Star, band: BandArrays) -> dict[str, Callable]:
 
     return {
         "equation of state": compiled(
-            equation_of_state, temperature, star.atmosphere.gas_pressure, star.abundance
+            equation_of_state, temperature, star.atmosphere.gas_pressure, star.abundance.per_hydrogen
         ),
         "continuum": compiled(continua, temperature, state),
         "line profiles": compiled(line_profiles, lines, temperature, state, star.vmic),
@@ -191,8 +191,8 @@ def light_stages(star: Star, band: BandArrays) -> dict[str, Callable]:
     def hydrogen(weights, *gas):
         return hydrogen_opacity(weights, points, *gas)
 
-    def molecular(temperature, state, vmic, molecules):
-        amounts = jnp.stack([state.molecule(name) for name in molecules.names])
+    def molecular(temperature, matter, vmic, molecules):
+        amounts = jnp.stack([matter.molecule(name) for name in molecules.names])
         return molecular_opacity(amounts, temperature, vmic / KMS, molecules)
 
     emitted = single(planck(chunk.nodes, temperature)) @ chunk.to_grid
@@ -201,7 +201,7 @@ def light_stages(star: Star, band: BandArrays) -> dict[str, Callable]:
     return {
         "line opacity": compiled(atoms, star.matter.profile, windows),
         "hydrogen": compiled(hydrogen, chunk.hydrogen, temperature, state, star.vmic),
-        "molecules": compiled(molecular, temperature, state, star.vmic, molecules),
+        "molecules": compiled(molecular, temperature, star.matter, star.vmic, molecules),
         "transfer": compiled(emergent_intensities, total, source, star.matter.layers, mu),
         "all of radiate": lambda: radiate(star.atmosphere, star.vmic, star.matter, chunk, windows, mu),
     }

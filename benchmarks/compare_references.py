@@ -27,7 +27,7 @@ from starloom.atmosphere import Atmosphere, interpolate
 from starloom.constants import KMS, SPEED_OF_LIGHT_KMS
 from starloom.labels import TABLE_1
 from starloom.physics import continuum
-from starloom.physics.abundances import per_hydrogen
+from starloom.physics.abundances import Mixture
 from starloom.physics.continuum import h_minus_bound_free
 from starloom.physics.hydrogen import UPPER
 from starloom.physics.hydrogen import WAVELENGTH as PASCHEN
@@ -85,7 +85,7 @@ def switched(
         columns = (known.log_tau, known.column_mass, known.temperature, known.gas_pressure)
         star = Atmosphere(*(jnp.asarray(column, jnp.float64) for column in columns))
         vmic = jnp.asarray(reference.vmic * KMS, jnp.float64)
-        abundance = per_hydrogen(jnp.asarray(reference.mh, jnp.float64))
+        abundance = Mixture(reference.mh).abundance
         matter = gas(star, abundance, vmic, lines, solved.arrays.nodes, conventions.tapered)
         if conventions.wishart:
             more = 0.023 * h_minus_bound_free(chunk.nodes, star.temperature, matter.state)
@@ -347,15 +347,15 @@ def compare_wide(lines: LineList) -> None:
     table("Other structures, three codes: ours to each", *columns, *within)
     inside = (PAPER_GRID_AA > 8401.5) & (PAPER_GRID_AA < 8798.5)
     for star in references.WIDE:
-        found, elements = references.wide(star)
-        _against(found, lines, inside, found["synspec"].name.removesuffix("_W7"), elements)
+        found, alpha = references.wide(star)
+        _against(found, lines, inside, found["synspec"].name.removesuffix("_W7"), alpha)
 
 
-def _against(found: dict[str, Reference], lines: LineList, inside: np.ndarray, model: str, elements=None):
+def _against(found: dict[str, Reference], lines: LineList, inside: np.ndarray, model: str, alpha=0.0):
     """Print one model's row; our spectrum and theirs at R = 11500."""
     one = next(iter(found.values()))
     molecules = references.without_molecules(band_molecules(RVS))
-    given = {"mh": one.mh, "vmic": one.vmic, "elements": elements}
+    given = {"mh": one.mh, "alpha": alpha, "vmic": one.vmic}
     ours = seen(synthesize(one.atmosphere, lines=lines, molecules=molecules, **given).normalized)
     theirs = {code: reference.seen for code, reference in found.items()}
 
@@ -574,8 +574,7 @@ def compare_stars() -> None:
     poor = references.observed("mike_hd140283")
     with jax.enable_x64(True):
         atmosphere = interpolate(5787.0, 3.66, -1.5)
-    enhanced = dict.fromkeys(("O", "Mg", "Si", "Ca", "Ti"), -2.39 + 0.3)
-    ours = synthesize(atmosphere, mh=-2.39, vmic=1.5, elements=enhanced)
+    ours = synthesize(atmosphere, mh=-2.39, alpha=0.3, vmic=1.5)
     wanted = seen_elsewhere(poor.wavelength_aa, poor.flux, native=poor.about["R"])
     _fitted(
         "HD 140283, MIKE (2 % fringes)",

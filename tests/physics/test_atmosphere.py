@@ -161,7 +161,14 @@ def test_hydrostatic_residual_of_an_isothermal_layer():
 
 
 @pytest.mark.parametrize(
-    "place", [(3599.0, 4.0, 0.0), (5777.0, 5.1, 0.0), (5777.0, 4.0, 1.6), (14900.0, 2.0, 1.5)]
+    "place",
+    [
+        (3599.0, 4.0, 0.0),
+        (5777.0, 5.1, 0.0),
+        (5777.0, 4.0, 1.6),
+        (14900.0, 2.0, 1.5),
+        (5777.0, 4.0, 0.0, 0.7),
+    ],
 )
 def test_outside_the_domain(place):
     with pytest.raises(OutOfRangeError, match=r"= .* is outside \["):

@@ -125,7 +125,7 @@ def composition(path):
     """Nuclei per hydrogen nucleus, by the [M/H] and [alpha/M] in a model file's name."""
     mh, alpha = (re.search(rf"{letter}([+-][\d.]+\d)", path.stem) for letter in "ma")
     mh, alpha = (float(found[1]) if found else 0.0 for found in (mh, alpha))
-    return per_hydrogen(mh, dict.fromkeys(("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti"), mh + alpha))
+    return per_hydrogen(mh, alpha)
 
 
 def test_electron_density_of_atlas9(shared):
@@ -155,7 +155,7 @@ def test_dissociation_of_h2():
 @pytest.mark.parametrize(("elements", "scarce"), [({}, 5), ({"C": 0.6}, 7)], ids=["O > C", "C > O"])
 def test_carbon_monoxide_takes_the_scarcer_of_its_elements(elements, scarce):
     """Russell (1934): with 11 eV CO is the most strongly bound; 5 % are left to SiO, H2O or C2, HCN."""
-    abundance = np.asarray(per_hydrogen(0.0, elements))
+    abundance = np.asarray(per_hydrogen(0.0, 0.0, elements))
     state = solve([2800.0, 9000.0], [1e4, 1e4], abundance)
     nuclei = abundance[scarce] * state.mass_density / (abundance @ MASSES)
     fraction = state.molecule("CO") / nuclei

@@ -6,7 +6,13 @@ import pytest
 
 from starloom import bands, tables
 from starloom.errors import ConfigError
-from starloom.physics.molecules import MICROTURBULENCE_KMS, MolecularTable, broaden, molecular_opacity
+from starloom.physics.molecules import (
+    MICROTURBULENCE_KMS,
+    MolecularTable,
+    broaden,
+    molecular_opacity,
+    number_density,
+)
 from starloom.wavelength import LogGrid, air_from_vacuum
 
 RVS = bands.load("rvs")
@@ -27,7 +33,7 @@ def cross_section(table, name, temperature, microturbulence_kms):
 
 
 def test_shapes(table):
-    assert table.names == ("TiO", "CN", "FeH", "C2", "H2O")
+    assert table.names == ("TiO", "12CN", "13CN", "FeH", "12C2", "H2O")
     assert table.cross_section.shape == (
         len(MICROTURBULENCE_KMS),
         len(table.names),
@@ -39,16 +45,16 @@ def test_shapes(table):
 def test_opacity_is_finite_and_not_negative(table):
     temperature = jnp.array([1000.0, 2000.0, 3300.0, 4700.0, 7000.0, 14000.0])
     for microturbulence_kms in (0.0, 0.3, 1.7, 4.0):
-        opacity = molecular_opacity(jnp.full((5, 6), 1e8), temperature, microturbulence_kms, table)
+        opacity = molecular_opacity(jnp.full((6, 6), 1e8), temperature, microturbulence_kms, table)
         assert np.all(np.isfinite(opacity))
         assert opacity.min() >= 0
 
 
 def test_no_molecules_no_opacity(table):
-    assert not np.any(molecular_opacity(jnp.zeros((5, 2)), jnp.array([3000.0, 5000.0]), 2.0, table))
+    assert not np.any(molecular_opacity(jnp.zeros((6, 2)), jnp.array([3000.0, 5000.0]), 2.0, table))
 
 
-@pytest.mark.parametrize("name", ["TiO", "CN", "FeH", "C2", "H2O"])
+@pytest.mark.parametrize("name", ["TiO", "12CN", "13CN", "FeH", "12C2", "H2O"])
 def test_microturbulence_conserves_absorption(table, name):
     # a line's area in velocity does not depend on its width; 0.2 % is the stated error of interpolation
     areas = [cross_section(table, name, 3500.0, xi).sum() for xi in (0.0, 0.7, 1.5, 2.6, 4.0)]
@@ -88,6 +94,26 @@ def test_iron_hydride_weakens_with_temperature(table):
     # FeH's lower level is its ground state: a molecule absorbs as 1/Q, and Q rises about fivefold
     ratio = cross_section(table, "FeH", 2500.0, 1.0).sum() / cross_section(table, "FeH", 6000.0, 1.0).sum()
     assert 3 < ratio < 10
+
+
+def test_isotopologues_of_carbon(states):
+    """All CN is 12CN and 13CN; of C2 the rest, 2 r / (1 + r)^2, has one atom of either."""
+    state, ratio = states["sun"], 4.0
+    light, heavy = (number_density(name, state, ratio) for name in ("12CN", "13CN"))
+    assert light + heavy == pytest.approx(number_density("CN", state, ratio))
+    assert light == pytest.approx(4 * heavy)
+    c2 = state.molecule("C2")
+    assert np.array_equal(number_density("C2", state, ratio), c2)
+    assert number_density("12C2", state, ratio) == pytest.approx(0.64 * c2)
+    assert number_density("13C2", state, ratio) == pytest.approx(0.04 * c2)
+
+
+def test_heavy_carbon_shifts_cn(table):
+    """Lines of 13CN are as strong as those of 12CN, elsewhere: levels go as the root of the reduced mass."""
+    light, heavy = (cross_section(table, name, 4500.0, 2.0) for name in ("12CN", "13CN"))
+    assert heavy.sum() == pytest.approx(light.sum(), rel=0.35)  # the red system's band heads move as well
+    overlap = (light * heavy).sum() / np.sqrt((light**2).sum() * (heavy**2).sum())
+    assert overlap < 0.5
 
 
 def test_a_part_of_the_grid_takes_its_slice(table):

@@ -11,7 +11,11 @@ import pytest
 
 from starloom import Spectrum, bands
 from starloom.atmosphere import interpolate
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.broadening import keep
+from starloom.database import build
+from starloom.database import recipe as recipes
+from starloom.database.store import open_store
+from starloom.errors import ConfigError, OutOfRangeError, StoreError
 from starloom.physics import lines as atomic
 from starloom.synthesis import (
     domain,
@@ -75,26 +79,37 @@ def central_difference(function, point, direction, step):
     return (up - down) / (2 * step)
 
 
+LABELLED = {  # of the derivatives: where, and the steps of differences that are smooth in float32
+    "teff": (5777.0, 10.0),
+    "heating": (0.0, 6e-3),
+    "vmic": (1.0, 0.03),
+    "mh": (0.0, 0.02),
+    "alpha": (0.1, 0.02),
+    "Ca": (0.0, 0.02),
+}
+
+
 @pytest.mark.slow
 def test_derivatives(sun, windows):
     """jvp against central differences, 1e-3 of the largest change.
 
     The error of a difference grows with the square of its step, and with a small step float32 shows: that of
-    two steps, extrapolated to none (Richardson), leaves 4e-4 at most.
+    two steps, extrapolated to none (Richardson), leaves 4e-4 at most. ``benchmarks/scan_abundances.py`` has
+    more elements and stars.
     """
     layer = int(np.argmin(np.abs(np.asarray(sun.log_tau) + 1.0)))
 
     def normalized(point):
-        teff, heating, calcium, vmic, mh = point
-        star = interpolate(teff, 4.44, 0.0)
-        warmer = star.temperature * (1 + heating * (jnp.arange(68) == layer))
-        star = replace(star, temperature=warmer)
-        elements = {"Ca": calcium}
-        return synthesize(star, mh=mh, vmic=vmic, elements=elements, windows=windows).normalized
+        star = dict(zip(LABELLED, point, strict=True))
+        structure = interpolate(star.pop("teff"), 4.44, 0.0)
+        warmer = structure.temperature * (1 + star.pop("heating") * (jnp.arange(68) == layer))
+        structure = replace(structure, temperature=warmer)
+        elements = {"Ca": star.pop("Ca")}
+        return synthesize(structure, **star, elements=elements, windows=windows).normalized
 
-    point, steps = np.array([5777.0, 0.0, 0.0, 1.0, 0.0]), np.array([10.0, 6e-3, 0.02, 0.03, 0.02])
+    point, steps = np.array(list(LABELLED.values())).T
     with jax.enable_x64(True):
-        for direction, step in zip(np.eye(5), steps, strict=True):
+        for direction, step in zip(np.eye(len(point)), steps, strict=True):
             exact = np.asarray(jax.jvp(normalized, (jnp.asarray(point),), (jnp.asarray(direction),))[1])
             fine, coarse = (central_difference(normalized, point, direction, n * step) for n in (1, 2))
             numerical = (4 * fine - coarse) / 3
@@ -177,26 +192,37 @@ def test_one_and_many():
 
 
 def test_each_star_of_many_has_its_labels():
-    many = synthesize_labels(5777.0, [[4.44], [3.0]], 0.0, 1.0, elements={"Ca": -0.5})
+    many = synthesize_labels(5777.0, [[4.44], [3.0]], 0.0, 1.0, elements={"Ca": [[-0.5], [0.2]]})
     assert {name: values.shape for name, values in many.labels.items()} == dict.fromkeys(many.labels, (2, 1))
     with pytest.raises(ConfigError, match=r"shape \(2, 1\): take one"):
         many.spectrum()
-    for (star,), logg in zip(many, (4.44, 3.0), strict=True):
-        assert star.labels == {"teff": 5777.0, "logg": logg, "mh": 0.0, "vmic": 1.0}
+    for (star,), logg, calcium in zip(many, (4.44, 3.0), (-0.5, 0.2), strict=True):
+        assert star.labels == {"teff": 5777.0, "logg": logg, "mh": 0.0, "vmic": 1.0, "Ca": calcium}
         public = star.spectrum()
         assert dict(public.labels) == star.labels
-        assert public.provenance["elements"] == {"Ca": -0.5}
+        assert public.provenance["abundances"]["[Ca/M]"] == calcium
     assert np.array_equal(many[1, 0].flux, many.flux[1, 0])
-    together = synthesize_together(np.array([[5777.0, 3.0, 0.0, 1.0]]), elements={"Ca": -0.5})
+    together = synthesize_together(np.array([[5777.0, 3.0, 0.0, 1.0, 0.2]]), abundances=["Ca"])
     assert together[0].labels == many[1, 0].labels
-    assert together.elements == many.elements
+    assert np.array_equal(together[0].flux, many[1, 0].flux)
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".ecsv", ".csv"])
-def test_elements_survive_files(sun, windows, tmp_path, suffix):
-    made = synthesize(sun, mh=0.0, vmic=1.0, windows=windows, elements={"Ca": 0.25, "Fe": -1.5})
+def test_abundances_survive_files(sun, windows, tmp_path, suffix):
+    given = {"elements": {"Ca": 0.25, "Fe": -1.5}, "carbon_ratio": 12.0}
+    made = synthesize(sun, mh=0.0, alpha=0.4, vmic=1.0, windows=windows, **given)
     made.spectrum().write(tmp_path / f"star{suffix}")
-    assert Spectrum.read(tmp_path / f"star{suffix}").provenance["elements"] == {"Ca": 0.25, "Fe": -1.5}
+    again = Spectrum.read(tmp_path / f"star{suffix}")
+    usual = {"teff": 5777.0, "logg": 4.44, "mh": 0.0, "vmic": 1.0}
+    assert dict(again.labels) == {**usual, "alpha": 0.4, "Ca": 0.25, "Fe": -1.5, "carbon_ratio": 12.0}
+    assert again.provenance["abundances"] == {
+        "the Sun's": "Grevesse & Sauval (1998)",
+        "[M/H]": 0.0,
+        "[alpha/M]": 0.4,
+        "[Ca/M]": 0.25,
+        "[Fe/M]": -1.5,
+        "12C/13C": 12.0,
+    }
 
 
 @pytest.mark.slow
@@ -228,7 +254,9 @@ def changed(star, name, layer, value):
 def test_what_is_impossible_is_refused(sun):
     wrong(sun, r"^element = 'Xx' is not one of", elements={"Xx": 0.1})
     wrong(sun, r"^element = 'H' has no", elements={"H": 0.1})
-    wrong(sun, r"^\[C/H\] = 8.43 dex is outside \[-10, 3\] dex$", elements={"C": 8.43})
+    wrong(sun, r"^\[C/M\] = 8.43 dex is outside \[-10, 3\] dex; if A\(C\) = 8.43 is", elements={"C": 8.43})
+    wrong(sun, r"^alpha = nan dex is outside \[-2, 2\] dex$", alpha=np.nan)
+    wrong(sun, r"^carbon_ratio = 0.5 is outside \[1, 10000\]$", carbon_ratio=0.5)
     wrong(sun, r"^mh = nan dex is outside \[-5, 1.5\] dex$", mh=np.nan)
     wrong(sun, r"^mu = nan is outside", mu=np.nan)
     wrong(sun, r"^vmic = -1 km/s is outside \[0, 20\] km/s$", vmic=-1.0)
@@ -273,13 +301,32 @@ def test_labels_outside_are_refused():
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        ({"alpha": 0.4}, ConfigError, r"^label alpha cannot be synthesised: there are structures for one"),
+        ({"alpha": 0.9}, OutOfRangeError, r"^alpha = 0.9 dex is outside"),
+        ({"alpha": np.nan}, OutOfRangeError, r"^alpha = nan dex is outside"),
+        ({"carbon_ratio": -1}, OutOfRangeError, r"^carbon_ratio = -1 is outside \[1, 10000\]$"),
         ({"vsini": 5.0}, ConfigError, r"^label vsini cannot be synthesised: not intrinsic$"),
         ({"Xx": 0.0}, ConfigError, r"^label 'Xx' is none of"),
         ({"H": 0.0}, ConfigError, r"^label 'H' is none of"),
-        ({"Ca": 9.0}, OutOfRangeError, r"^Ca = 9 dex is outside \[-10, 3\] dex$"),
-        ({"Ca": [0.0, 2.8]}, OutOfRangeError, r"^\[Ca/H\] = 3.3 dex is outside \[-10, 3\] dex$"),
-        ({"Ca": 0.1, "elements": {"Ca": 0.1}}, ConfigError, r"^Ca is given twice: as \[X/H\]"),
+        (
+            {"Ca": 9.0},
+            OutOfRangeError,
+            r"^\[Ca/M\] = 9 dex is outside \[-10, 3\] dex; if A\(Ca\) = 9 is meant",
+        ),
+        (
+            {"Ca": [0.0, 2.8]},
+            OutOfRangeError,
+            r"^\[Ca/M\] = 2.8 dex at mh = 0.5 dex: \[Ca/H\] = 3.3 dex is above",
+        ),
+        (
+            {"Ca": 0.1, "elements": {"Ca": 0.1}},
+            ConfigError,
+            r"^Ca is given twice: in elements, and as a label$",
+        ),
+        ({"elements": {"Xx": 0.1}}, OutOfRangeError, r"^element = 'Xx' is not one of"),
+        ({"elements": {"alpha": 0.1}}, ConfigError, r"^alpha is no element: give alpha="),
+        ({"elements": {"H": [0.1]}}, OutOfRangeError, r"^element = 'H' has no \[X/M\]"),
+        ({"elements": {"Ca": np.nan}}, OutOfRangeError, r"^\[Ca/M\] = nan dex is outside"),
+        ({"elements": ["Ca"]}, ConfigError, r"^elements = \['Ca'\] is no mapping"),
     ],
 )
 def test_abundances_that_are_none_are_refused(labels, error, message):
@@ -289,14 +336,45 @@ def test_abundances_that_are_none_are_refused(labels, error, message):
 
 
 def test_abundance_as_a_label_is_relative_to_the_metals():
-    """[Ca/M] = 0.3 at [M/H] = -0.5 is [Ca/H] = -0.2, star by star; 0 is what is not given."""
+    """Star by star, as a label or among the elements; 0 is what is not given."""
     made = synthesize_labels(5777.0, 4.44, -0.5, 1.0, Ca=[0.3, 0.0])
-    apart = synthesize_labels(5777.0, 4.44, -0.5, 1.0, elements={"Ca": -0.2})
+    (apart,) = synthesize_labels(5777.0, 4.44, -0.5, 1.0, elements={"Ca": [0.3]})
     assert np.array_equal(made.flux[0], apart.flux)
     assert np.array_equal(made.flux[1], synthesize_labels(5777.0, 4.44, -0.5, 1.0).flux)
     assert made.labels["Ca"].tolist() == [0.3, 0.0]
     assert made[0].labels["Ca"] == 0.3
     assert domain("Ca", "Fe").names == ("teff", "logg", "mh", "vmic", "Ca", "Fe")
+
+
+def test_alpha_is_its_elements_and_an_element_its_own(sun, windows):
+    """What [alpha/M] does to opacity and electrons its eight elements do; one given does not follow it."""
+    moved = ("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti")
+    star = {"mh": 0.0, "vmic": 1.0, "windows": windows}
+    alpha = synthesize(sun, alpha=0.3, **star)
+    each = synthesize(sun, elements=dict.fromkeys(moved, 0.3), **star)
+    assert np.array_equal(alpha.flux, each.flux)
+    apart = synthesize(sun, alpha=0.3, elements={"Ca": 0.0}, **star)
+    but_calcium = synthesize(sun, elements=dict.fromkeys(set(moved) - {"Ca"}, 0.3), **star)
+    assert np.array_equal(apart.flux, but_calcium.flux)
+    assert apart.labels["alpha"] == 0.3
+    # a structure says its own [alpha/M]
+    own = synthesize(replace(sun, alpha=0.3), **star)
+    assert np.array_equal(own.flux, alpha.flux)
+    assert own.labels == alpha.labels
+
+
+def test_heavy_carbon_matters_where_there_is_cn():
+    """12C/13C = 5 instead of 89 changes a giant by more than 0.01, a dwarf of 6500 K not at all."""
+    flux = [
+        synthesize_labels([4500.0, 6500.0], [2.0, 4.5], 0.0, 2.0, carbon_ratio=ratio).normalized
+        for ratio in (89.4, 5.0)
+    ]
+    giant, dwarf = np.abs(flux[1] - flux[0]).max(axis=-1)
+    assert giant > 0.01
+    assert dwarf < 1e-3
+    usual = synthesize_labels(4500.0, 2.0, 0.0, 2.0)
+    assert np.array_equal(usual.normalized, flux[0][0])
+    assert "carbon_ratio" not in usual.labels
 
 
 def test_what_a_store_keeps_of():
@@ -308,6 +386,33 @@ def test_what_a_store_keeps_of():
     assert np.array_equal(flux[0, 0], synthesize_labels(5777.0, 4.44, 0.0, 1.0, Ca=0.2).normalized)
     with pytest.raises(ConfigError, match=r"^no label vmic: synthesis needs teff, logg, mh, vmic$"):
         normalised(RVS, **{name: labels[name] for name in ("teff", "logg", "mh")})
+
+
+def test_a_store_of_alpha_and_elements(tmp_path):
+    """Stopped after a chunk and continued: each star has its own [alpha/M], [Ca/M] and [Fe/M]."""
+    alpha = min(0.4, float(domain("alpha").only("alpha").high[0]))
+    ranges = {"teff": [5500, 6000], "logg": [4, 4.5], "mh": [-0.5, 0], "vmic": [1, 1.5], "alpha": [0, alpha]}
+    content = recipes.to_mapping(recipes.load("tiny")) | {"intrinsic": 3, "chunk": 2, "ranges": ranges}
+    wanted = recipes.from_mapping(content | {"around": {"Ca": [-0.2, 0.2], "Fe": [-0.1, 0.1]}})
+    build.check_synthesis(wanted)
+    asked = []
+
+    def once(band, **labels):
+        asked.append(labels)
+        if len(asked) == 2:
+            raise OutOfRangeError("stopped here")
+        return build.radiative_transfer(band, **labels)
+
+    making = {"physics": "tested", "progress": False}
+    with pytest.raises(StoreError, match="stopped here"):
+        build.build(wanted, tmp_path / "store", once, **making)
+    build.build(wanted, tmp_path / "store", once, **making)
+    assert [len(labels["Ca"]) for labels in asked] == [2, 1, 1]
+    made = open_store(tmp_path / "store")
+    assert made.domain.names == (*ranges, "Ca", "Fe")
+    assert np.ptp(made.labels[:, -1]) > 0.01
+    expected = synthesize_labels(**dict(zip(made.domain.names, made.labels.T, strict=True))).normalized
+    assert np.abs(made.flux(np.arange(3)) - keep(expected[:, None], RVS)[:, 0]).max() < 2e-5
 
 
 def test_one_gas_for_the_spectrum_and_its_lines(sun, spectrum):

@@ -73,7 +73,7 @@ TAKEN = {
     "Spectrum.shift": ("velocity", SPECTRUM.shift),
     "synthesize_labels": ("vmic", lambda value: synthesis().synthesize_labels(5777.0, 4.44, 0.0, value)),
     "synthesize_labels, elements": (
-        r"\[Fe/H\]",
+        r"\[Fe/M\]|Fe",
         lambda value: synthesis().synthesize_labels(5777.0, 4.44, 0.0, 1.0, elements={"Fe": value}),
     ),
     "interpolate": ("logg", interpolated),

@@ -110,6 +110,7 @@ def test_acceleration_of_constant_radiation_pressure(tmp_path):
     """A constant Prad pushes nothing."""
     atmosphere = read_marcs(write(tmp_path / "sun.mod", marcs_lines()))
     np.testing.assert_array_equal(atmosphere.radiative_acceleration, 0)
+    assert atmosphere.alpha == 0.1
 
 
 @pytest.mark.parametrize("number", range(100))
@@ -231,3 +232,11 @@ def test_original_models_are_in_equilibrium(name):
     atmosphere = read_atlas9(SHARED / "reference" / "synspec_atlas9" / f"{name}.mod")
     assert np.abs(hydrostatic_residual(atmosphere)).max() < 0.01
     np.testing.assert_allclose(atmosphere.log_tau, -6.875 + 0.125 * np.arange(72), atol=0.001)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared reference data are not here")
+@pytest.mark.parametrize(
+    ("name", "alpha"), [("S8_t5500g45m-1.0a+0.4v1", 0.4), ("S2_t4500g20m-0.5a+0.0v2", 0.0)]
+)
+def test_alpha_of_original_models_is_that_of_their_mixture(name, alpha):
+    assert read_atlas9(SHARED / "reference" / "wide" / f"{name}.mod").alpha == alpha

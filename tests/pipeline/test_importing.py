@@ -14,7 +14,7 @@ from starloom.broadening import broaden, keep
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.database import batches, importing, recipe, store
 from starloom.errors import ConfigError, ParseError, StoreError
-from starloom.io import File, find_format
+from starloom.io import File, find_format, read_labels
 from starloom.io.format import formats
 from starloom.io.formats.ascii import numbers
 from starloom.io.formats.phoenix import WAVELENGTHS as PHOENIX_WAVELENGTHS
@@ -376,3 +376,18 @@ def test_the_command_takes_recipe_and_band(tmp_path, wide):
     words[3] = tmp_path / "other"
     missing = CliRunner().invoke(cli.app, ["database", *map(str, words[:-2])])
     assert "no column alpha" in str(missing.exception)
+
+
+@pytest.mark.parametrize("column", ["alpha", "[alpha/M]", "[alpha/Fe]", "alpha_fe", "[a/Fe]"])
+def test_alpha_by_the_names_of_libraries(tmp_path, column):
+    """Fe is one of the metals, unless it is a label of its own: then [alpha/Fe] is another number."""
+    path = tmp_path / "stars.csv"
+    path.write_text(f"teff,{column},Fe\n5000,0.3,0.1\n")
+    metals = Domain.of({"teff": (4000, 6000), "alpha": (-0.2, 0.6)})
+    assert read_labels(path, metals).labels.tolist() == [[5000.0, 0.3]]
+    apart = Domain.of({"teff": (4000, 6000), "alpha": (-0.2, 0.6), "Fe": (-0.2, 0.2)})
+    if "Fe" in column or "fe" in column:
+        with pytest.raises(ParseError, match="no column alpha"):
+            read_labels(path, apart)
+    else:
+        assert read_labels(path, apart).labels.tolist() == [[5000.0, 0.3, 0.1]]

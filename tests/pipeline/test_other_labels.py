@@ -157,8 +157,10 @@ class TestRecipe:
         ranges = dict(tiny.domain.mapping["ranges"])
         floor = tiny.domain.floor
         build.check_synthesis(replace(tiny, domain=tiny.domain.of(ranges | {"Ca": (-0.3, 0.3)}, floor)))
-        with pytest.raises(ConfigError, match="label alpha cannot be synthesised"):
-            build.check_synthesis(replace(tiny, domain=tiny.domain.of(ranges | {"alpha": (0, 0.4)}, floor)))
+        with pytest.raises(ConfigError, match="label filling cannot be synthesised: not intrinsic"):
+            build.check_synthesis(replace(tiny, domain=tiny.domain.of(ranges | {"filling": (0, 0.4)}, floor)))
+        with pytest.raises(OutOfRangeError, match=r"alpha = \S+ dex is outside"):
+            build.check_synthesis(replace(tiny, domain=tiny.domain.of(ranges | {"alpha": (0, 0.9)}, floor)))
         hot = replace(tiny, domain=tiny.domain.of(ranges | {"teff": (3600, 25000)}, floor))
         with pytest.raises(OutOfRangeError, match=r"row \d+ \(the first of \d+ outside, of 48\): teff = "):
             build.check_synthesis(hot)

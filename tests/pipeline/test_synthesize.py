@@ -100,7 +100,8 @@ def test_less_calcium_seen_by_an_instrument(sun, model, tmp_path):
     assert np.array_equal(seen.wavelength, PAPER_GRID_AA)
     assert seen.frame == "barycentric"
     assert (seen.labels["vsini"], seen.labels["resolution"]) == (5, 11500)
-    assert seen.provenance["elements"] == {"Ca": -1}
+    assert seen.labels["Ca"] == -1
+    assert seen.provenance["abundances"]["[Ca/M]"] == -1
     solar = view(5, 11500, 30, paper_grid=True).observe(made_of(sun[0].flux), {})
     near = np.abs(PAPER_GRID_AA - CALCIUM * (1 + 30 / SPEED_OF_LIGHT_KMS)) < 10
     # the width of a damped line grows as the root of the abundance, but for its core and its neighbours
@@ -160,7 +161,7 @@ def test_view_masks_what_rests_on_light_from_outside():
 
 
 def test_view_of_an_intensity():
-    seen = view(mu=1.0, physical=True).observe(gaussian_line(), {"elements": {}})
+    seen = view(mu=1.0, physical=True).observe(gaussian_line(), {})
     assert units.Unit(seen.flux_unit) == units.Unit("erg s-1 cm-2 Angstrom-1 sr-1")
     assert (seen.provenance["quantity"], seen.provenance["mu"]) == ("intensity", 1.0)
     assert seen.flux.max() == pytest.approx(1e6)
@@ -175,9 +176,13 @@ def test_view_of_an_intensity():
         ((*SUN[:6], "--vmic", "nan"), OutOfRangeError, r"vmic = nan km/s is outside \[0, 4\] km/s"),
         ((*SUN, "--element", "Xx=1"), OutOfRangeError, "element = 'Xx' is not one of H, He"),
         ((*SUN, "--element", "Ca"), ConfigError, "--element Ca: expected SYMBOL=NUMBER"),
-        ((*SUN, "--element", "Ca=9"), OutOfRangeError, r"\[Ca/H\] = 9 dex is outside \[-10, 3\] dex"),
+        ((*SUN, "--element", "Ca=6.3"), OutOfRangeError, r"\[Ca/M\] = 6.3 dex .*; if A\(Ca\) = 6.3 is meant"),
         ((*SUN, "--element", "H=1"), OutOfRangeError, "counted per hydrogen nucleus"),
-        ((*SUN, "--element", "Ca=nan"), OutOfRangeError, r"\[Ca/H\] = nan dex is outside \[-10, 3\] dex"),
+        ((*SUN, "--element", "Ca=nan"), OutOfRangeError, r"\[Ca/M\] = nan dex is outside \[-10, 3\] dex"),
+        ((*SUN, "--element", "alpha=0.4"), ConfigError, "alpha is no element: give "),
+        ((*SUN, "--alpha", "nan"), OutOfRangeError, "alpha = nan dex is outside"),
+        ((*SUN, "--alpha", "0.9"), OutOfRangeError, "alpha = 0.9 dex is outside"),
+        ((*SUN, "--carbon-ratio", "0"), OutOfRangeError, r"carbon_ratio = 0 is outside \[1, 10000\]"),
         ((*SUN, "--element", "Ca=1", "--element", "Ca=2"), ConfigError, "--element Ca is given twice"),
         ((*SUN, "--vsini", -1), OutOfRangeError, r"vsini = -1 km/s is outside \[0, 300\] km/s"),
         ((*SUN, "--resolution", 10), OutOfRangeError, "resolution = 10 is outside"),

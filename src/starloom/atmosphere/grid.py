@@ -55,7 +55,7 @@ class SplineAxis:
 @cache
 def domain() -> Domain:
     """The labels that have a structure: the table's but for a node or two at its ends, above the floor."""
-    ranges = {"teff": (3600.0, 15000.0), "logg": (2.0, 5.0), "mh": (-1.5, 1.5)}
+    ranges = {"teff": (3600.0, 15000.0), "logg": (2.0, 5.0), "mh": (-1.5, 1.5), "alpha": (0.0, 0.0)}
     return Domain.of(ranges, RADIATION_LIMIT)
 
 
@@ -72,10 +72,10 @@ def splines() -> tuple[tuple[SplineAxis, SplineAxis, SplineAxis], np.ndarray]:
     return tuple(axes), coefficients
 
 
-def interpolate(teff, logg, mh) -> Atmosphere:
+def interpolate(teff, logg, mh, alpha=0.0) -> Atmosphere:
     """Structure at the labels, from the packaged grid (data/atmospheres): twice continuously differentiable.
 
-    ``teff`` [K], ``logg`` [dex], ``mh`` [dex] are numbers, arrays that broadcast (columns are then
+    ``teff`` [K], ``logg``, ``mh`` and ``alpha`` [dex] are numbers, arrays that broadcast (columns are then
     [..., layer]) or astropy quantities; microturbulence 2 km/s. log10 of each column is a tensor product of
     cubic splines over nodes 250 K (1000 K above 13000 K), 0.5 dex and 0.5 dex apart, at the same log tau.
 
@@ -83,22 +83,22 @@ def interpolate(teff, logg, mh) -> Atmosphere:
     values to check: check them before. float64 where JAX has it enabled, else float32. The errors of the
     interpolation are in docs/physics.md; typically 0.01 % in T, 0.1 % in pressure above 5000 K.
     """
-    if not any(isinstance(label, jax.core.Tracer) for label in (teff, logg, mh)):
-        labels = domain().array(teff=teff, logg=logg, mh=mh)
+    if not any(isinstance(label, jax.core.Tracer) for label in (teff, logg, mh, alpha)):
+        labels = domain().array(teff=teff, logg=logg, mh=mh, alpha=alpha)
         domain().check(labels)
-        teff, logg, mh = np.moveaxis(labels, -1, 0)
-    return _interpolate(teff, logg, mh)
+        teff, logg, mh, alpha = np.moveaxis(labels, -1, 0)
+    return _interpolate(teff, logg, mh, alpha)
 
 
 @jax.jit
-def _interpolate(teff: jax.Array, logg: jax.Array, mh: jax.Array) -> Atmosphere:
+def _interpolate(teff: jax.Array, logg: jax.Array, mh: jax.Array, alpha: jax.Array) -> Atmosphere:
     table = tables.load("atmospheres")
-    teff, logg, mh = (jnp.asarray(label, jnp.result_type(float)) for label in (teff, logg, mh))
+    teff, logg, mh, alpha = (jnp.asarray(label, jnp.result_type(float)) for label in (teff, logg, mh, alpha))
     columns = jnp.vectorize(_columns, signature="(),(),()->(layer,column)")(teff, logg, mh)
     structure = {name: 10 ** columns[..., i] for i, name in enumerate(table["columns"].tolist())}
     log_tau = jnp.broadcast_to(jnp.asarray(table["log_tau"], teff.dtype), columns.shape[:-1])
     vmic = jnp.full(columns.shape[:-2], VMIC, teff.dtype)
-    return Atmosphere(log_tau, **structure, teff=teff, logg=logg, mh=mh, vmic=vmic)
+    return Atmosphere(log_tau, **structure, teff=teff, logg=logg, mh=mh, alpha=alpha, vmic=vmic)
 
 
 def _columns(teff: jax.Array, logg: jax.Array, mh: jax.Array) -> jax.Array:

@@ -8,9 +8,11 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from starloom.atmosphere.structure import FEWEST_LAYERS, Atmosphere
-from starloom.constants import BOLTZMANN, KMS
+from starloom.constants import ALPHA_ELEMENTS, BOLTZMANN, KMS, SYMBOLS
 from starloom.errors import OutOfRangeError, ParseError
+from starloom.physics.abundances import SOLAR
 
+ABSENT = -19.0  # log10 of a number of nuclei over all, below which ATLAS9 has none
 ATLAS9_COLUMNS = ("RHOX", "T", "P", "XNE", "ABROSS", "ACCRAD", "VTURB")
 MARCS_UPPER = ("k", "lgTauR", "lgTau5", "Depth", "T", "Pe", "Pg", "Prad", "Pturb")
 MARCS_LOWER = ("k", "lgTauR", "KappaRoss", "Density", "Mu", "Vconv", "Mconv/M", "RHOX")
@@ -19,8 +21,9 @@ MARCS_LOWER = ("k", "lgTauR", "KappaRoss", "Density", "Mu", "Vconv", "Mconv/M", 
 def read_atlas9(path: str | os.PathLike) -> Atmosphere:
     """Structure of an ATLAS9 (or ATLAS12) model in Kurucz's text format.
 
-    log tau is the integral of the file's Rosseland opacity over column mass, [M/H] the abundance scale, the
-    microturbulence that of the first layer. Raises ParseError with path, line and reason where the file is
+    log tau is the integral of the file's Rosseland opacity over column mass, [M/H] the abundance scale,
+    [alpha/M] what the listed alpha elements have more than other metals, the microturbulence that of the
+    first layer. Raises ParseError with path, line and reason where the file is
     truncated or malformed, or its structure impossible.
     """
     lines = Lines(path)
@@ -28,7 +31,9 @@ def read_atlas9(path: str | os.PathLike) -> Atmosphere:
     (scale,) = lines.numbers(r"ABUNDANCE SCALE\s+(\S+)")
     if scale <= 0:
         lines.fail(f"the abundance scale is {scale:g}, not positive")
+    mixture = lines.read - 1
     names = lines.words(r"READ DECK6?\s+\d+\s+(.*)")
+    alpha = _alpha(lines.lines[mixture : lines.read - 1])
     if names[: len(ATLAS9_COLUMNS)] != ATLAS9_COLUMNS:
         lines.fail(f"columns {','.join(names)} found, {','.join(ATLAS9_COLUMNS)} expected")
     layers = lines.again(r"READ DECK6?\s+(\d+)")
@@ -44,8 +49,18 @@ def read_atlas9(path: str | os.PathLike) -> Atmosphere:
         teff=teff,
         logg=logg,
         mh=float(np.log10(scale)),
+        alpha=alpha,
         vmic=float(columns["VTURB"][0] / KMS),
     )
+
+
+def _alpha(header: list[str]) -> float:
+    """[alpha/M] of the listed logarithms of numbers of nuclei, to their 0.01 dex; 0 where none are listed."""
+    listed = re.findall(r"(\d+)\s+(-\d+\.\d+)", " ".join(header))
+    known = {int(number): float(log) for number, log in listed if float(log) > ABSENT}
+    more = {SYMBOLS[z - 1]: log - SOLAR[z - 1] for z, log in known.items() if 2 < z <= len(SYMBOLS)}
+    alpha, others = ([more[s] for s in more if (s in ALPHA_ELEMENTS) is own] for own in (True, False))
+    return round(float(np.median(alpha) - np.median(others)), 2) + 0.0 if alpha and others else 0.0
 
 
 def _log_tau(lines: "Lines", column_mass: np.ndarray, opacity: np.ndarray) -> np.ndarray:
@@ -74,7 +89,7 @@ def read_marcs(path: str | os.PathLike) -> Atmosphere:
     if gravity <= 0:
         lines.fail(f"the surface gravity is {gravity:g} cm s-2, not positive")
     (vmic,) = lines.numbers(r"^\s*(\S+)\s+Microturbulence parameter \[km/s\]")
-    (mh,) = lines.numbers(r"^\s*(\S+)\s+\S+\s+Metallicity \[Fe/H\]")
+    mh, alpha = lines.numbers(r"^\s*(\S+)\s+(\S+)\s+Metallicity \[Fe/H\]")
     layers = lines.words(r"^\s*(\d+)\s+Number of depth points")[0]
     upper = _marcs_block(lines, "Model structure", layers, MARCS_UPPER)
     lower = _marcs_block(lines, "", layers, MARCS_LOWER)
@@ -93,6 +108,7 @@ def read_marcs(path: str | os.PathLike) -> Atmosphere:
         teff=teff,
         logg=float(np.log10(gravity)),
         mh=mh,
+        alpha=alpha,
         vmic=vmic,
     )
 

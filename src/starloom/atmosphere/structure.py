@@ -14,7 +14,7 @@ FEWEST_LAYERS = 10
 
 COLUMNS = ("log_tau", "column_mass", "temperature", "gas_pressure", "electron_density")
 SUPPORT = ("turbulent_pressure", "radiative_acceleration")
-LABELS = ("teff", "logg", "mh", "vmic")
+LABELS = ("teff", "logg", "mh", "alpha", "vmic")
 
 
 @partial(
@@ -51,6 +51,8 @@ class Atmosphere:
     """Decimal logarithm of the surface gravity in cm s-2."""
     mh: float | None = None
     """Abundance of all metals relative to the Sun [dex]."""
+    alpha: float | None = 0.0
+    """Abundance of O, Ne, Mg, Si, S, Ar, Ca and Ti relative to the metals [dex]."""
     vmic: float | None = None
     """Microturbulent velocity with which the structure was computed [km/s]."""
     source: str = ""

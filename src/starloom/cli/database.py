@@ -15,7 +15,7 @@ StoreFolder = Annotated[Path, typer.Argument(help="Folder of the store.", metava
 Output = Annotated[Path, typer.Argument(help="What to write; must not exist.")]
 
 
-RECIPES = "benchmark, cool, edge, ends, inside, paper, standard, tiny"
+RECIPES = "alpha, benchmark, cool, edge, elements, ends, inside, paper, standard, tiny"
 
 
 class Medium(StrEnum):

@@ -28,6 +28,6 @@ def labels(
             print(f"{number(teff):>10}" + "".join(f"{number(logg):>11}" for logg in row))
     print("\nLabels of other models, stores and recipes:")
     for label in LABELS.values():
-        if label.name not in domain.names and label.name not in SYMBOLS:
+        if label.name not in domain.names and label.name not in SYMBOLS[2:]:
             print(f"{label.name:<12}{label.symbol:<11}{label.unit or '-':<6}{label.description}")
-    print(f"{SYMBOLS[1]} .. {SYMBOLS[-1]:<6}[X/M]      dex   abundance of an element relative to the metals")
+    print(f"{SYMBOLS[2]} .. {SYMBOLS[-1]:<6}[X/M]      dex   abundance of an element relative to the metals")

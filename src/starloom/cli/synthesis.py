@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from starloom import compilation
-from starloom.cli import targets
+from starloom.cli import assignments, targets
 from starloom.errors import ConfigError, ParseError
 
 BAND = "rvs"
@@ -31,12 +31,23 @@ def _option(panel: str, text: str, *names: str):
 Teff = Annotated[float | None, _option(STAR, "Effective temperature [K].")]
 Logg = Annotated[float | None, _option(STAR, "log10 of the surface gravity in cm s-2.")]
 Mh = Annotated[float | None, _option(STAR, "[M/H] [dex].")]
+Alpha = Annotated[
+    float | None,
+    _option(STAR, "[alpha/M] [dex] of O, Ne, Mg, Si, S, Ar, Ca and Ti; 0 or the model's own by default."),
+]
 Vmic = Annotated[float | None, _option(STAR, "Microturbulence [km/s].")]
 Model = Annotated[
     Path | None,
-    _option(STAR, "ATLAS9 or MARCS model instead of --teff and --logg; --mh and --vmic override its own."),
+    _option(
+        STAR,
+        "ATLAS9 or MARCS model instead of --teff and --logg; --mh, --alpha and --vmic override its own.",
+    ),
 ]
-Elements = Annotated[list[str] | None, _option(STAR, "[X/H] of one element, as Ca=+0.3; repeatable.")]
+Elements = Annotated[
+    list[str] | None,
+    _option(STAR, "[X/M] of one element, as Ca=+0.3, instead of --alpha; not [X/H], not A(X); repeatable."),
+]
+Carbon = Annotated[float | None, _option(STAR, "12C/13C; 89.4, the Sun's, by default.", "--carbon-ratio")]
 Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity [km/s]; 0 by default.")]
 Resolution = Annotated[float | None, _option(SEEN, "Resolving power of the instrument; none by default.")]
 Velocity = Annotated[float, _option(SEEN, "Velocity away from us [km/s]; 0 by default.", "--rv")]
@@ -53,9 +64,11 @@ def synthesize(
     teff: Teff = None,
     logg: Logg = None,
     mh: Mh = None,
+    alpha: Alpha = None,
     vmic: Vmic = None,
     atmosphere: Model = None,
     element: Elements = None,
+    carbon: Carbon = None,
     vsini: Vsini = 0.0,
     resolution: Resolution = None,
     velocity: Velocity = 0.0,
@@ -72,19 +85,23 @@ def synthesize(
         raise ConfigError("nothing to make: give --output, --plot or --line-report")
     targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite, [atmosphere])
     window = _window(line_report) if line_report else None
-    given = [_abundance(text) for text in element or []]
+    elements = assignments.numbers("--element", element, "SYMBOL=NUMBER, as Ca=+0.3")
 
     from starloom import bands, synthesis
+    from starloom.physics.abundances import checked_elements
     from starloom.synthesis import lines
     from starloom.synthesis.view import View
 
     points = bands.load(BAND).points if grid == Grid.PAPER else None
     view = View(vsini, resolution, velocity, mu, points, physical)
-    elements = _elements(given)
-    structure, origin = _structure({"teff": teff, "logg": logg, "mh": mh, "vmic": vmic}, atmosphere)
+    labels = {"teff": teff, "logg": logg, "mh": mh, "alpha": alpha, "vmic": vmic}
+    structure, origin = _structure(labels, atmosphere)
+    checked_elements(elements, structure.mh if mh is None else mh)
     compilation.announce()
     start = perf_counter()
-    star = synthesis.photosphere(structure, mh=mh, vmic=vmic, elements=elements)
+    star = synthesis.photosphere(
+        structure, mh=mh, alpha=alpha, vmic=vmic, elements=elements, carbon_ratio=carbon
+    )
     made = star.spectrum(mu=mu)
     spectrum = view.observe(made, origin)
     seconds = perf_counter() - start
@@ -111,6 +128,7 @@ def _structure(labels: dict, model: Path | None):
                 raise ConfigError(f"--{name} and --atmosphere exclude each other: the model has its own")
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         return read_model(model), {"atmosphere": model.name, "atmosphere sha256": digest}
+    labels["alpha"] = labels["alpha"] or 0.0
     if missing := [f"--{name}" for name, value in labels.items() if value is None]:
         raise ConfigError(f"{', '.join(missing)} missing: give all four labels, or --atmosphere")
 
@@ -130,24 +148,6 @@ def read_model(path: Path):
     if b"Teff [K]" in head:
         return read_marcs(path)
     raise ParseError(f"{path}: neither an ATLAS9 model (TEFF ... GRAVITY ...) nor a MARCS one (Teff [K])")
-
-
-def _abundance(text: str) -> tuple[str, float]:
-    """``Ca=+0.3`` as a symbol and [X/H]."""
-    symbol, _, value = text.partition("=")
-    try:
-        return symbol, float(value)
-    except ValueError as error:
-        raise ConfigError(f"--element {text}: expected SYMBOL=NUMBER, as Ca=+0.3") from error
-
-
-def _elements(given: list[tuple[str, float]]) -> dict[str, float]:
-    from starloom.physics.abundances import checked_elements
-
-    symbols = [symbol for symbol, _ in given]
-    if twice := [symbol for symbol in symbols if symbols.count(symbol) > 1]:
-        raise ConfigError(f"--element {twice[0]} is given twice")
-    return checked_elements(dict(given))
 
 
 def _window(text: str) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from starloom import bands, recipes, sampling
 from starloom.bands import Band
+from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError
 from starloom.labels import BROADENING, RADIATION_LIMIT, TABLE_1, Domain
 
@@ -18,6 +19,7 @@ IMPORTED = "imported"  # the sampling of a store whose labels came with its spec
 DRAW = {"uniform": sampling.uniform, "sobol": sampling.sobol}
 OPTIONAL = {"ends": 0.0, "band": "rvs"}
 TABLES = ("ranges", "splits")  # of the file; what they hold are other fields here
+SHAPE = ("around", "floor")  # of the domain, beside its ranges
 # Third word of a random stream's seed. It is never zero, as a shorter seed would be filled up with zeros.
 SPLIT_STREAM, BROADENING_STREAM, SHUFFLE_STREAM, ENDS_STREAM = 1, 2, 3, 4
 
@@ -35,8 +37,9 @@ class Recipe:
     """Labels, their sampling and their division: with the physics' version, all that a store depends on.
 
     ``intrinsic`` spectra are synthesised, ``broadenings`` observed ones made of each; ``chunk`` of them share
-    a file. ``domain`` has the labels and their ranges; ``band`` is the name of the wavelength band, or a
-    folder with one. ``train`` and ``validation`` are the shares of intrinsic spectra in those splits.
+    a file. ``domain`` has the labels and their ranges, and elements of its ``spread`` are drawn around their
+    default; ``band`` is the name of the wavelength band, or a folder with one. ``train`` and ``validation``
+    are the shares of intrinsic spectra in those splits.
     ``ends`` is the probability with which each label lies at an end of its range, log g's lower one at the
     domain's floor where that is higher. Raises ``ConfigError`` for what makes no sense.
     """
@@ -95,13 +98,18 @@ class Recipe:
     def intrinsic_labels(self, first: int, count: int) -> np.ndarray:
         """Labels of the intrinsic spectra ``first .. first + count - 1``: float64[count, label]."""
         domain = self.domain.intrinsic
-        low, high = domain.low, domain.high
-        points = DRAW[self.sampling](self.seed, first, count, low, high, domain.contains)
+        low, high = domain.offset_ends
+
+        def inside(points: np.ndarray) -> np.ndarray:
+            return domain.contains(domain.from_offsets(points))
+
+        points = DRAW[self.sampling](self.seed, first, count, low, high, inside)
         if self.ends == 0:
-            return points
+            return domain.from_offsets(points)
         streams = ([self.seed, index, ENDS_STREAM] for index in range(first, first + count))
         chance = np.array([np.random.default_rng(stream).random(low.size) for stream in streams])
         points = sampling.at_ends(points, chance.reshape(points.shape), self.ends, low, high)
+        points = domain.from_offsets(points)
         return points if domain.floor is None else domain.clip(points)
 
     def broadening_labels(self, epoch: int, copies: int = 1) -> np.ndarray:
@@ -141,24 +149,33 @@ def from_mapping(content: Mapping) -> Recipe:
     """A recipe from the nested content of its TOML file. Raises ``ConfigError``, also for unknown keys."""
     own = [each.name for each in fields(Recipe) if each.name not in ("domain", "train", "validation")]
     needed = [name for name in (*own, *TABLES) if name not in OPTIONAL]
-    recipes.check_keys("", content, (*own, *TABLES, "floor"), needed)
-    if not isinstance(content["ranges"], Mapping):
-        raise ConfigError(f"ranges = {content['ranges']!r} is no table")
-    domain = _domain(content["ranges"], content.get("floor"))
+    recipes.check_keys("", content, (*own, *TABLES, *SHAPE), needed)
+    for name in ("ranges", "around"):
+        if not isinstance(content.get(name, {}), Mapping):
+            raise ConfigError(f"{name} = {content[name]!r} is no table")
+    domain = _domain(content["ranges"], content.get("around", {}), content.get("floor"))
     shares = recipes.built(Splits, content["splits"], "splits")
     flat = {name: content[name] for name in own if name in content}
     return recipes.built(Recipe, {**flat, "domain": domain, **asdict(shares)})
 
 
-def _domain(ranges: Mapping, floor: Mapping | bool | None) -> Domain:
-    """The domain of the ranges, its floor a table, none (false), or that of the packaged structures."""
+def _domain(ranges: Mapping, around: Mapping, floor: Mapping | bool | None) -> Domain:
+    """The domain of the ranges, its floor a table, none (false), or that of the packaged structures.
+
+    ``around`` has the elements that are drawn around their default, which a range of their own would undo.
+    """
+    for name in around:
+        if name not in SYMBOLS or name in ranges:
+            reason = "has a range too" if name in ranges else "is no element"
+            raise ConfigError(f"around: {name} {reason}")
     # those of the paper in its order, however they are written down
     order = TABLE_1.names if set(ranges) == set(TABLE_1.names) else tuple(ranges)
-    bounds = [[name, _pair(name, ranges[name])] for name in order]
+    bounds = [[name, _pair("ranges", name, ranges[name])] for name in order]
+    spread = [[name, _pair("around", name, ends)] for name, ends in around.items()]
     if floor is None:
         floor = TABLE_1.mapping["floor"]
     try:
-        return Domain.from_mapping({"ranges": bounds, "floor": floor or None})
+        return Domain.from_mapping({"ranges": bounds, "floor": floor or None, "spread": spread})
     except ConfigError as error:
         raise ConfigError(f"ranges: {error}") from error
 
@@ -168,11 +185,15 @@ def to_mapping(recipe: Recipe) -> dict:
     flat = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}
     splits = {name: flat.pop(name) for name in ("train", "validation")}
     told = {key: value for key, value in flat.items() if key != "domain" and OPTIONAL.get(key) != value}
-    ranges = {label.name: [low, high] for label, low, high in recipe.domain.ranges}
+    spread = recipe.domain.spread
+    ranges = {
+        label.name: [low, high] for label, low, high in recipe.domain.ranges if label.name not in spread
+    }
+    around = {"around": {name: list(ends) for name, ends in spread.items()}} if spread else {}
     floor = (
         {} if recipe.domain.floor == RADIATION_LIMIT else {"floor": recipe.domain.mapping["floor"] or False}
     )
-    return {**told, "ranges": ranges, **floor, "splits": splits}
+    return {**told, "ranges": ranges, **around, **floor, "splits": splits}
 
 
 def _content(recipe: Recipe) -> dict:
@@ -183,10 +204,10 @@ def _content(recipe: Recipe) -> dict:
     return {**told, **splits, "ranges": list(ranges.values() if first else ranges.items())}
 
 
-def _pair(name: str, value) -> tuple[float, float]:
+def _pair(table: str, name: str, value) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ConfigError(f"ranges: {name} = {value!r} is no pair [low, high]")
-    return recipes.typed(tuple[float, ...], value, f"ranges.{name}")
+        raise ConfigError(f"{table}: {name} = {value!r} is no pair [low, high]")
+    return recipes.typed(tuple[float, ...], value, f"{table}.{name}")
 
 
 def _check_whole(name: str, value, low: int) -> None:

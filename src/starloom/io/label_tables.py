@@ -32,6 +32,7 @@ SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{,79}")  # a name of a file on ever
 STELLAR = {"rv", "vrad", "radialvelocity", "velocity", "metallicity", "feh"}  # what is in no vocabulary
 ELEMENT = re.compile(r"\[([A-Za-z]{1,2})/?M\]|([A-Za-z]{1,2})[/_ ]M", re.IGNORECASE)  # our [X/M]
 ABUNDANCE = re.compile(r"\[?([A-Za-z]{1,2})[/_ ]?(H|M|Fe)\]?", re.IGNORECASE)
+ALPHA_TO_IRON = ("alphafe", "afe", "am")  # [alpha/Fe], a_Fe, [a/M] of libraries' tables
 PART = 4096  # rows at once
 FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits", ".vot": "votable", ".xml": "votable"}  # by astropy
 
@@ -378,6 +379,9 @@ def _label_columns(path: Path, domain: Domain, columns: Iterable[str]) -> dict[s
     found: dict[str, str] = {}
     for column in columns:
         name = _label_meant(column)
+        # where no label says otherwise Fe is one of the metals that [alpha/M] is counted from
+        if name is None and "Fe" not in domain.names and _letters(column) in ALPHA_TO_IRON:
+            name = "alpha"
         if name in found:
             raise ParseError(f"{path}: the columns {found[name]} and {column} are both {name}")
         if name in domain.names:
@@ -386,18 +390,22 @@ def _label_columns(path: Path, domain: Domain, columns: Iterable[str]) -> dict[s
 
 
 def _label_meant(column: str) -> str | None:
-    """The label of the vocabulary that a column is called after; an element's is Ca, [Ca/M] or Ca_M."""
+    """The label of the vocabulary that a column is called after; an element's is Ca, [Ca/M] or Ca_M.
+
+    That of helium, which is relative to hydrogen, is He.
+    """
     if (name := column.strip()) in SYMBOLS:  # as it is written: a column co is none of cobalt
         return name
     element = ELEMENT.fullmatch(name)
     symbol = element and (element[1] or element[2]).capitalize()
-    return symbol if symbol in SYMBOLS else MEANT.get(_letters(name))
+    return symbol if symbol in RELATIVE else MEANT.get(_letters(name))
 
 
 def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
+RELATIVE = [symbol for symbol in SYMBOLS if symbol in LABELS and LABELS[symbol].symbol.endswith("/M]")]
 # what columns of labels other than the elements' may be called
 MEANT = {
     _letters(text): label.name

@@ -12,11 +12,13 @@ from scipy.interpolate import CubicSpline
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
+from starloom.physics.equilibrium import COMPOSITION, MOLECULE_INDEX, State
 from starloom.wavelength import LogGrid
 
 MICROTURBULENCE_KMS = (0.0, 0.6, 1.2, 2.0, 3.0, 4.0)  # nodes, chosen for the smallest error in between
 THERMAL_KMS = 1.2  # typical thermal width, see ``microturbulence_weights``
 ALIGNED = 1e-3  # points by which a grid's points may miss those of the table
+CARBON = 5  # index Z - 1
 EDGE = 65  # points added at either end of the grid, 44 km/s: no profile wraps around
 
 
@@ -30,10 +32,10 @@ EDGE = 65  # points added at either end of the grid, 44 km/s: no profile wraps a
 class MolecularTable:
     """Cross-sections of molecules ready for ``molecular_opacity``.
 
-    ``names``: the molecules in order; ``theta`` [node]: 5040/T of the nodes, rising; ``spline`` [power,
-    interval, node]: cubic in theta - theta[interval] that gives every node's weight; ``cross_section``
-    [microturbulence, molecule, node, wavelength]: cm2 per molecule at ``MICROTURBULENCE_KMS``, on ``grid``,
-    which JAX's transformations drop.
+    ``names``: the molecules in order, as of ``number_density``; ``theta`` [node]: 5040/T of the nodes,
+    rising; ``spline`` [power, interval, node]: cubic in theta - theta[interval] that gives every node's
+    weight; ``cross_section`` [microturbulence, molecule, node, wavelength]: cm2 per molecule at
+    ``MICROTURBULENCE_KMS``, on ``grid``, which JAX's transformations drop.
     """
 
     names: tuple[str, ...]
@@ -78,6 +80,21 @@ class MolecularTable:
         if grid.points == self.grid.points:
             return self
         return replace(self, cross_section=self.cross_section[..., start : start + grid.points], grid=grid)
+
+
+def number_density(name: str, state: State, carbon_ratio: Array) -> Array:
+    """Density [layer] of a molecule in cm-3, or of the part of it that one isotope of carbon makes.
+
+    ``CN`` is all of it, ``12CN`` and ``13CN`` are the molecules all of whose carbon is 12C or 13C: shares
+    r/(1+r) and 1/(1+r) for each of its carbon atoms, ``carbon_ratio`` r being 12C/13C. Those with both
+    (12C13C, 2 % of C2) have no name.
+    """
+    molecule = name.removeprefix("12").removeprefix("13")
+    density = state.molecule(molecule)
+    if molecule == name:
+        return density
+    share = carbon_ratio / (1 + carbon_ratio) if name.startswith("12") else 1 / (1 + carbon_ratio)
+    return density * share ** int(COMPOSITION[MOLECULE_INDEX[molecule], CARBON])
 
 
 def broaden(

@@ -10,10 +10,12 @@ from jaxtyping import Array, Float
 
 from starloom.atmosphere import Atmosphere
 from starloom.errors import ConvergenceError
+from starloom.physics.abundances import Abundance
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
 from starloom.physics.equilibrium import State, equation_of_state
 from starloom.physics.linelist import LineList
 from starloom.physics.lines import Profile, line_profiles
+from starloom.physics.molecules import number_density
 from starloom.physics.transfer import Column, column, planck, scattered_intensity
 
 CONSERVED = 1e-6  # relative; what the equation of state must conserve
@@ -34,6 +36,11 @@ class Gas(NamedTuple):
     profile: Profile
     continua: tuple[Continuum, ...]  # of each chunk
     layers: Column
+    carbon_ratio: Float[Array, ""]
+
+    def molecule(self, name: str) -> Float[Array, "layer"]:
+        """Density of a molecule or isotopologue, ``CN`` or ``13CN`` [cm-3]."""
+        return number_density(name, self.state, self.carbon_ratio)
 
     def of_chunk(self, number: int) -> "Gas":
         """This gas with the continuum of one chunk alone."""
@@ -43,7 +50,7 @@ class Gas(NamedTuple):
 @partial(jax.jit, static_argnames="synspec")
 def gas(
     atmosphere: Atmosphere,
-    abundance: Float[Array, "element"],
+    abundance: Abundance,
     microturbulence: Float[Array, ""],
     lines: LineList,
     nodes: Float[Array, "chunk node"],
@@ -51,10 +58,10 @@ def gas(
 ) -> Gas:
     """State of the gas, its continuum at ``nodes`` [cm] and its lines.
 
-    They follow from the structure and the nuclei per hydrogen nucleus.
+    They follow from the structure and what it is made of.
     """
     temperature, every = atmosphere.temperature, nodes.ravel()
-    state = equation_of_state(temperature, atmosphere.gas_pressure, abundance)
+    state = equation_of_state(temperature, atmosphere.gas_pressure, abundance.per_hydrogen)
     absorption = continuous_absorption(every, temperature, state, tapered=synspec)
     scattering = continuous_scattering(every, state)
     layers = column(
@@ -65,7 +72,8 @@ def gas(
     mean = scattered_intensity(absorption, scattering, planck(every, temperature), layers)
     parts = [jnp.split(part, len(nodes), axis=1) for part in (absorption, scattering, mean)]
     continua = tuple(Continuum(*chunk) for chunk in zip(*parts, strict=True))
-    return Gas(state, line_profiles(lines, temperature, state, microturbulence), continua, layers)
+    profile = line_profiles(lines, temperature, state, microturbulence)
+    return Gas(state, profile, continua, layers, abundance.carbon_ratio)
 
 
 @jax.jit

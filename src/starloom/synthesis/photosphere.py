@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -14,7 +13,7 @@ from starloom.atmosphere import Atmosphere, on_layers
 from starloom.bands import Band
 from starloom.constants import KMS
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.physics.abundances import per_hydrogen
+from starloom.physics.abundances import CARBON_RATIO, Mixture
 from starloom.physics.linelist import LineList
 from starloom.physics.lines import Windows, half_widths, windows_of
 from starloom.physics.molecules import MolecularTable
@@ -26,7 +25,7 @@ from starloom.synthesis.spectra import SyntheticSpectrum, numbers
 from starloom.units import plain, within
 
 # what synthesis can do, with the unit; the labels' domain is narrower
-RANGES = {"mh": (-5.0, 1.5, "dex"), "vmic": (0.0, 20.0, "km/s")}
+VMIC_KMS = (0.0, 20.0)
 DEEPEST_SEEN = 0.7  # log10 of the Rosseland optical depth; e^-5 of the light from below gets out
 
 
@@ -39,7 +38,6 @@ class Photosphere:
     gas: Gas
     arrays: BandArrays
     labels: Mapping[str, float]
-    elements: Mapping[str, float]
     synspec: bool = False
 
     __repr__ = one_line
@@ -76,7 +74,7 @@ class Photosphere:
                 parts.append([per_angstrom(weights, part) for part in intensities])
         flux, continuum = zip(*parts, strict=True)
         unit = SyntheticSpectrum.unit + ("" if mu is None else " sr-1")
-        return SyntheticSpectrum(flux, continuum, self.arrays.band, self.labels, unit, self.elements)
+        return SyntheticSpectrum(flux, continuum, self.arrays.band, self.labels, unit)
 
 
 def photosphere(
@@ -84,8 +82,10 @@ def photosphere(
     *,
     band: Band | None = None,
     mh: float | None = None,
+    alpha: float | None = None,
     vmic: float | None = None,
     elements: Mapping[str, float] | None = None,
+    carbon_ratio: float | None = None,
     lines: LineList | None = None,
     molecules: MolecularTable | None = None,
     synspec: bool = False,
@@ -94,15 +94,15 @@ def photosphere(
 
     Arguments and errors are those of ``synthesize``.
     """
-    star = checked_star(atmosphere, mh, vmic, elements)
+    said = {"mh": mh, "alpha": alpha, "vmic": vmic, "elements": elements, "carbon_ratio": carbon_ratio}
+    star = checked_star(atmosphere, **said)
     arrays = band_arrays(given(band))
     arrays = arrays if lines is None else arrays.with_lines(lines)
     arrays = arrays if molecules is None else arrays.with_molecules(molecules)
     with jax.enable_x64(True):
         matter = gas(*star, arrays.lines, arrays.nodes, synspec)
         check_converged(matter.state, atmosphere.source)
-    labels, set_apart = _labels(atmosphere, mh, vmic), numbers(elements or {})
-    return Photosphere(star[0], star[2], matter, arrays, labels, set_apart, synspec)
+    return Photosphere(star[0], star[2], matter, arrays, _labels(atmosphere, **said), synspec)
 
 
 def synthesize(
@@ -110,8 +110,10 @@ def synthesize(
     *,
     band: Band | None = None,
     mh: float | None = None,
+    alpha: float | None = None,
     vmic: float | None = None,
     elements: Mapping[str, float] | None = None,
+    carbon_ratio: float | None = None,
     lines: LineList | None = None,
     windows: tuple[Windows, ...] | None = None,
     molecules: MolecularTable | None = None,
@@ -120,20 +122,32 @@ def synthesize(
 ) -> SyntheticSpectrum:
     """Spectrum of one atmosphere over a band: its flux, or its intensity towards ``mu``.
 
-    ``band`` is that of the Gaia RVS unless given (``bands.load``). ``mh`` [dex] and ``vmic`` [km/s] default
-    to the atmosphere's own; ``elements`` sets [X/H] of single elements by symbol; ``lines`` and ``molecules``
-    replace the band's line list and cross-sections. Differentiable by ``jax.jacfwd`` in the atmosphere's
-    arrays, ``mh``, ``vmic`` and ``elements``: inside a transformation give ``windows`` (from ``line_windows``
-    on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved levels and its interpolation of Stark
-    profiles, for comparisons.
+    ``band`` is that of the Gaia RVS unless given (``bands.load``). ``mh``, ``alpha`` [dex] and ``vmic``
+    [km/s] default to the atmosphere's own; ``elements`` sets [X/M] [dex] of single elements by symbol,
+    instead of ``alpha`` for that element; ``carbon_ratio`` is 12C/13C, by default the Sun's. The structure
+    stays what it is. ``lines`` and ``molecules`` replace the band's line list and cross-sections.
+    Differentiable by ``jax.jacfwd`` in the atmosphere's arrays and the numbers: inside a transformation give
+    ``windows`` (from ``line_windows`` on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved
+    levels and its interpolation of Stark profiles, for comparisons.
 
     Raises OutOfRangeError for an impossible or too shallow atmosphere, element (``checked_elements``), and
-    outside RANGES, ConvergenceError where the equation of state does not converge, ConfigError where the
-    band's tables do not serve.
+    outside VMIC_KMS and ``abundances.RANGES``, ConvergenceError where the equation of state does not
+    converge, ConfigError where the band's tables do not serve.
     """
     mu = mu if mu is None else _checked_mu(mu)
-    options = {"mh": mh, "vmic": vmic, "elements": elements, "lines": lines, "molecules": molecules}
-    return photosphere(atmosphere, band=band, synspec=synspec, **options).spectrum(mu=mu, windows=windows)
+    star = photosphere(
+        atmosphere,
+        band=band,
+        mh=mh,
+        alpha=alpha,
+        vmic=vmic,
+        elements=elements,
+        carbon_ratio=carbon_ratio,
+        lines=lines,
+        molecules=molecules,
+        synspec=synspec,
+    )
+    return star.spectrum(mu=mu, windows=windows)
 
 
 def line_windows(atmosphere: Atmosphere, **options) -> tuple[Windows, ...]:
@@ -169,25 +183,20 @@ def _continuum_at_lines(matter: Gas, arrays: BandArrays) -> Float[np.ndarray, "l
     return np.concatenate(nodes, axis=-1) @ arrays.to_lines
 
 
-def checked_star(atmosphere: Atmosphere, mh, vmic, elements):
-    """Atmosphere on the layers of the transfer, nuclei per hydrogen nucleus, microturbulence [cm s-1].
+def checked_star(atmosphere: Atmosphere, *, vmic=None, elements=None, **numbers_given):
+    """Atmosphere on the layers of the transfer, what it is made of, and microturbulence [cm s-1].
 
-    Checked, and in float64.
+    Checked, and in float64; arguments as of ``photosphere``.
     """
-    mh = atmosphere.mh if mh is None else mh
-    vmic = atmosphere.vmic if vmic is None else vmic
-    for name, value in (("mh", mh), ("vmic", vmic)):
-        if value is None:
-            raise OutOfRangeError(
-                f"{name} is not given, and the atmosphere ({atmosphere.source}) does not say it"
-            )
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((atmosphere, mh, vmic)))
-    if not traced:
+    mixture = _mixture(atmosphere, elements, **numbers_given)
+    vmic = _given("vmic", vmic, atmosphere)
+    if not _traced(atmosphere):
         _check_depth(atmosphere.check())
-        mh, vmic = (within(name, value, *RANGES[name]) for name, value in (("mh", mh), ("vmic", vmic)))
+    if not _traced(vmic):
+        vmic = np.float64(within("vmic", vmic, *VMIC_KMS, "km/s"))
     with jax.enable_x64(True):
-        double = partial(jnp.asarray, dtype=jnp.float64) if traced else np.float64
-        return on_layers(atmosphere), per_hydrogen(double(mh), elements), double(vmic) * KMS
+        turbulence = vmic * np.float64(KMS)
+        return on_layers(atmosphere), mixture.checked().abundance, turbulence
 
 
 def _check_depth(atmosphere: Atmosphere) -> None:
@@ -199,6 +208,26 @@ def _check_depth(atmosphere: Atmosphere) -> None:
         )
 
 
+def _mixture(atmosphere: Atmosphere, elements, mh=None, alpha=None, carbon_ratio=None) -> Mixture:
+    """What the star is made of: what is given, else what its atmosphere says, else as in the Sun."""
+    if alpha is None:
+        alpha = 0.0 if atmosphere.alpha is None else atmosphere.alpha
+    ratio = CARBON_RATIO if carbon_ratio is None else carbon_ratio
+    return Mixture(_given("mh", mh, atmosphere), alpha, elements, ratio)
+
+
+def _given(name: str, value, atmosphere: Atmosphere):
+    value = getattr(atmosphere, name) if value is None else value
+    if value is None:
+        told = f"the atmosphere ({atmosphere.source}) does not say it"
+        raise OutOfRangeError(f"{name} is not given, and {told}")
+    return value
+
+
+def _traced(tree) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
 def _checked_mu(mu) -> float:
     number = plain("mu", mu, "")
     if number.ndim:
@@ -208,12 +237,9 @@ def _checked_mu(mu) -> float:
     return float(number)
 
 
-def _labels(atmosphere: Atmosphere, mh, vmic) -> dict[str, float]:
-    """The labels that are known as numbers."""
-    known = {
-        "teff": atmosphere.teff,
-        "logg": atmosphere.logg,
-        "mh": atmosphere.mh if mh is None else mh,
-        "vmic": atmosphere.vmic if vmic is None else vmic,
-    }
-    return numbers(known)
+def _labels(atmosphere: Atmosphere, *, elements, **said) -> dict[str, float]:
+    """The labels that are known as numbers: those of every star, and what else is given or not as usual."""
+    own = {name: getattr(atmosphere, name) for name in ("teff", "logg", "mh", "vmic")}
+    further = {} if _traced(atmosphere.alpha) or not atmosphere.alpha else {"alpha": atmosphere.alpha}
+    given = {name: value for name, value in said.items() if value is not None}
+    return numbers({**own, **further, **given, **(elements or {})})

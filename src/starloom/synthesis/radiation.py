@@ -37,7 +37,7 @@ def radiate(
     to_grid, temperature, (nodes,) = chunk.to_grid, atmosphere.temperature, gas.continua
     pixels = to_grid.shape[-1]
     continuum = single(nodes.absorption + nodes.scattering)
-    molecular = jnp.stack([gas.state.molecule(name) for name in chunk.molecules.names])
+    molecular = jnp.stack([gas.molecule(name) for name in chunk.molecules.names])
     hydrogen = hydrogen_opacity(
         chunk.hydrogen, pixels, temperature, gas.state, microturbulence, refine=not synspec
     )

@@ -1,7 +1,7 @@
 """The result of synthesis: intrinsic spectra of one star or several, over the chunks of a band."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import jax
@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 from starloom.arrays import array_library, one_line
 from starloom.bands import Band
-from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.constants import SPEED_OF_LIGHT_KMS, SYMBOLS
 from starloom.errors import ConfigError
+from starloom.physics.abundances import CARBON_RATIO, MIXTURE, relative
 from starloom.spectrum import Spectrum
 from starloom.wavelength import air_from_vacuum
 
@@ -23,8 +24,8 @@ class SyntheticSpectrum:
     ``chunk_flux`` and ``chunk_continuum`` have an array [..., points] for each chunk of the band, on its grid
     (vacuum); ``flux`` and ``continuum`` on ``wavelength_aa`` join them at the band's edges. They leave the
     star's surface, in erg s-1 cm-2 A-1; of an intensity at one mu, also per sr. ``labels`` are those known,
-    by name: a number for one spectrum, for several an array of the leading axes' shape; ``elements`` are the
-    [X/H] [dex] that were set, by symbol. An index gives one spectrum of several, with its own labels.
+    by name: a number for one spectrum, for several an array of the leading axes' shape. An index gives one
+    spectrum of several, with its own labels.
     """
 
     chunk_flux: tuple[Float[Array, "... point"], ...]
@@ -32,7 +33,6 @@ class SyntheticSpectrum:
     band: Band
     labels: Mapping[str, float | np.ndarray]
     unit: str = "erg s-1 cm-2 Angstrom-1"
-    elements: Mapping[str, float] = field(default_factory=dict)
 
     __repr__ = one_line
 
@@ -74,8 +74,16 @@ class SyntheticSpectrum:
         """Flux over continuum."""
         return self.flux / self.continuum
 
+    @property
+    def abundances(self) -> dict[str, float | str]:
+        """What one star is made of, as far as it is known as numbers: what is scaled, and by how much."""
+        known = {"[M/H]": self.labels.get("mh"), "[alpha/M]": self.labels.get("alpha", 0.0)}
+        known |= {relative(name): value for name, value in self.labels.items() if name in SYMBOLS}
+        ratio = self.labels.get("carbon_ratio", CARBON_RATIO)
+        return {"the Sun's": MIXTURE, **numbers(known), "12C/13C": float(ratio)}
+
     def spectrum(self, normalized: bool = True) -> Spectrum:
-        """One star's spectrum as a ``Spectrum``, wavelengths in air; ``elements`` are in its provenance.
+        """One star's spectrum as a ``Spectrum``, wavelengths in air; ``abundances`` are in its provenance.
 
         Raises ConfigError for several stars' spectra: take them one by one.
         """
@@ -91,7 +99,7 @@ class SyntheticSpectrum:
             provenance={
                 "made by": "starloom.synthesis",
                 "physics": "LTE, plane-parallel",
-                "elements": dict(self.elements),
+                "abundances": self.abundances,
             },
         )
 

@@ -1,5 +1,3 @@
-"""Spectra of stars by their labels: one after the other, several at once, and as a store wants them."""
-
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
@@ -14,7 +12,7 @@ from starloom.bands import Band
 from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain, label
-from starloom.physics.abundances import HIGHEST, LOWEST, checked_elements
+from starloom.physics.abundances import HIGHEST, LOWEST, RANGES, checked_elements
 from starloom.physics.lines import windows_of
 from starloom.physics.transfer import flux_quadrature
 from starloom.synthesis.band import band_arrays, given
@@ -30,25 +28,31 @@ TOGETHER = 32  # stars at once on a GPU
 
 @cache
 def domain(*abundances: str) -> Domain:
-    """The labels by which a star is synthesised: those that have a structure, ``vmic``, and ``abundances``.
+    """The labels by which a star is synthesised: those that every star has, and ``abundances``.
 
-    An abundance is an element's symbol and means [X/M]; the range is what [X/H] may be. Raises ConfigError
-    for a label that no synthesis takes.
+    An abundance is ``alpha`` (where there are structures), ``carbon_ratio`` or an element's symbol, which
+    means [X/M]. Raises ConfigError for a label that no synthesis takes.
     """
+    own = {known.name: (low, high) for known, low, high in structures().ranges}
+    ranges = {name: own[name] for name in ("teff", "logg", "mh")} | {"vmic": VMIC_KMS}
     for name in abundances:
-        if label(name).name not in SYMBOLS:
-            reason = "there are structures for one [alpha/M] only" if name == "alpha" else "not intrinsic"
-            raise ConfigError(f"label {name} cannot be synthesised: {reason}")
-    ranges = {known.name: (low, high) for known, low, high in structures().ranges}
-    ranges |= {"vmic": VMIC_KMS, **dict.fromkeys(abundances, (LOWEST, HIGHEST))}
+        if label(name).name in SYMBOLS:
+            ranges[name] = (LOWEST, HIGHEST)
+        elif name == "carbon_ratio":
+            ranges[name] = RANGES[name][:2]
+        elif name == "alpha":
+            ranges[name] = own[name]
+        elif name not in ranges:
+            raise ConfigError(f"label {name} cannot be synthesised: not intrinsic")
     return Domain.of(ranges, structures().floor)
 
 
-def structure(teff: float, logg: float, mh: float, vmic: float) -> Atmosphere:
-    """The structure of one star by its labels, in float64; OutOfRangeError outside ``domain()``."""
-    domain().check(domain().array(teff=teff, logg=logg, mh=mh, vmic=vmic))
+def structure(teff: float, logg: float, mh: float, vmic: float, alpha: float = 0.0) -> Atmosphere:
+    """The structure of one star by its labels, in float64; OutOfRangeError outside ``domain("alpha")``."""
+    known = domain("alpha")
+    known.check(known.array(teff=teff, logg=logg, mh=mh, vmic=vmic, alpha=alpha))
     with jax.enable_x64(True):
-        return interpolate(teff, logg, mh)
+        return interpolate(teff, logg, mh, alpha)
 
 
 def synthesize_labels(
@@ -57,25 +61,27 @@ def synthesize_labels(
     mh,
     vmic,
     *,
+    alpha=None,
+    elements: Mapping | None = None,
     band: Band | None = None,
-    elements: Mapping[str, float] | None = None,
     together: int | None = None,
     **abundances,
 ) -> SyntheticSpectrum:
     """Spectra of stars by their labels: numbers or arrays that broadcast; their shape leads the result's.
 
-    Structures are interpolated in the packaged grid; units and errors as of ``domain``. ``elements`` sets
-    [X/H] of all stars by symbol, ``abundances`` [X/M] of each: ``Ca=[0.0, 0.3]``.  ``together`` stars are
-    computed at once (``synthesize_together``); None is one on the processor, which that makes no faster,
-    ``TOGETHER`` on another device.  For more stars than memory holds (175 kB each and chunk) use
-    ``synthesize_each``, for several processes the database.
+    Structures are interpolated in the packaged grid; units and errors as of ``domain``. ``alpha`` is
+    [alpha/M], of the structure too; ``elements`` has [X/M] by symbol, as have ``abundances``: ``Ca=[0.0,
+    0.3]``, instead of ``alpha`` for that element; ``carbon_ratio`` is 12C/13C. What is given is among the
+    result's labels.  ``together`` stars are computed at once (``synthesize_together``); None is one on the
+    processor, which that makes no faster, ``TOGETHER`` on another device.  For more stars than memory holds
+    (175 kB each and chunk) use ``synthesize_each``, for several processes the database.
     """
-    labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic, **abundances}
-    known, elements = domain(*abundances), checked_elements(elements)
+    labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic, **_composition(alpha, elements, abundances)}
+    known = domain(*list(labels)[len(LABELS) :])
     stars = known.array(**labels)
-    known.check(stars)
     rows = stars.reshape(-1, stars.shape[-1])
-    _check_abundances(rows, known.names, elements)
+    _check_elements(rows, known)
+    known.check(stars)
     if together is None:
         together = 1 if jax.default_backend() == "cpu" else TOGETHER
     if together < 1:
@@ -84,19 +90,18 @@ def synthesize_labels(
     flux, continuum = ([np.empty((len(rows), c.points), np.float32) for c in band.chunks] for _ in range(2))
     for first in range(0, len(rows), together):
         some = slice(first, first + together)
-        spectra = synthesize_together(rows[some], band=band, elements=elements, abundances=known.names[4:])
+        spectra = synthesize_together(rows[some], band=band, abundances=known.names[len(LABELS) :])
         for number in range(len(band.chunks)):
             flux[number][some] = spectra.chunk_flux[number]
             continuum[number][some] = spectra.chunk_continuum[number]
     flux, continuum = (tuple(c.reshape(*stars.shape[:-1], -1) for c in part) for part in (flux, continuum))
-    return _of_stars(stars, known.names, flux, continuum, band, elements)
+    return _of_stars(stars, known.names, flux, continuum, band)
 
 
 def synthesize_together(
     stars: Float[np.ndarray, "star label"],
     *,
     band: Band | None = None,
-    elements: Mapping[str, float] | None = None,
     abundances: Sequence[str] = (),
 ) -> SyntheticSpectrum:
     """Spectra of stars at once, for devices that do much in parallel; rows as of ``synthesize_each``.
@@ -107,12 +112,12 @@ def synthesize_together(
     rows, names = np.asarray(stars, dtype=float), (*LABELS, *abundances)
     band = given(band)
     if len(rows) == 1:
-        (one,) = synthesize_each(rows, band=band, elements=elements, abundances=abundances)
+        (one,) = synthesize_each(rows, band=band, abundances=abundances)
         flux, continuum = (tuple(c[None] for c in part) for part in (one.chunk_flux, one.chunk_continuum))
-        return _of_stars(rows, names, flux, continuum, band, elements)
+        return _of_stars(rows, names, flux, continuum, band)
     arrays = band_arrays(band)
     with jax.enable_x64(True):
-        each = [checked_star(*star) for star in _inputs(rows, elements, abundances)]
+        each = [checked_star(star, **given) for star, given in _inputs(rows, abundances)]
         atmosphere, abundance, turbulence = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
         matter = gas_of_each((atmosphere, abundance, turbulence), arrays.lines, arrays.nodes)
         half = []
@@ -128,30 +133,28 @@ def synthesize_together(
             intensities = radiate_together(atmosphere, turbulence, own, chunk, windows, angles)
             parts.append([per_angstrom(weights, part) for part in intensities])
     flux, continuum = zip(*parts, strict=True)
-    return _of_stars(rows, names, flux, continuum, band, elements)
+    return _of_stars(rows, names, flux, continuum, band)
 
 
 def synthesize_each(
     stars: Float[np.ndarray, "star label"],
     *,
     band: Band | None = None,
-    elements: Mapping[str, float] | None = None,
     abundances: Sequence[str] = (),
 ) -> Iterator[SyntheticSpectrum]:
     """Spectra of stars, one after the other.
 
-    Each row is teff [K], logg, mh [dex] and vmic [km/s], inside ``domain()``, and [X/M] of each of
-    ``abundances``.
+    Each row is teff [K], logg, mh [dex] and vmic [km/s], inside ``domain()``, and those of ``abundances``.
     """
     rows = np.asarray(stars, dtype=float)
-    for atmosphere, mh, vmic, own in _inputs(rows, elements, abundances):
-        yield synthesize(atmosphere, band=band, mh=mh, vmic=vmic, elements=own)
+    for atmosphere, own in _inputs(rows, abundances):
+        yield synthesize(atmosphere, band=band, **own)
 
 
 def normalised(band: Band, /, **labels) -> np.ndarray:
     """What a store of this band keeps of: normalised flux, float32[star, chunk, point].
 
-    ``labels`` are those of ``domain`` by name, each an array [star]; an element's symbol is [X/M].
+    ``labels`` are those of ``domain`` by name, each an array [star].
     """
     if missing := [name for name in LABELS if name not in labels]:
         raise ConfigError(f"no label {', '.join(missing)}: synthesis needs {', '.join(LABELS)}")
@@ -160,25 +163,37 @@ def normalised(band: Band, /, **labels) -> np.ndarray:
     return np.stack([flux / continuum for flux, continuum in chunks], axis=-2)
 
 
-def _inputs(rows: np.ndarray, elements: Mapping | None, abundances: Sequence[str]) -> Iterator[tuple]:
-    """What ``checked_star`` takes of each star: its structure, mh, vmic and [X/H] of single elements."""
-    for teff, logg, mh, vmic, *relative in rows.tolist():
-        own = {symbol: mh + value for symbol, value in zip(abundances, relative, strict=True)}
-        yield structure(teff, logg, mh, vmic), mh, vmic, {**(elements or {}), **own}
+def _composition(alpha, elements: Mapping | None, abundances: Mapping) -> dict:
+    """What was given of the composition beside [M/H], by label."""
+    if not isinstance(elements, Mapping | None):
+        checked_elements(elements)
+    elements = elements or {}
+    if twice := [symbol for symbol in elements if symbol in abundances]:
+        raise ConfigError(f"{twice[0]} is given twice: in elements, and as a label")
+    for symbol in elements:
+        checked_elements({symbol: 0.0})
+    return {**({} if alpha is None else {"alpha": alpha}), **elements, **abundances}
 
 
-def _check_abundances(rows: np.ndarray, names: Sequence[str], elements: Mapping) -> None:
-    """Refuse an element that is set twice, and [X/M] of a star whose [X/H] is none."""
-    for column, symbol in enumerate(names[len(LABELS) :], start=len(LABELS)):
-        if symbol in elements:
-            raise ConfigError(f"{symbol} is given twice: as [X/H] in elements, and as the label [X/M]")
-        absolute = rows[:, names.index("mh")] + rows[:, column]
-        for extreme in (absolute.min(), absolute.max()) if len(rows) else ():
-            checked_elements({symbol: float(extreme)})
+def _inputs(rows: np.ndarray, abundances: Sequence[str]) -> Iterator[tuple[Atmosphere, dict]]:
+    """What ``checked_star`` takes of each star: its structure, and mh, vmic and abundances by name."""
+    for teff, logg, mh, vmic, *values in rows.tolist():
+        said = {"mh": mh, "vmic": vmic, **dict(zip(abundances, values, strict=True))}
+        elements = {name: said.pop(name) for name in abundances if name in SYMBOLS}
+        yield structure(teff, logg, mh, vmic, said.get("alpha", 0.0)), {**said, "elements": elements}
 
 
-def _of_stars(stars, names, flux, continuum, band: Band, elements) -> SyntheticSpectrum:
+def _check_elements(rows: np.ndarray, known: Domain) -> None:
+    """Refuse [X/M] of a star that is none, and [X/M] whose [X/H] is none."""
+    mh = rows[:, known.index("mh")]
+    for symbol in (name for name in known.names if name in SYMBOLS and len(rows)):
+        x_m = rows[:, known.index(symbol)]
+        for row in {int(of(values)) for of in (np.argmin, np.argmax) for values in (x_m, x_m + mh)}:
+            checked_elements({symbol: float(x_m[row])}, float(mh[row]))
+
+
+def _of_stars(stars, names, flux, continuum, band: Band) -> SyntheticSpectrum:
     """Spectra of stars whose labels are ``stars[..., label]``, each with its own; numbers for one star."""
     labels = dict(zip(names, np.moveaxis(stars, -1, 0), strict=True))
     labels = labels if stars.ndim > 1 else numbers(labels)
-    return SyntheticSpectrum(flux, continuum, band, labels, elements=numbers(elements or {}))
+    return SyntheticSpectrum(flux, continuum, band, labels)

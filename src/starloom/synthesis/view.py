@@ -122,7 +122,7 @@ class View:
             "physics": "LTE, plane-parallel layers, one spectrum for the whole disk",
             "quantity": "intensity" if self.mu else "flux",
             "mu": self.mu,
-            "elements": dict(made.elements),
+            "abundances": made.abundances,
             "radial velocity": self.radial_velocity,
             "tables": {name: digest[:12] for name, digest in digests.items()},
         }

@@ -1,0 +1,79 @@
+"""Laws of domains whose elements stay near their default, and of what is drawn in them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from starloom.database import recipe as recipes
+from starloom.errors import ConfigError, OutOfRangeError
+from starloom.labels import Domain
+
+pytest.importorskip("scipy.stats")
+NEAR = Domain.of(
+    {"teff": (4000, 8000), "logg": (1, 5), "mh": (-2, 0.5), "alpha": (-0.2, 0.6)},
+    spread={"C": (-0.4, 0.1), "Ca": (-0.3, 0.3), "Ti": (-0.3, 0.3)},
+)
+
+
+def star(alpha, carbon=0.0, calcium=None, titanium=None):
+    own = {"Ca": calcium, "Ti": titanium}
+    own = {name: alpha if value is None else value for name, value in own.items()}
+    return NEAR.array(teff=5000, logg=4, mh=-1, alpha=alpha, C=carbon, **own)
+
+
+def test_the_default_of_an_element_is_alpha_where_it_follows_it():
+    box = dict(zip(NEAR.names, zip(NEAR.low.tolist(), NEAR.high.tolist(), strict=True), strict=True))
+    assert (box["C"], box["Ca"]) == ((-0.4, 0.1), (-0.5, pytest.approx(0.9)))
+    NEAR.check(star(0.6, calcium=0.9))
+    assert not NEAR.contains(star(0.0, calcium=0.4))  # inside the box
+    assert NEAR.contains(np.stack([star(0.3, carbon=0.1), star(0.3, carbon=0.2)])).tolist() == [True, False]
+    with pytest.raises(OutOfRangeError, match=r"^Ca is -0.4 dex from its default, .* \[-0.3, 0.3\] dex$"):
+        NEAR.check(star(0.4, calcium=0.0))
+    assert NEAR.clip(star(0.4, calcium=0.0))[NEAR.index("Ca")] == pytest.approx(0.1)
+    assert NEAR.contains(NEAR.clip(star(0.9, calcium=-3.0, titanium=9.0)))
+
+
+def test_it_survives_json_and_a_choice_of_labels():
+    again = Domain.from_mapping(json.loads(json.dumps(NEAR.mapping)))
+    assert again == NEAR
+    assert hash(again) == hash(NEAR)
+    assert NEAR.only(*NEAR.names) == NEAR
+    assert NEAR.only("alpha", "Ca").spread == {"Ca": (-0.3, 0.3)}
+    assert not NEAR.only("Ca", "teff").spread  # nothing says what it follows
+    assert Domain(NEAR.labels, NEAR.low, NEAR.high) != NEAR
+    assert "spread" not in Domain.of({"teff": (4000, 8000)}).mapping
+    assert NEAR.around([NEAR, NEAR]) == NEAR
+
+
+@pytest.mark.parametrize("sampling", ["sobol", "uniform"])
+def test_elements_are_drawn_around_their_default(sampling):
+    """Evenly in the difference, whatever alpha is; point i is the same however many are drawn."""
+    content = recipes.to_mapping(recipes.load("elements")) | {"sampling": sampling, "intrinsic": 512}
+    wanted = recipes.from_mapping(content)
+    drawn = wanted.intrinsic_labels(0, 512)
+    domain = wanted.domain.intrinsic
+    assert domain.contains(drawn).all()
+    alpha, calcium, carbon = (drawn[:, domain.index(name)] for name in ("alpha", "Ca", "C"))
+    difference = calcium - alpha
+    assert np.abs(difference).max() <= 0.4 + 1e-9
+    assert np.histogram(difference, 4, (-0.4, 0.4))[0] == pytest.approx(128, abs=40)
+    assert abs(np.corrcoef(difference, alpha)[0, 1]) < 0.15
+    assert (carbon.min(), carbon.max()) == (pytest.approx(-0.5, abs=0.02), pytest.approx(0.15, abs=0.02))
+    assert np.array_equal(wanted.intrinsic_labels(100, 20), drawn[100:120])
+    assert recipes.from_mapping(recipes.to_mapping(wanted)) == wanted
+
+
+def test_ends_are_those_of_the_difference():
+    content = recipes.to_mapping(recipes.load("elements")) | {"ends": 1.0, "intrinsic": 64}
+    wanted = recipes.from_mapping(content)
+    drawn = wanted.intrinsic_labels(0, 64)
+    domain = wanted.domain.intrinsic
+    difference = drawn[:, domain.index("Ca")] - drawn[:, domain.index("alpha")]
+    assert set(difference.round(6)) == {-0.4, 0.4}
+    assert domain.contains(drawn).all()
+
+
+def test_an_empty_spread_is_refused():
+    with pytest.raises(ConfigError, match=r"^the domain of Ca is empty"):
+        Domain.of({"teff": (4000, 8000)}, spread={"Ca": (0.1, -0.1)})
