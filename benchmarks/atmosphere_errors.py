@@ -1,41 +1,39 @@
 """How far an interpolated structure is from a computed one; the tables of docs/physics.md.
 
-``python benchmarks/atmosphere_errors.py`` downloads the models once; ``--plot FILE`` draws structures.
+``python benchmarks/atmosphere_errors.py`` downloads the models once; ``--flux N`` synthesises N stars an axis
+instead; ``--plot FILE`` draws structures.
 """
 
 import argparse
 import importlib.util
-import pickle
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import jax
 import numpy as np
-from scipy.interpolate import CubicSpline, make_interp_spline
+from scipy.interpolate import BarycentricInterpolator, make_interp_spline
+from scipy.ndimage import gaussian_filter1d
 
-from starloom import labels, tables
-from starloom.atmosphere import interpolate
+from starloom import bands, sampling, tables
+from starloom.atmosphere import Atmosphere, domain, interpolate
+from starloom.atmosphere.grid import AXES, VMIC, nodes
+from starloom.constants import SPEED_OF_LIGHT_KMS
 
 ROOT = Path(__file__).resolve().parents[1]
-AXES = ("teff", "logg", "mh")
-RANGES = ((3500, 4500), (4500, 7000), (7000, 9000), (9000, 13001), (13001, 16001))
+RANGES = ((3200, 4500), (4500, 7000), (7000, 9000), (9000, 13001), (13001, 16001))
 SEEN = (-4.0, 1.0)  # log tau
-MARCS = (
-    "Fraunhofer",
-    "1.0.3",
-    "fraunhofer/data/marcs_data.pkl",
-    "233fd838fb8d2b0412777921fcbff533a08116d82a60cd3e602de562cc0dc0a9",
-)
+RESOLUTION = 11500
+MARCS_TEFF = (*np.arange(3200.0, 3901.0, 100.0), *np.arange(3750.0, 8001.0, 250.0))
+GRAVITIES = ((-0.5, 0.5), (1.0, 2.0), (2.5, 3.0), (3.5, 5.0), (5.5, 5.5))
+MARCS_RANGES = ((3200, 3450), (3450, 3950), (3950, 4450), (4450, 5450), (5450, 6950), (6950, 8001))
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Structures computed (``truth``) and interpolated (``estimate``), log10 of the table's columns.
 
-    ``places`` [pair, 3] in the order of AXES; ``truth`` and ``estimate`` [pair, layer, column].
+    ``places`` [pair, 4] in the order of AXES; ``truth`` and ``estimate`` [pair, layer, column].
     """
 
     name: str
@@ -43,24 +41,47 @@ class Pairs:
     truth: np.ndarray
     estimate: np.ndarray
 
+    def some(self, chosen) -> "Pairs":
+        """Those of an index."""
+        return Pairs(self.name, self.places[chosen], self.truth[chosen], self.estimate[chosen])
+
 
 def leave_out(axis: int) -> Pairs:
-    """Every second node of one axis left out and interpolated from the others, at twice the spacing."""
-    table = tables.load("atmospheres")
-    nodes = table[AXES[axis]]
-    values = np.moveaxis(table["structures"].astype(float), axis, 0)
-    valid = np.moveaxis(table["valid"] & (table["logg"] >= 2.0)[:, None], axis, 0)
-    grid = np.moveaxis(np.stack(np.meshgrid(*[table[name] for name in AXES], indexing="ij"), -1), axis, 0)
-    places, truth, estimate = [], [], []
-    for first in (0, 1):
-        kept = np.arange(first, len(nodes), 2)
-        dropped = np.arange(kept[0] + 1, kept[-1], 2)
-        spline = make_interp_spline(nodes[kept], values[kept], k=3, axis=0)
-        good = valid[dropped] & valid[dropped - 1] & valid[dropped + 1]
-        places.append(grid[dropped][good])
-        truth.append(values[dropped][good])
-        estimate.append(spline(nodes[dropped])[good])
-    return Pairs(AXES[axis], *map(np.concatenate, (places, truth, estimate)))
+    """Each inner node of one axis left out alone, and interpolated from all others of the axis."""
+    table, values = tables.load("atmospheres"), np.moveaxis(nodes(), axis, 0)
+    x = table[AXES[axis]]
+    inner = np.arange(1, len(x) - 1)
+    others = [np.delete(np.arange(len(x)), i) for i in inner]
+    weights = np.zeros((len(inner), len(x)))
+    for row, i, kept in zip(weights, inner, others, strict=True):
+        row[kept] = make_interp_spline(x[kept], np.eye(len(kept)), k=3)(x[i])
+    places = np.stack(np.meshgrid(*[table[name] for name in AXES], indexing="ij"), -1)
+    places, valid = np.moveaxis(places, axis, 0), np.moveaxis(table["valid"], axis, 0)
+    good = valid[:-2] & valid[1:-1] & valid[2:] & domain().contains(places[1:-1])
+    return Pairs(
+        AXES[axis], places[1:-1][good], values[1:-1][good], np.tensordot(weights, values, axes=1)[good]
+    )
+
+
+def higher_order(axis: int, places: np.ndarray) -> Pairs:
+    """Cubic splines against those of fifth degree along one axis (alpha: one polynomial), at places."""
+    table, values = tables.load("atmospheres"), nodes()
+
+    def at(place, changed):
+        found = values
+        for number, (name, x) in enumerate(zip(AXES, place, strict=True)):
+            knots, unit = table[name], np.eye(len(table[name]))
+            if number != changed:
+                weight = make_interp_spline(knots, unit, k=3)(x)
+            elif name == "alpha":
+                weight = BarycentricInterpolator(knots, unit)(x)
+            else:
+                weight = make_interp_spline(knots, unit, k=5)(x)
+            found = np.tensordot(weight, found, axes=1)
+        return found
+
+    pairs = [(at(place, axis), at(place, None)) for place in places]
+    return Pairs(AXES[axis], places, *map(np.array, zip(*pairs, strict=True)))
 
 
 def sources():
@@ -72,70 +93,32 @@ def sources():
     return module
 
 
-def two_grids(low: float, high: float) -> Pairs:
-    """ATLAS9 as truth, C3K without its constant difference as estimate, at the nodes of a range of Teff."""
+def two_grids() -> list[Pairs]:
+    """ATLAS9 as truth, C3K without its constant difference as estimate; then their answers to alpha 0.4."""
     build = sources()
-    castelli, network = build.castelli_grid(), build.c3k_grid()[:, :, build.MH <= 0.5]
+    castelli = build.castelli_grid()
+    labels = build.node_labels()[:, :, build.CASTELLI_MH][:, :, :, build.CASTELLI_ALPHA]
+    network = build.c3k_grid(labels)
     network = network + build.constant_difference(castelli, network)
-    grid = np.stack(np.meshgrid(build.TEFF, build.LOGG, build.MH[build.MH <= 0.5], indexing="ij"), -1)
-    teff, logg = grid[..., 0], grid[..., 1]
-    chosen = (low <= teff) & (teff <= high) & (logg >= 2) & np.isfinite(castelli[..., 0, 0])
-    return Pairs("C3K - ATLAS9", grid[chosen], castelli[chosen], network[chosen])
+    known = np.isfinite(castelli[..., 0, 0]).all(axis=3)
+    known &= (build.TEFF >= 4000)[:, None, None] & (build.TEFF <= 13000)[:, None, None]
+    solar, rich = (grid[known][:, 0] for grid in (castelli, network))
+    answers = [(grid[:, :, :, 1] - grid[:, :, :, 0])[known] for grid in (castelli, network)]
+    places = labels[known][:, 1]
+    return [Pairs("C3K - ATLAS9", places, solar, rich), Pairs("answer to alpha 0.4", places, *answers)]
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """Reads lists of text and nothing else."""
-
-    def find_class(self, module: str, name: str):
-        """Refused."""
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-
-def marcs_models() -> Iterator[tuple[tuple[float, float, float], np.ndarray]]:
-    """Places and rows [lgTauR, T, Pg + Pturb] of the spherical MARCS giants with solar ratios and 2 km/s."""
-    sources()
-    from sources import read_member
-
-    for lines in PlainUnpickler(BytesIO(read_member(*MARCS))).load():
-        if "_a+0.00_c+0.00" not in lines[0]:
-            continue
-        start = next(i for i, line in enumerate(lines) if line.startswith(" k lgTauR")) + 1
-        header = {
-            name: line.split()[0]
-            for line in lines[:start]
-            for name in ("Teff", "gravity", "[Fe/H]")
-            if name in line
-        }
-        rows = np.array([line.split() for line in lines[start : start + 56]], dtype=float)
-        logg = round(np.log10(float(header["gravity"])), 2)
-        yield (
-            (float(header["Teff"]), logg, float(header["[Fe/H]"])),
-            np.stack([rows[:, 1], rows[:, 4], rows[:, 6] + rows[:, 8]], axis=-1),
-        )
-
-
-def against_marcs() -> Pairs:
+def against_marcs(shape: str) -> Pairs:
     """The interpolated grid against MARCS, an independent code, wherever both have a model."""
-    log_tau = tables.load("atmospheres")["log_tau"]
-    places, truth = [], []
-    for place, rows in marcs_models():
-        if place[0] <= 8000 and labels.TABLE_1.contains(np.array([*place[:2], 0, place[2], 2, 10000])):
-            places.append(place)
-            truth.append(CubicSpline(rows[:, 0], np.log10(rows[:, 1:]))(log_tau))
-    places = np.array(places)
+    models = dict(sources().marcs_models(shape, MARCS_TEFF))
+    places = np.array([(*place, 0.0) for place in models])
+    inside = domain().contains(places)
+    places, truth = places[inside], np.array(list(models.values()))[inside]
     atmospheres = interpolate(*places.T)
-    estimate = np.stack([np.log10(atmospheres.temperature), np.log10(atmospheres.gas_pressure)], axis=-1)
-    return Pairs("grid - MARCS", places, np.array(truth), estimate)
-
-
-def response(pairs: Pairs, rich: float) -> Pairs:
-    """The change from [M/H] = 0.5 to ``rich`` in both, at the same Teff and log g."""
-    index = {tuple(place): i for i, place in enumerate(pairs.places)}
-    both = [(i, index[*place[:2], 0.5]) for i, place in enumerate(pairs.places)
-            if place[2] == rich and (*place[:2], 0.5) in index]  # fmt: skip
-    high, low = np.array(both).T
-    change = (array[high] - array[low] for array in (pairs.truth, pairs.estimate))
-    return Pairs(f"response to [M/H] {rich}", pairs.places[high], *change)
+    columns = [
+        np.log10(getattr(atmospheres, name)) for name in ("temperature", "gas_pressure", "column_mass")
+    ]
+    return Pairs("grid - MARCS", places, truth[..., :3], np.stack(columns, axis=-1))
 
 
 def report(pairs: Pairs, order: int = 1) -> None:
@@ -154,28 +137,87 @@ def report(pairs: Pairs, order: int = 1) -> None:
         print(f"| {pairs.name} | {low}-{high} | {chosen.sum()} | {text} |")
 
 
-def by_place(pairs: Pairs, axis: int) -> None:
-    """Median and 95 % of |error| in T [%] by the value of one label."""
+def by_gravity(pairs: Pairs) -> None:
+    """By log g and Teff, [M/H] <= 0.5: mean difference in T [%] at log tau -3, -1 and 0; |T| and |P|."""
     log_tau = tables.load("atmospheres")["log_tau"]
     seen = (log_tau >= SEEN[0]) & (log_tau <= SEEN[1])
-    error = 100 * np.abs(10 ** (pairs.estimate - pairs.truth)[:, seen, 0] - 1)
-    for value in np.unique(pairs.places[:, axis]):
-        median, most = np.percentile(error[pairs.places[:, axis] == value], (50, 95))
-        print(f"  {pairs.name} left out, {AXES[axis]} {value:5.1f}: {median:.3f} {most:.3f}")
+    error = 100 * (10 ** (pairs.estimate - pairs.truth) - 1)
+    teff, logg, mh, _ = pairs.places.T
+    for first, last in GRAVITIES:
+        for low, high in MARCS_RANGES:
+            chosen = (first <= logg) & (logg <= last) & (low <= teff) & (teff < high) & (mh <= 0.5)
+            if chosen.any():
+                mean = " | ".join(f"{error[chosen][:, log_tau == x, 0].mean():+.1f}" for x in (-3, -1, 0))
+                sizes = [np.percentile(np.abs(error[chosen][:, seen, c]), (50, 95)) for c in (0, 1)]
+                sizes = " | ".join(f"{size:.2f}" for size in np.concatenate(sizes))
+                print(f"| {first} - {last} | {low}-{high} | {chosen.sum()} | {mean} | {sizes} |")
+
+
+def normalised(columns: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Normalised flux at R = 11500 of log10 of a structure's columns [layer, column]."""
+    from starloom.synthesis import synthesize
+
+    table = tables.load("atmospheres")
+    structure = dict(zip(table["columns"].tolist(), 10**columns.T, strict=True))
+    labels = dict(zip(AXES, place.tolist(), strict=True))
+    made = synthesize(Atmosphere(table["log_tau"], **structure, **labels, vmic=VMIC))
+    width = SPEED_OF_LIGHT_KMS / RESOLUTION / np.sqrt(8 * np.log(2)) / bands.load("rvs").chunks[0].step_kms
+    return gaussian_filter1d(np.asarray(made.normalized, float), width)
+
+
+def report_flux(pairs: Pairs, what: str) -> None:
+    """|Error| of the flux: of all pixels median, 95 %; of the stars' means median, 95 %; the worst star."""
+    error = [
+        np.abs(normalised(estimate, place) - normalised(truth, place))
+        for place, truth, estimate in zip(pairs.places, pairs.truth, pairs.estimate, strict=True)
+    ]
+    means, largest = np.mean(error, axis=1), np.max(error, axis=1)
+    worst = pairs.places[means.argmax()]
+    cells = [*np.percentile(error, (50, 95)), *np.percentile(means, (50, 95)), means.max(), largest.max()]
+    text = " | ".join(f"{value:.1e}" for value in cells)
+    name = ", ".join(f"{value:.6g}" for value in worst)
+    print(f"| {what} | {pairs.name} | {len(error)} | {text} | {name} |", flush=True)
+    hot = pairs.places[:, 0] >= 4500
+    for chosen, where in ((~hot, "below 4500 K"), (hot, "from 4500 K")):
+        if chosen.any():
+            median, most = np.percentile(means[chosen], (50, 95))
+            print(f"|  | {where} | {chosen.sum()} | | | {median:.1e} | {most:.1e} | | | |", flush=True)
+
+
+def flux_errors(count: int) -> None:
+    """The table of flux errors, ``count`` stars an axis, at the seams' Teff too."""
+    print(
+        "| what | axis | stars | pixels: median | 95 % | stars: median | 95 % | max | largest | worst star |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    box = domain()
+    places = sampling.sobol(11, 0, count, box.low, box.high, box.contains)
+    seams = places.copy()
+    seams[:, 0] = 4000 + 500 * np.arange(count) / count  # between the grids
+    seams = box.clip(seams)
+    for axis, name in enumerate(AXES):
+        report_flux(higher_order(axis, places), "true spacing")
+        if name == "teff":
+            report_flux(higher_order(axis, seams), "4000-4500 K")
+    for axis in range(len(AXES)):
+        pairs = leave_out(axis)
+        chosen = np.random.default_rng([11, axis]).choice(len(pairs.places), count, replace=False)
+        report_flux(pairs.some(chosen), "left out")
 
 
 def scan(axis: int, step: float) -> None:
     """Largest second difference of ln T along one label, and its largest change from one step to the next."""
-    random = np.random.default_rng([5, axis])
-    low, high = labels.TABLE_1.low[[0, 1, 3]], labels.TABLE_1.high[[0, 1, 3]]
-    points = low + (high - low) * random.random((40, 3))
+    random, box = np.random.default_rng([5, axis]), domain()
+    points = box.low + (box.high - box.low) * random.random((40, 4))
     log_tau = tables.load("atmospheres")["log_tau"]
     seen = (log_tau >= SEEN[0]) & (log_tau <= SEEN[1])
     worst = (0.0,)
     for point in points:
-        line = np.tile(point, (int((high[axis] - low[axis]) / step) + 1, 1))
-        line[:, axis] = low[axis] + step * np.arange(len(line))
-        line = line[line[:, 1] >= labels.RADIATION_LIMIT(line[:, 0], line[:, 2])]
+        line = np.tile(point, (int((box.high[axis] - box.low[axis]) / step) + 1, 1))
+        line[:, axis] = box.low[axis] + step * np.arange(len(line))
+        line = line[box.contains(line)]
+        if len(line) < 4:
+            continue
         with jax.enable_x64(True):
             ln_t = np.log(np.asarray(interpolate(*line.T).temperature))[:, seen]
         second = np.diff(ln_t, 2, axis=0)
@@ -184,8 +226,8 @@ def scan(axis: int, step: float) -> None:
         worst = max(worst, (np.abs(second).max(), change, *line[layer[0] + 1], log_tau[seen][layer[1]]))
     print(
         f"{AXES[axis]} in steps of {step}: largest second difference of ln T {worst[0]:.1e} (change from "
-        f"step to step {worst[1]:.1e}) at teff {worst[2]:.0f} logg {worst[3]:.2f} mh {worst[4]:.2f}, "
-        f"log tau {worst[5]:.2f}"
+        f"step to step {worst[1]:.1e}) at teff {worst[2]:.0f} logg {worst[3]:.2f} mh {worst[4]:.2f} "
+        f"alpha {worst[5]:.2f}, log tau {worst[6]:.2f}"
     )
 
 
@@ -193,17 +235,22 @@ def plot(path: str) -> None:
     """T(log tau) across the domain, its edges included."""
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, 3, figsize=(16, 6), sharex=True)
+    figure, panels = plt.subplots(1, 4, figsize=(20, 6), sharex=True)
+    teffs = (3200, 3600, 4000, 4500, 5777, 7000, 8500, 11000, 16000)
     cuts = {
-        "log g 4, [M/H] 0": [(t, 4.0, 0.0) for t in (3600, 4000, 4500, 5777, 7000, 8500, 11000, 15000)],
-        "edges of log g": [(t, g, 0.0) for t in (3600, 5000, 8000, 15000) for g in (2.0, 5.0)],
-        "edges of [M/H]": [(t, 3.5, m) for t in (3600, 5500, 8000, 15000) for m in (-1.5, 0.5, 1.5)],
+        "log g 4, [M/H] 0": [(t, 4.0, 0.0, 0.0) for t in teffs],
+        "edges of log g": [(t, g, 0.0, 0.0) for t in (3200, 4000, 5000, 8000, 16000) for g in (-0.5, 5.5)],
+        "edges of [M/H]": [(t, 3.5, m, 0.0) for t in (3200, 5500, 8000, 16000) for m in (-3.0, 0.5, 1.5)],
+        "edges of alpha": [(t, 3.5, m, a) for t in (3500, 5500, 8000) for m in (-2, 0) for a in (-0.2, 0.6)],
     }
     for panel, (title, places) in zip(panels, cuts.items(), strict=True):
-        for teff, logg, mh in places:
-            logg = max(logg, float(labels.RADIATION_LIMIT(teff, mh)))
-            atmosphere = interpolate(teff, logg, mh)
-            panel.semilogy(atmosphere.log_tau, atmosphere.temperature, label=f"{teff} {logg:.1f} {mh:+.1f}")
+        for place in domain().clip(np.array(places)):
+            atmosphere = interpolate(*place)
+            panel.semilogy(
+                atmosphere.log_tau,
+                atmosphere.temperature,
+                label="{:.0f} {:.1f} {:+.1f} {:+.1f}".format(*place),
+            )
         panel.set(title=title, xlabel="log tau (Rosseland)", ylabel="T [K]")
         panel.legend(fontsize=8)
     figure.tight_layout()
@@ -213,28 +260,26 @@ def plot(path: str) -> None:
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--plot", help="PNG of a dozen structures")
+    parser.add_argument("--plot", help="PNG of structures, and no tables")
+    parser.add_argument("--flux", type=int, help="flux errors of so many stars an axis, and no other tables")
     arguments = parser.parse_args()
+    if arguments.flux:
+        return flux_errors(arguments.flux)
+    if arguments.plot:
+        return plot(arguments.plot)
     print("| what | Teff [K] | models | T: median | 95 % | max [%] | P: median | 95 % | max [%] |")
     print("|---|---|---|---|---|---|---|---|---|")
-    left_out = [leave_out(axis) for axis in range(3)]
-    for pairs in left_out:
+    for axis in range(len(AXES)):
+        report(leave_out(axis))
+    for pairs in two_grids():
         report(pairs)
-    print("the same over 16, for the true spacing (cubic interpolation: fourth order)")
-    for pairs in left_out:
-        report(pairs, order=16)
-    for low, high in ((4250, 4250), (4500, 4500), (4750, 5000), (5250, 7000), (7250, 9000), (9250, 13000)):
-        report(two_grids(low, high))
-    marcs = against_marcs()
-    report(marcs)
-    for rich in (0.75, 1.0):
-        report(response(marcs, rich))
-    for axis in (1, 2):
-        by_place(left_out[0], axis)
-    for axis, step in enumerate((10.0, 0.02, 0.02)):
+    for shape in ("p", "s"):
+        marcs = against_marcs(shape)
+        report(marcs)
+        by_gravity(marcs)
+    for axis, step in enumerate((10.0, 0.02, 0.02, 0.01)):
         scan(axis, step)
-    if arguments.plot:
-        plot(arguments.plot)
+    return None
 
 
 if __name__ == "__main__":

@@ -121,6 +121,20 @@ class Floor:
         by_teff = _piecewise_linear(mh[..., None], self.mh, np.array(self.logg))
         return _piecewise_linear(teff, self.teff, by_teff)
 
+    def raised(self, low: float) -> "Floor | None":
+        """This floor where it lies above ``low`` [dex], with the knots that this needs; None: nowhere."""
+        logg = np.maximum(self.logg, low)
+        if (logg == low).all():
+            return None
+        if np.min(self.logg) >= low:
+            return self
+        rows, columns = _bends(self.teff, logg), _bends(self.mh, logg.T)
+        return Floor(
+            tuple(self.teff[i] for i in rows),
+            tuple(self.mh[i] for i in columns),
+            _tuples(logg[rows][:, columns].tolist()),
+        )
+
     def highest_mh(self, teff, logg) -> np.ndarray:
         """Highest [M/H] [dex] at which there is an atmosphere of ``teff`` [K] and ``logg`` [dex].
 
@@ -133,6 +147,14 @@ class Floor:
         """Highest Teff [K] of an atmosphere of ``logg`` and ``mh`` [dex]; as ``highest_mh``."""
         at_knots = np.stack([self(np.full(np.shape(mh), teff), mh) for teff in self.teff], axis=-1)
         return _last_at_most(np.asarray(logg), self.teff, at_knots)
+
+
+def _bends(knots, rows: np.ndarray) -> np.ndarray:
+    """Indices of the knots at which linear interpolation of the rows bends; the first where it never does."""
+    slopes = np.diff(rows, axis=0) / np.diff(knots)[:, None]
+    level = np.zeros((1, rows.shape[1]))
+    bends = np.abs(np.diff(np.concatenate([level, slopes, level]), axis=0)).max(axis=1) > 1e-12
+    return np.flatnonzero(bends) if bends.any() else np.array([0])
 
 
 def _last_at_most(limit, knots, values):
@@ -159,6 +181,8 @@ def _piecewise_linear(x, knots, values):
 class Domain:
     """The labels that have an answer: a box, ends included, above the floor of log g where there is one.
 
+    What of the floor lies below the box is left out (``Floor.raised``).
+
     ``low`` and ``high`` are float64[label] in the order of ``labels``. A label array has them on its last
     axis, in this order and in their units. Two domains with the same content are equal. ``spread`` has
     (low, high) by label of how far an element may be from its default, which is ``alpha`` where the element
@@ -183,6 +207,9 @@ class Domain:
         for label, low, high in self.ranges:
             if low > high:
                 raise ConfigError(f"the domain of {label.name} is empty: [{number(low)}, {number(high)}]")
+        if self.floor is not None:
+            low = float(self.low[self.index("logg")])
+            object.__setattr__(self, "floor", self.floor.raised(low))
 
     @classmethod
     def of(
@@ -433,16 +460,30 @@ def _tuples(values):
 
 FLOORED = {"teff", "logg", "mh"}  # the labels that a floor needs
 
-# Near the radiation limit no hydrostatic atmosphere exists. The structures of the C3K grid (nodes every 250
-# K, 0.5 dex, 0.25 dex) fail at log g 2.0 from 14750 K up; from 11000 K where [M/H] >= 1; from 5000 K where
-# [M/H] = 1.5; and at log g 2.5 from 12750 K where [M/H] >= 1.25. A label interpolates between nodes, so the
-# limit lies one node further inside, and it is linear between the values below.
+# Near the radiation limit no hydrostatic atmosphere exists. It is taken to be where the grids of the packaged
+# structures have no more models (data/atmospheres). ATLAS9 ends at the same log g for every [M/H] and alpha;
+# C3K, which alone has [M/H] > 0.5, ends earlier, and has no such giants between 4250 and 5750 K. A label
+# interpolates between nodes 250 K and 0.5 dex apart, so the limit lies one node further inside, and it is
+# linear between the values below.
 RADIATION_LIMIT = Floor(
-    teff=(4500.0, 4750.0, 9000.0, 9250.0, 10500.0, 10750.0, 11500.0, 11750.0),
+    teff=(
+        *(3500.0, 3750.0, 4000.0, 4500.0, 4750.0, 5750.0, 6000.0, 7250.0, 7500.0, 8000.0, 8250.0, 8750.0),
+        *(9000.0, 9250.0, 10500.0, 10750.0, 11500.0, 11750.0),
+    ),
     mh=(0.0, 0.5, 1.0, 1.25),
     logg=(
-        (2.0, 2.0, 2.0, 2.0),
-        (2.0, 2.0, 2.0, 2.5),
+        (-0.5, -0.5, 0.5, 0.5),
+        (-0.5, 0.0, 1.0, 1.0),
+        (0.0, 0.5, 2.0, 2.0),
+        (0.0, 0.5, 2.0, 2.0),
+        (0.0, 0.5, 2.0, 2.5),
+        (0.0, 0.5, 2.0, 2.5),
+        (0.5, 0.5, 2.0, 2.5),
+        (0.5, 0.5, 2.0, 2.5),
+        (1.0, 1.0, 2.0, 2.5),
+        (1.0, 1.0, 2.0, 2.5),
+        (1.5, 1.5, 2.0, 2.5),
+        (1.5, 1.5, 2.0, 2.5),
         (2.0, 2.0, 2.0, 2.5),
         (2.0, 2.5, 2.5, 2.5),
         (2.0, 2.5, 2.5, 2.5),

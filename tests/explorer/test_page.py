@@ -13,7 +13,7 @@ import starloom
 from starloom import Generator, Spectrum, bands
 from starloom.explorer.facts import PRESETS, VELOCITY_KMS
 from starloom.explorer.site import site
-from starloom.labels import RADIATION_LIMIT, TABLE_1
+from starloom.labels import TABLE_1
 from starloom.networks import emulator, weights
 from starloom.networks.forward import Dense, Dropout, Network, linear
 from starloom.networks.scaling import label_scaling
@@ -117,7 +117,7 @@ def test_stated_errors_are_those_of_python(page, generator):
     rows = draw(40)
     ends = np.random.default_rng(8).integers(-1, 2, (20, 6))
     rows[20:, :6] = np.choose(ends + 1, [TABLE_1.low, rows[20:, :6], TABLE_1.high])
-    rows[20:, 1] = np.maximum(rows[20:, 1], RADIATION_LIMIT(rows[20:, 0], rows[20:, 3]))
+    rows[20:, 1] = np.maximum(rows[20:, 1], TABLE_1.floor(rows[20:, 0], rows[20:, 3]))
     assert generator.stated.ends is not None
     for what in ("p68", "p99"):
         expected = [generator.error(row[:6], what, radial_velocity=row[6]) for row in rows]
@@ -228,7 +228,7 @@ def test_corner_without_atmospheres_cannot_be_reached(page):
     page.fill("#logg", "2")
     page.fill("#mh", "1")
     page.fill("#teff", "12000")
-    assert number(page, "logg") == pytest.approx(float(RADIATION_LIMIT(12000.0, 1.0))) == 3
+    assert number(page, "logg") == pytest.approx(float(TABLE_1.floor(12000.0, 1.0))) == 3
     assert "no atmosphere exists below" in page.inner_text("#notice")
     page.focus("#logg-slider")
     page.keyboard.press("Home")
@@ -244,7 +244,7 @@ def test_corner_without_atmospheres_cannot_be_reached(page):
         for mh in (-1, 0.3, 0.7, 1.1, 1.5)
     ]
     found = page.evaluate("rows => rows.map((row) => explorer.domain.lowestLogg(row[0], row[3]))", rows)
-    np.testing.assert_allclose(found, [RADIATION_LIMIT(row[0], row[3]) for row in rows], rtol=1e-14)
+    np.testing.assert_allclose(found, [TABLE_1.floor(row[0], row[3]) for row in rows], rtol=1e-14)
 
 
 def test_air_and_vacuum(page):

@@ -184,7 +184,7 @@ def test_a_domain_has_the_labels_it_is_given():
 
 
 def test_a_floor_stays_with_the_labels_that_it_needs():
-    assert TABLE_1.only("mh", "logg", "teff").floor == RADIATION_LIMIT
+    assert TABLE_1.only("mh", "logg", "teff").floor == TABLE_1.floor == RADIATION_LIMIT.raised(2.0)
     assert TABLE_1.only("logg", "teff").floor is None
     low = TABLE_1.only("mh", "logg", "teff").lowest_logg(np.array([1.5, 2.0, 14000.0]))
     assert low == RADIATION_LIMIT(14000.0, 1.5) == 3.0
@@ -192,6 +192,25 @@ def test_a_floor_stays_with_the_labels_that_it_needs():
         Floor((4000.0, 5000.0), (0.0, 1.0), ((2.0, 2.0),))
     with pytest.raises(ConfigError, match=r"floor: teff = .* does not increase"):
         Floor((5000.0, 4000.0), (0.0,), ((2.0,), (2.0,)))
+
+
+def test_a_floor_in_a_box_has_the_knots_that_it_needs():
+    """What lies below the box goes, with its knots; the paper's domain is as models' headers have it."""
+    assert TABLE_1.floor.teff == (4500.0, 4750.0, 9000.0, 9250.0, 10500.0, 10750.0, 11500.0, 11750.0)
+    assert TABLE_1.floor.logg[0] == (2.0, 2.0, 2.0, 2.0)
+    assert TABLE_1.floor.logg[-1] == (2.5, 3.0, 3.0, 3.0)
+    assert TABLE_1.floor.raised(2.0) is TABLE_1.floor
+    assert Domain.of({"teff": (4000, 9000), "logg": (3, 5), "mh": (-1, 0)}, RADIATION_LIMIT).floor is None
+
+
+@given(st.floats(3000, 16000), st.floats(-3, 1.5), st.sampled_from([-0.5, 0.0, 1.0, 2.0, 2.5]))
+def test_a_raised_floor_is_the_floor_above_the_box(teff, mh, low):
+    """Between the knots it is never below what it was or the box, and equal at them."""
+    raised = RADIATION_LIMIT.raised(low)
+    assert raised(teff, mh) >= max(low, RADIATION_LIMIT(teff, mh)) - 1e-12
+    for knot_teff in RADIATION_LIMIT.teff:
+        for knot_mh in RADIATION_LIMIT.mh:
+            assert raised(knot_teff, knot_mh) == max(low, RADIATION_LIMIT(knot_teff, knot_mh))
 
 
 @given(st.floats(3600, 15000), st.floats(2, 5), st.floats(-1.5, 1.5))

@@ -7,7 +7,7 @@ import pytest
 
 from starloom import bands, tables
 from starloom.errors import ConfigError, ParseError, StoreError
-from starloom.labels import RADIATION_LIMIT, TABLE_1, Domain
+from starloom.labels import TABLE_1, Domain
 from starloom.networks import weights
 from starloom.networks.forward import Network, affine, dense_layers
 from starloom.networks.weights import Header, Model
@@ -237,7 +237,7 @@ class TestFirstFormat:
     def test_is_read(self, path):
         header = weights.load(self.first(path)).header
         assert header.domain == TABLE_1
-        assert header.domain.floor == RADIATION_LIMIT
+        assert header.domain.floor == TABLE_1.floor
         assert header.band == bands.load("rvs")
         assert header.points == POINTS
         assert header.settings == {"limb_darkening": 0.6}

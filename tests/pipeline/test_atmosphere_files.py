@@ -98,6 +98,7 @@ def test_what_was_written_comes_back(layout, tmp_path):
     assert (atmosphere.teff, atmosphere.vmic) == (5777.0, 1.0)
     assert atmosphere.logg == pytest.approx(4.44, abs=1e-5)
     assert atmosphere.mh == pytest.approx(-0.3, abs=1e-5)
+    assert atmosphere.alpha == (0.1 if read is read_marcs else 0.0)  # ATLAS9's is in its abundances alone
     np.testing.assert_allclose(atmosphere.temperature, sun.temperature, atol=0.051)
     np.testing.assert_allclose(atmosphere.column_mass, sun.column_mass, rtol=1e-6)
     np.testing.assert_allclose(atmosphere.gas_pressure, sun.gas_pressure, rtol=6e-4)

@@ -1,7 +1,7 @@
-"""The packaged grid of structures, interpolated by cubic splines in Teff, log g and [M/H]."""
+"""The packaged grid of structures, interpolated by cubic splines in Teff, log g, [M/H] and [alpha/M]."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import factorial
 
 import jax
@@ -14,7 +14,7 @@ from starloom.atmosphere.structure import Atmosphere
 from starloom.labels import RADIATION_LIMIT, Domain
 
 VMIC = 2.0  # km/s, of every model of the grid
-AXES = ("teff", "logg", "mh")
+AXES = ("teff", "logg", "mh", "alpha")
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,34 @@ class SplineAxis:
 
 @cache
 def domain() -> Domain:
-    """The labels that have a structure: the table's but for a node or two at its ends, above the floor."""
-    ranges = {"teff": (3600.0, 15000.0), "logg": (2.0, 5.0), "mh": (-1.5, 1.5), "alpha": (0.0, 0.0)}
+    """The labels that have a structure: the table's but for a node at its ends, above the floor."""
+    ranges = {"teff": (3200.0, 16000.0), "logg": (-0.5, 5.5), "mh": (-3.0, 1.5), "alpha": (-0.2, 0.6)}
     return Domain.of(ranges, RADIATION_LIMIT)
 
 
-@cache
-def splines() -> tuple[tuple[SplineAxis, SplineAxis, SplineAxis], np.ndarray]:
-    """The three axes and the coefficients [teff, logg, mh, layer, column] of log10 of the columns."""
+def nodes() -> np.ndarray:
+    """log10 of the columns at the table's nodes: float64[teff, logg, mh, alpha, layer, column].
+
+    The table has them in quanta, each as the difference from its neighbour; data/atmospheres/build.py.
+    """
     table = tables.load("atmospheres")
-    coefficients = table["structures"].astype(np.float64)
-    axes = []
+    code = sum(part.astype(np.uint32) << 8 * number for number, part in enumerate(table["structures"]))
+    whole = (code >> 1).astype(np.int32) ^ -(code & 1).astype(np.int32)
+    for axis in table["differences_along"]:
+        np.cumsum(whole, axis=axis, out=whole)
+    return whole * table["quanta"]
+
+
+@cache
+def splines() -> tuple[tuple[SplineAxis, ...], np.ndarray]:
+    """The axes and the coefficients float32[teff, logg, mh, alpha, layer, column] of log10 of the columns."""
+    table, coefficients, axes = tables.load("atmospheres"), nodes(), []
     for number, name in enumerate(AXES):
-        spline = make_interp_spline(table[name], np.eye(len(table[name])), k=3)
-        coefficients = np.moveaxis(np.tensordot(spline.c, coefficients, (1, number)), 0, number)
+        x = table[name]
+        spline = make_interp_spline(x, np.eye(len(x)), k=3)  # of every unit vector: a matrix
+        coefficients = np.moveaxis(np.tensordot(spline.c, coefficients, axes=(1, number)), 0, number)
         axes.append(SplineAxis.through(spline.t))
-    return tuple(axes), coefficients
+    return tuple(axes), coefficients.astype(np.float32)
 
 
 def interpolate(teff, logg, mh, alpha=0.0) -> Atmosphere:
@@ -77,7 +89,7 @@ def interpolate(teff, logg, mh, alpha=0.0) -> Atmosphere:
 
     ``teff`` [K], ``logg``, ``mh`` and ``alpha`` [dex] are numbers, arrays that broadcast (columns are then
     [..., layer]) or astropy quantities; microturbulence 2 km/s. log10 of each column is a tensor product of
-    cubic splines over nodes 250 K (1000 K above 13000 K), 0.5 dex and 0.5 dex apart, at the same log tau.
+    cubic splines over nodes 250 K (1000 K above 13000 K), 0.5, 0.5 and 0.2 dex apart, at the same log tau.
 
     Raises OutOfRangeError outside ``domain()``. Inside a JAX transformation the labels have no
     values to check: check them before. float64 where JAX has it enabled, else float32. The errors of the
@@ -87,26 +99,35 @@ def interpolate(teff, logg, mh, alpha=0.0) -> Atmosphere:
         labels = domain().array(teff=teff, logg=logg, mh=mh, alpha=alpha)
         domain().check(labels)
         teff, logg, mh, alpha = np.moveaxis(labels, -1, 0)
-    return _interpolate(teff, logg, mh, alpha)
+    return _interpolate(_coefficients(), teff, logg, mh, alpha)
+
+
+@cache
+def _coefficients() -> jax.Array:
+    with jax.ensure_compile_time_eval():  # of no transformation that happens to be the first to ask
+        return jnp.asarray(splines()[1])
 
 
 @jax.jit
-def _interpolate(teff: jax.Array, logg: jax.Array, mh: jax.Array, alpha: jax.Array) -> Atmosphere:
+def _interpolate(coefficients: jax.Array, *labels: jax.Array) -> Atmosphere:
     table = tables.load("atmospheres")
-    teff, logg, mh, alpha = (jnp.asarray(label, jnp.result_type(float)) for label in (teff, logg, mh, alpha))
-    columns = jnp.vectorize(_columns, signature="(),(),()->(layer,column)")(teff, logg, mh)
-    structure = {name: 10 ** columns[..., i] for i, name in enumerate(table["columns"].tolist())}
-    log_tau = jnp.broadcast_to(jnp.asarray(table["log_tau"], teff.dtype), columns.shape[:-1])
-    vmic = jnp.full(columns.shape[:-2], VMIC, teff.dtype)
-    return Atmosphere(log_tau, **structure, teff=teff, logg=logg, mh=mh, alpha=alpha, vmic=vmic)
-
-
-def _columns(teff: jax.Array, logg: jax.Array, mh: jax.Array) -> jax.Array:
-    """log10 of the columns [layer, column] at one place: 4 x 4 x 4 coefficients, weighted."""
-    axes, coefficients = splines()
-    (i, a), (j, b), (k, c) = (axis.weights(x) for axis, x in zip(axes, (teff, logg, mh), strict=True))
-    start = (i, j, k, *[jnp.zeros_like(i)] * 2)
-    near = jax.lax.dynamic_slice(
-        jnp.asarray(coefficients, teff.dtype), start, (4, 4, 4, *coefficients.shape[3:])
+    labels = jnp.broadcast_arrays(*(jnp.asarray(label, jnp.result_type(float)) for label in labels))
+    columns = jnp.vectorize(partial(_columns, coefficients), signature="(label)->(layer,column)")(
+        jnp.stack(labels, axis=-1)
     )
-    return jnp.einsum("i,j,k,ijklc->lc", a, b, c, near, precision="highest")
+    structure = {name: 10 ** columns[..., i] for i, name in enumerate(table["columns"].tolist())}
+    log_tau = jnp.broadcast_to(jnp.asarray(table["log_tau"], columns.dtype), columns.shape[:-1])
+    vmic = jnp.full(columns.shape[:-2], VMIC, columns.dtype)
+    return Atmosphere(log_tau, **structure, **dict(zip(AXES, labels, strict=True)), vmic=vmic)
+
+
+def _columns(coefficients: jax.Array, labels: jax.Array) -> jax.Array:
+    """log10 of the columns [layer, column] at one place: 4 x 4 x 4 x 4 coefficients, weighted."""
+    axes, _ = splines()
+    start, weights = zip(*(axis.weights(x) for axis, x in zip(axes, labels, strict=True)), strict=True)
+    near = jax.lax.dynamic_slice(
+        coefficients, (*start, *[jnp.zeros_like(start[0])] * 2), (4, 4, 4, 4, *coefficients.shape[4:])
+    )
+    for weight in weights:
+        near = jnp.tensordot(weight, near.astype(weight.dtype), axes=1, precision="highest")
+    return near

@@ -12,7 +12,7 @@ from starloom import bands, recipes, sampling
 from starloom.bands import Band
 from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError
-from starloom.labels import BROADENING, RADIATION_LIMIT, TABLE_1, Domain
+from starloom.labels import BROADENING, FLOORED, RADIATION_LIMIT, TABLE_1, Domain
 
 SPLITS = ("train", "validation", "test")
 IMPORTED = "imported"  # the sampling of a store whose labels came with its spectra
@@ -173,7 +173,7 @@ def _domain(ranges: Mapping, around: Mapping, floor: Mapping | bool | None) -> D
     bounds = [[name, _pair("ranges", name, ranges[name])] for name in order]
     spread = [[name, _pair("around", name, ends)] for name, ends in around.items()]
     if floor is None:
-        floor = TABLE_1.mapping["floor"]
+        floor = asdict(RADIATION_LIMIT)
     try:
         return Domain.from_mapping({"ranges": bounds, "floor": floor or None, "spread": spread})
     except ConfigError as error:
@@ -190,9 +190,8 @@ def to_mapping(recipe: Recipe) -> dict:
         label.name: [low, high] for label, low, high in recipe.domain.ranges if label.name not in spread
     }
     around = {"around": {name: list(ends) for name, ends in spread.items()}} if spread else {}
-    floor = (
-        {} if recipe.domain.floor == RADIATION_LIMIT else {"floor": recipe.domain.mapping["floor"] or False}
-    )
+    packaged = set(ranges) >= FLOORED and recipe.domain.floor == Domain.of(ranges, RADIATION_LIMIT).floor
+    floor = {} if packaged else {"floor": recipe.domain.mapping["floor"] or False}
     return {**told, "ranges": ranges, **around, **floor, "splits": splits}
 
 
