@@ -1,7 +1,7 @@
 """How far an interpolated structure is from a computed one; the tables of docs/physics.md.
 
 ``python benchmarks/atmosphere_errors.py`` downloads the models once; ``--flux N`` synthesises N stars an axis
-instead; ``--plot FILE`` draws structures.
+instead, ``--sphere`` compares with MARCS' spherical models; ``--plot FILE`` draws structures.
 """
 
 import argparse
@@ -205,6 +205,19 @@ def flux_errors(count: int) -> None:
         report_flux(pairs.some(chosen), "left out")
 
 
+def sphere() -> None:
+    """Flux of MARCS' spherical models, taken as plane-parallel, minus that of the grid: mean and largest."""
+    for place, columns in dict(sources().marcs_models("s", (3500.0, 4000.0, 5000.0))).items():
+        labels = np.array([*place, 0.0])
+        if place[2] in (-1.5, 0.0) and domain().contains(labels):
+            with jax.enable_x64(True):
+                ours = interpolate(*labels)
+            table = tables.load("atmospheres")["columns"].tolist()
+            ours = np.stack([np.log10(np.asarray(getattr(ours, name))) for name in table], axis=-1)
+            error = np.abs(normalised(columns, labels) - normalised(ours, labels))
+            print(f"{place}: mean {error.mean():.4f}, largest {error.max():.4f}", flush=True)
+
+
 def scan(axis: int, step: float) -> None:
     """Largest second difference of ln T along one label, and its largest change from one step to the next."""
     random, box = np.random.default_rng([5, axis]), domain()
@@ -262,7 +275,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plot", help="PNG of structures, and no tables")
     parser.add_argument("--flux", type=int, help="flux errors of so many stars an axis, and no other tables")
+    parser.add_argument("--sphere", action="store_true", help="fluxes of spherical MARCS models alone")
     arguments = parser.parse_args()
+    if arguments.sphere:
+        return sphere()
     if arguments.flux:
         return flux_errors(arguments.flux)
     if arguments.plot:

@@ -50,11 +50,11 @@ def test_nodes_are_reproduced(nodes, node):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_slow_twin(nodes, place):
-    """Against scipy's splines through the whole table, one axis after the other."""
-    table, values = tables.load("atmospheres"), nodes
+    """Against scipy's splines through the whole table, one axis after the other; in every ninth layer."""
+    table, values = tables.load("atmospheres"), nodes[..., ::9, :]
     for name, x in zip(grid.AXES, place, strict=True):
         values = make_interp_spline(table[name], values, k=3, axis=0)(x)
-    np.testing.assert_allclose(ln_columns(*place), np.log(10) * values, atol=3e-6)
+    np.testing.assert_allclose(ln_columns(*place)[::9], np.log(10) * values, atol=3e-6)
 
 
 @pytest.mark.parametrize("place", PLACES)
