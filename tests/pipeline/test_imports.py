@@ -57,7 +57,7 @@ for name in {names}:
 """
     lines = [line.split() for line in run(code).splitlines()]
     loading = {name for name, package in lines if package.partition(".")[0] == "jax"}
-    layers = {name for name in names if name.split(".")[1] in ("physics", "atmosphere", "synthesis")}
+    layers = {name for name in names if name.split(".")[1] in ("physics", "atmosphere", "nlte", "synthesis")}
     assert layers - loading == {"starloom.physics", "starloom.physics.species"}
     rest = loading - layers
     assert {name for name in rest if not name.startswith("starloom.paper.")} == {

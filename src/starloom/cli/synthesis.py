@@ -48,6 +48,9 @@ Elements = Annotated[
     _option(STAR, "[X/M] of one element, as Ca=+0.3, instead of --alpha; not [X/H], not A(X); repeatable."),
 ]
 Carbon = Annotated[float | None, _option(STAR, "12C/13C; 89.4, the Sun's, by default.", "--carbon-ratio")]
+Nlte = Annotated[
+    list[str] | None, _option(STAR, "Ion out of LTE, as 'Ca II'; repeatable. It is in LTE from 8000 K on.")
+]
 Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity [km/s]; 0 by default.")]
 Resolution = Annotated[float | None, _option(SEEN, "Resolving power of the instrument; none by default.")]
 Velocity = Annotated[float, _option(SEEN, "Velocity away from us [km/s]; 0 by default.", "--rv")]
@@ -69,6 +72,7 @@ def synthesize(
     atmosphere: Model = None,
     element: Elements = None,
     carbon: Carbon = None,
+    nlte: Nlte = None,
     vsini: Vsini = 0.0,
     resolution: Resolution = None,
     velocity: Velocity = 0.0,
@@ -80,7 +84,7 @@ def synthesize(
     line_report: Report = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make one spectrum by radiative transfer (LTE, plane-parallel layers); wavelengths are in air."""
+    """Make one spectrum by radiative transfer (plane-parallel layers, LTE); wavelengths are in air."""
     if not (output or plot or line_report):
         raise ConfigError("nothing to make: give --output, --plot or --line-report")
     targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite, [atmosphere])
@@ -88,6 +92,7 @@ def synthesize(
     elements = assignments.numbers("--element", element, "SYMBOL=NUMBER, as Ca=+0.3")
 
     from starloom import bands, synthesis
+    from starloom.nlte import checked_ions
     from starloom.physics.abundances import checked_elements
     from starloom.synthesis import lines
     from starloom.synthesis.view import View
@@ -97,10 +102,11 @@ def synthesize(
     labels = {"teff": teff, "logg": logg, "mh": mh, "alpha": alpha, "vmic": vmic}
     structure, origin = _structure(labels, atmosphere)
     checked_elements(elements, structure.mh if mh is None else mh)
+    ions = checked_ions(nlte or ())
     compilation.announce()
     start = perf_counter()
     star = synthesis.photosphere(
-        structure, mh=mh, alpha=alpha, vmic=vmic, elements=elements, carbon_ratio=carbon
+        structure, mh=mh, alpha=alpha, vmic=vmic, elements=elements, carbon_ratio=carbon, nlte=ions
     )
     made = star.spectrum(mu=mu)
     spectrum = view.observe(made, origin)

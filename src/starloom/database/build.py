@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from starloom.interruption import outlook
 from starloom.labels import Domain
 from starloom.locks import locked
 
-# a band, and intrinsic labels by name (float64[n] each) -> normalised flux[n, chunk, point]
+# a band, intrinsic labels by name (float64[n] each), ``nlte`` if there is some -> flux[n, chunk, point]
 Synthesizer = Callable[..., np.ndarray]
 
 
@@ -48,7 +48,9 @@ def make_chunk(recipe: Recipe, band: Band, synthesize: Synthesizer, number: int)
     intrinsic = recipe.intrinsic_labels(indices.start, len(indices))
     try:
         domain = recipe.domain.intrinsic
-        flux = np.asarray(synthesize(band, **dict(zip(domain.names, intrinsic.T, strict=True))))
+        labels = dict(zip(domain.names, intrinsic.T, strict=True))
+        out_of_lte = {"nlte": recipe.nlte} if recipe.nlte else {}
+        flux = np.asarray(synthesize(band, **out_of_lte, **labels))
         expected = len(indices), len(band.chunks), band.chunks[0].points
         if flux.shape != expected:
             raise StoreError(f"the synthesiser gave flux of the shape {flux.shape}, expected {expected}")
@@ -76,11 +78,11 @@ def check_flux(flux: np.ndarray, domain: Domain, intrinsic: np.ndarray, first: i
     raise StoreError(f"{wrong.sum()} spectra with flux outside [0, {HIGHEST_FLUX:.2f}]: {'; '.join(places)}")
 
 
-def radiative_transfer(band: Band, **labels: np.ndarray) -> np.ndarray:
+def radiative_transfer(band: Band, *, nlte: Sequence[str] = (), **labels: np.ndarray) -> np.ndarray:
     """The package's own ``Synthesizer``; see ``synthesis.normalised``."""
     from starloom import synthesis  # here, since it needs JAX, which comes with an extra
 
-    return synthesis.normalised(band, **labels)
+    return synthesis.normalised(band, nlte=nlte, **labels)
 
 
 def check_synthesis(recipe: Recipe) -> None:
@@ -90,7 +92,9 @@ def check_synthesis(recipe: Recipe) -> None:
     the first star outside its domain; ``ModuleNotFoundError`` without JAX.
     """
     from starloom import synthesis
+    from starloom.nlte import checked_ions
 
+    checked_ions(recipe.nlte)
     names = recipe.domain.intrinsic.names
     if missing := [name for name in synthesis.domain().names if name not in names]:
         raise ConfigError(f"recipe {recipe.name}: no label {', '.join(missing)}, which synthesis needs")

@@ -17,7 +17,7 @@ from starloom.labels import BROADENING, FLOORED, RADIATION_LIMIT, TABLE_1, Domai
 SPLITS = ("train", "validation", "test")
 IMPORTED = "imported"  # the sampling of a store whose labels came with its spectra
 DRAW = {"uniform": sampling.uniform, "sobol": sampling.sobol}
-OPTIONAL = {"ends": 0.0, "band": "rvs"}
+OPTIONAL = {"ends": 0.0, "band": "rvs", "nlte": ()}
 TABLES = ("ranges", "splits")  # of the file; what they hold are other fields here
 SHAPE = ("around", "floor")  # of the domain, beside its ranges
 # Third word of a random stream's seed. It is never zero, as a shorter seed would be filled up with zeros.
@@ -41,7 +41,8 @@ class Recipe:
     default; ``band`` is the name of the wavelength band, or a folder with one. ``train`` and ``validation``
     are the shares of intrinsic spectra in those splits.
     ``ends`` is the probability with which each label lies at an end of its range, log g's lower one at the
-    domain's floor where that is higher. Raises ``ConfigError`` for what makes no sense.
+    domain's floor where that is higher. ``nlte`` are the ions out of LTE, as ``"Ca II"``.
+    Raises ``ConfigError`` for what makes no sense.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Recipe:
     validation: float
     ends: float = OPTIONAL["ends"]
     band: str = OPTIONAL["band"]
+    nlte: tuple[str, ...] = OPTIONAL["nlte"]
 
     def __post_init__(self):
         _check_choice("sampling", self.sampling, (*DRAW, IMPORTED))

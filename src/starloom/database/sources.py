@@ -17,6 +17,7 @@ DECISIVE = (
     "constants.py",
     "database/recipe.py",
     "labels.py",
+    "nlte",
     "physics",
     "recipes.py",
     "sampling.py",

@@ -67,6 +67,13 @@ class Source(NamedTuple):
     scattered: Float[Array, "layer wavelength"]  # sigma (J - B), cm-1 times the unit of B
 
 
+class Overlying(NamedTuple):
+    """What lies above the first layer, where its opacity per gram and source do not just go on."""
+
+    depth: Float[Array, "wavelength"]  # optical depth of the first layer
+    light: Float[Array, "angle wavelength"]  # of the emission by ``Source.scattered`` there
+
+
 # the mean opacity ratio of an interval may lie beyond those of its ends by this share
 OVERSHOOT = 0.3
 # the quadrature over u at either end: Gregory's formula of the fourth order
@@ -163,6 +170,7 @@ def emergent_intensities(
     source: Source,
     layers: Column,
     mu: Float[np.ndarray, "angle"],
+    above: Overlying | None = None,
 ) -> Float[Array, "angle wavelength"]:
     r"""Intensity at the surface towards each mu, in the source function's unit.
 
@@ -175,7 +183,8 @@ def emergent_intensities(
     in which all but the exponential is smooth in wavelength. Equal weights over equal steps in u, but at the
     ends, are exact to :math:`e^{-\pi^2/h}` for steps h in :math:`\ln\tau` (Trefethen & Weideman 2014, SIAM
     Rev. 56, 385, theorem 5.1: exp(-e^x) is bounded within pi/2 of the real axis). Above the first layer
-    opacity per gram and source are constant; below the last B goes on with its last slope.
+    opacity per gram and source are constant, unless ``above`` is given; below the last B goes on with its
+    last slope.
     """
     single = partial(jnp.asarray, dtype=opacity.dtype)
     layers, inverse_mu = jax.tree.map(single, layers), single(1 / mu)[:, None]
@@ -194,9 +203,12 @@ def emergent_intensities(
         return (depth, intensity + passed(depth, light)), None
 
     first, last = ratio[0] / layers.ratio[0], ratio[-1] / layers.ratio[-1]
-    depth = first * layers.top
-    above = source.scattered[0] / first * -jnp.expm1(-depth * inverse_mu)
-    start = depth, source.surface + above + passed(depth, [part[0] for part in light])
+    depth = first * layers.top if above is None else above.depth
+    if above is None:
+        overlying = source.scattered[0] / first * -jnp.expm1(-depth * inverse_mu)
+    else:
+        overlying = above.light
+    start = depth, source.surface + overlying + passed(depth, [part[0] for part in light])
     deeper = [part[1:] for part in light]
     (depth, intensity), _ = lax.scan(add, start, (_intervals(layers), deeper))
     below = source.rise[-1] / layers.growth[-1] / inverse_mu + source.scattered[-1]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from starloom.atmosphere import Atmosphere
 from starloom.errors import ConvergenceError
+from starloom.nlte import Departures
 from starloom.physics.abundances import Abundance
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
 from starloom.physics.equilibrium import State, equation_of_state
@@ -37,6 +38,7 @@ class Gas(NamedTuple):
     continua: tuple[Continuum, ...]  # of each chunk
     layers: Column
     carbon_ratio: Float[Array, ""]
+    departures: Departures | None = None  # of the lines out of LTE; ``profile`` has their opacities
 
     def molecule(self, name: str) -> Float[Array, "layer"]:
         """Density of a molecule or isotopologue, ``CN`` or ``13CN`` [cm-3]."""
@@ -45,6 +47,19 @@ class Gas(NamedTuple):
     def of_chunk(self, number: int) -> "Gas":
         """This gas with the continuum of one chunk alone."""
         return self._replace(continua=self.continua[number : number + 1])
+
+    def out_of_lte(self, departures: Departures | None) -> "Gas":
+        """This gas, or those of several stars, with these departures of lines, in their opacities too."""
+        if departures is None:
+            return self
+        scaled = _scaled if departures.strength.ndim == 2 else jax.vmap(_scaled)
+        return self._replace(profile=scaled(self.profile, departures), departures=departures)
+
+
+@jax.jit
+def _scaled(profile: Profile, departures: Departures) -> Profile:
+    peak = profile.peak.at[:, departures.lines].multiply(departures.strength.astype(jnp.float32))
+    return profile._replace(peak=peak)
 
 
 @partial(jax.jit, static_argnames="synspec")

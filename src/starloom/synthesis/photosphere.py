@@ -1,6 +1,6 @@
 """A star whose gas is solved: its spectrum over a band, its windows and its lines' strengths."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from starloom.atmosphere import Atmosphere, on_layers
 from starloom.bands import Band
 from starloom.constants import KMS
 from starloom.errors import ConfigError, OutOfRangeError
+from starloom.nlte import checked_ions, departures
 from starloom.physics.abundances import CARBON_RATIO, Mixture
 from starloom.physics.linelist import LineList
 from starloom.physics.lines import Windows, half_widths, windows_of
@@ -39,6 +40,7 @@ class Photosphere:
     arrays: BandArrays
     labels: Mapping[str, float]
     synspec: bool = False
+    nlte: tuple[str, ...] = ()
 
     __repr__ = one_line
 
@@ -74,7 +76,7 @@ class Photosphere:
                 parts.append([per_angstrom(weights, part) for part in intensities])
         flux, continuum = zip(*parts, strict=True)
         unit = SyntheticSpectrum.unit + ("" if mu is None else " sr-1")
-        return SyntheticSpectrum(flux, continuum, self.arrays.band, self.labels, unit)
+        return SyntheticSpectrum(flux, continuum, self.arrays.band, self.labels, unit, nlte=self.nlte)
 
 
 def photosphere(
@@ -89,20 +91,24 @@ def photosphere(
     lines: LineList | None = None,
     molecules: MolecularTable | None = None,
     synspec: bool = False,
+    nlte: Sequence[str] = (),
 ) -> Photosphere:
     """The gas of an atmosphere, solved once for its spectra and the strengths of its lines.
 
     Arguments and errors are those of ``synthesize``.
     """
     said = {"mh": mh, "alpha": alpha, "vmic": vmic, "elements": elements, "carbon_ratio": carbon_ratio}
-    star = checked_star(atmosphere, **said)
+    star, ions = checked_star(atmosphere, **said), checked_ions(nlte)
     arrays = band_arrays(given(band))
     arrays = arrays if lines is None else arrays.with_lines(lines)
     arrays = arrays if molecules is None else arrays.with_molecules(molecules)
     with jax.enable_x64(True):
         matter = gas(*star, arrays.lines, arrays.nodes, synspec)
         check_converged(matter.state, atmosphere.source)
-    return Photosphere(star[0], star[2], matter, arrays, _labels(atmosphere, **said), synspec)
+        if ions:
+            known = {"teff": atmosphere.teff, "source": atmosphere.source}
+            matter = matter.out_of_lte(departures(star[0], star[2], matter.state, arrays.lines, **known))
+    return Photosphere(star[0], star[2], matter, arrays, _labels(atmosphere, **said), synspec, ions)
 
 
 def synthesize(
@@ -119,6 +125,7 @@ def synthesize(
     molecules: MolecularTable | None = None,
     mu: float | None = None,
     synspec: bool = False,
+    nlte: Sequence[str] = (),
 ) -> SyntheticSpectrum:
     """Spectrum of one atmosphere over a band: its flux, or its intensity towards ``mu``.
 
@@ -128,11 +135,12 @@ def synthesize(
     stays what it is. ``lines`` and ``molecules`` replace the band's line list and cross-sections.
     Differentiable by ``jax.jacfwd`` in the atmosphere's arrays and the numbers: inside a transformation give
     ``windows`` (from ``line_windows`` on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved
-    levels and its interpolation of Stark profiles, for comparisons.
+    levels and its interpolation of Stark profiles, for comparisons.  ``nlte`` are the ions out of LTE, of
+    which there is ``"Ca II"``; from 7000 to 8000 K it goes over into LTE (``nlte.trust``).
 
     Raises OutOfRangeError for an impossible or too shallow atmosphere, element (``checked_elements``), and
-    outside VMIC_KMS and ``abundances.RANGES``, ConvergenceError where the equation of state does not
-    converge, ConfigError where the band's tables do not serve.
+    outside VMIC_KMS and ``abundances.RANGES``, ConvergenceError where the equation of state or
+    ``nlte`` does not converge, ConfigError where the band's tables do not serve.
     """
     mu = mu if mu is None else _checked_mu(mu)
     star = photosphere(
@@ -146,6 +154,7 @@ def synthesize(
         lines=lines,
         molecules=molecules,
         synspec=synspec,
+        nlte=nlte,
     )
     return star.spectrum(mu=mu, windows=windows)
 

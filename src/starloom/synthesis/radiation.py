@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from starloom.atmosphere import Atmosphere
 from starloom.constants import ANGSTROM, KMS
+from starloom.nlte.emission import excess_emission, overlying
 from starloom.physics.hydrogen import hydrogen_opacity
 from starloom.physics.lines import Windows, line_opacity
 from starloom.physics.molecules import molecular_opacity
@@ -51,8 +52,13 @@ def radiate(
     emitted = planck(chunk.nodes, temperature)
     rise, scattered = differences(len(temperature)) @ emitted, nodes.scattering * (nodes.mean - emitted)
     source = jax.tree.map(single, Source(emitted[0], rise, scattered))
-    on_grid = jax.tree.map(lambda part: part @ to_grid, source)
-    with_lines = emergent_intensities(total, on_grid, gas.layers, mu)
+    on_grid, above = jax.tree.map(lambda part: part @ to_grid, source), None
+    if (departed := gas.departures) is not None:
+        emitted = excess_emission(departed, gas.profile, chunk.positions, chunk.step, on_grid.scattered)
+        on_grid = on_grid._replace(scattered=emitted)
+        first = total[0], emitted[0], gas.layers.top
+        above = overlying(departed, chunk.positions, chunk.step, first, mu)
+    with_lines = emergent_intensities(total, on_grid, gas.layers, mu, above)
     return with_lines, emergent_intensities(continuum, source, gas.layers, mu) @ to_grid
 
 

@@ -24,8 +24,8 @@ class SyntheticSpectrum:
     ``chunk_flux`` and ``chunk_continuum`` have an array [..., points] for each chunk of the band, on its grid
     (vacuum); ``flux`` and ``continuum`` on ``wavelength_aa`` join them at the band's edges. They leave the
     star's surface, in erg s-1 cm-2 A-1; of an intensity at one mu, also per sr. ``labels`` are those known,
-    by name: a number for one spectrum, for several an array of the leading axes' shape. An index gives one
-    spectrum of several, with its own labels.
+    by name: a number for one spectrum, for several an array of the leading axes' shape. ``nlte`` are the ions
+    out of LTE. An index gives one spectrum of several, with its own labels.
     """
 
     chunk_flux: tuple[Float[Array, "... point"], ...]
@@ -33,6 +33,7 @@ class SyntheticSpectrum:
     band: Band
     labels: Mapping[str, float | np.ndarray]
     unit: str = "erg s-1 cm-2 Angstrom-1"
+    nlte: tuple[str, ...] = ()
 
     __repr__ = one_line
 
@@ -98,10 +99,15 @@ class SyntheticSpectrum:
             labels=self.labels,
             provenance={
                 "made by": "starloom.synthesis",
-                "physics": "LTE, plane-parallel",
+                "physics": f"{physics_of(self.nlte)}, plane-parallel",
                 "abundances": self.abundances,
             },
         )
+
+
+def physics_of(nlte: Sequence[str]) -> str:
+    """``LTE``, and which ions are not in it."""
+    return f"LTE but {', '.join(nlte)}" if nlte else "LTE"
 
 
 @cache

@@ -6,12 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from starloom import nlte as departing
 from starloom.atmosphere import Atmosphere, interpolate
 from starloom.atmosphere import domain as structures
 from starloom.bands import Band
 from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain, label
+from starloom.nlte import checked_ions, departures
 from starloom.physics.abundances import HIGHEST, LOWEST, RANGES, checked_elements
 from starloom.physics.lines import windows_of
 from starloom.physics.transfer import flux_quadrature
@@ -65,6 +67,7 @@ def synthesize_labels(
     elements: Mapping | None = None,
     band: Band | None = None,
     together: int | None = None,
+    nlte: Sequence[str] = (),
     **abundances,
 ) -> SyntheticSpectrum:
     """Spectra of stars by their labels: numbers or arrays that broadcast; their shape leads the result's.
@@ -72,9 +75,10 @@ def synthesize_labels(
     Structures are interpolated in the packaged grid; units and errors as of ``domain``. ``alpha`` is
     [alpha/M], of the structure too; ``elements`` has [X/M] by symbol, as have ``abundances``: ``Ca=[0.0,
     0.3]``, instead of ``alpha`` for that element; ``carbon_ratio`` is 12C/13C. What is given is among the
-    result's labels.  ``together`` stars are computed at once (``synthesize_together``); None is one on the
-    processor, which that makes no faster, ``TOGETHER`` on another device.  For more stars than memory holds
-    (175 kB each and chunk) use ``synthesize_each``, for several processes the database.
+    result's labels.  ``nlte`` is as of ``synthesize``.  ``together`` stars are computed at once
+    (``synthesize_together``); None is one on the processor, which that makes no faster, ``TOGETHER`` on
+    another device.  For more stars than memory holds (175 kB each and chunk) use ``synthesize_each``, for
+    several processes the database.
     """
     labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic, **_composition(alpha, elements, abundances)}
     known = domain(*list(labels)[len(LABELS) :])
@@ -90,12 +94,12 @@ def synthesize_labels(
     flux, continuum = ([np.empty((len(rows), c.points), np.float32) for c in band.chunks] for _ in range(2))
     for first in range(0, len(rows), together):
         some = slice(first, first + together)
-        spectra = synthesize_together(rows[some], band=band, abundances=known.names[len(LABELS) :])
+        spectra = synthesize_together(rows[some], band=band, abundances=known.names[len(LABELS) :], nlte=nlte)
         for number in range(len(band.chunks)):
             flux[number][some] = spectra.chunk_flux[number]
             continuum[number][some] = spectra.chunk_continuum[number]
     flux, continuum = (tuple(c.reshape(*stars.shape[:-1], -1) for c in part) for part in (flux, continuum))
-    return _of_stars(stars, known.names, flux, continuum, band)
+    return _of_stars(stars, known.names, flux, continuum, band, nlte)
 
 
 def synthesize_together(
@@ -103,6 +107,7 @@ def synthesize_together(
     *,
     band: Band | None = None,
     abundances: Sequence[str] = (),
+    nlte: Sequence[str] = (),
 ) -> SyntheticSpectrum:
     """Spectra of stars at once, for devices that do much in parallel; rows as of ``synthesize_each``.
 
@@ -112,19 +117,27 @@ def synthesize_together(
     rows, names = np.asarray(stars, dtype=float), (*LABELS, *abundances)
     band = given(band)
     if len(rows) == 1:
-        (one,) = synthesize_each(rows, band=band, abundances=abundances)
+        (one,) = synthesize_each(rows, band=band, abundances=abundances, nlte=nlte)
         flux, continuum = (tuple(c[None] for c in part) for part in (one.chunk_flux, one.chunk_continuum))
-        return _of_stars(rows, names, flux, continuum, band)
+        return _of_stars(rows, names, flux, continuum, band, nlte)
     arrays = band_arrays(band)
     with jax.enable_x64(True):
         each = [checked_star(star, **given) for star, given in _inputs(rows, abundances)]
         atmosphere, abundance, turbulence = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
         matter = gas_of_each((atmosphere, abundance, turbulence), arrays.lines, arrays.nodes)
-        half = []
-        for i, (row, star) in enumerate(zip(rows.tolist(), each, strict=True)):
-            one = jax.tree.map(lambda part, i=i: np.asarray(part[i]), matter)
-            check_converged(one.state, "/".join(f"{value:g}" for value in row))
-            half.append(half_widths_seen(star[0], one, arrays))
+        names_of = ["/".join(f"{value:g}" for value in row) for row in rows.tolist()]
+        single = [jax.tree.map(lambda part, i=i: part[i], matter) for i in range(len(rows))]
+        for one, name in zip(single, names_of, strict=True):
+            check_converged(one.state, name)
+        if checked_ions(nlte):
+            known = zip(each, single, rows[:, 0].tolist(), names_of, strict=True)
+            found = [
+                departures(star[0], star[2], one.state, arrays.lines, teff=teff, source=name)
+                for star, one, teff, name in known
+            ]
+            matter = matter.out_of_lte(departing.together(found))
+            single = [jax.tree.map(lambda part, i=i: part[i], matter) for i in range(len(rows))]
+        half = [half_widths_seen(star[0], one, arrays) for star, one in zip(each, single, strict=True)]
         angles, weights = flux_quadrature()
         parts = []
         for number, (chunk, places) in enumerate(zip(arrays.chunks, line_places(arrays), strict=True)):
@@ -133,7 +146,7 @@ def synthesize_together(
             intensities = radiate_together(atmosphere, turbulence, own, chunk, windows, angles)
             parts.append([per_angstrom(weights, part) for part in intensities])
     flux, continuum = zip(*parts, strict=True)
-    return _of_stars(rows, names, flux, continuum, band)
+    return _of_stars(rows, names, flux, continuum, band, nlte)
 
 
 def synthesize_each(
@@ -141,6 +154,7 @@ def synthesize_each(
     *,
     band: Band | None = None,
     abundances: Sequence[str] = (),
+    nlte: Sequence[str] = (),
 ) -> Iterator[SyntheticSpectrum]:
     """Spectra of stars, one after the other.
 
@@ -148,17 +162,18 @@ def synthesize_each(
     """
     rows = np.asarray(stars, dtype=float)
     for atmosphere, own in _inputs(rows, abundances):
-        yield synthesize(atmosphere, band=band, **own)
+        yield synthesize(atmosphere, band=band, nlte=nlte, **own)
 
 
-def normalised(band: Band, /, **labels) -> np.ndarray:
+def normalised(band: Band, /, *, nlte: Sequence[str] = (), **labels) -> np.ndarray:
     """What a store of this band keeps of: normalised flux, float32[star, chunk, point].
 
-    ``labels`` are those of ``domain`` by name, each an array [star].
+    ``labels`` are those of ``domain`` by name, each an array [star]. ``nlte`` is as of
+    ``synthesize``.
     """
     if missing := [name for name in LABELS if name not in labels]:
         raise ConfigError(f"no label {', '.join(missing)}: synthesis needs {', '.join(LABELS)}")
-    made = synthesize_labels(band=band, **labels)
+    made = synthesize_labels(band=band, nlte=nlte, **labels)
     chunks = zip(made.chunk_flux, made.chunk_continuum, strict=True)
     return np.stack([flux / continuum for flux, continuum in chunks], axis=-2)
 
@@ -192,8 +207,8 @@ def _check_elements(rows: np.ndarray, known: Domain) -> None:
             checked_elements({symbol: float(x_m[row])}, float(mh[row]))
 
 
-def _of_stars(stars, names, flux, continuum, band: Band) -> SyntheticSpectrum:
+def _of_stars(stars, names, flux, continuum, band: Band, nlte: Sequence[str]) -> SyntheticSpectrum:
     """Spectra of stars whose labels are ``stars[..., label]``, each with its own; numbers for one star."""
     labels = dict(zip(names, np.moveaxis(stars, -1, 0), strict=True))
     labels = labels if stars.ndim > 1 else numbers(labels)
-    return SyntheticSpectrum(flux, continuum, band, labels)
+    return SyntheticSpectrum(flux, continuum, band, labels, nlte=checked_ions(nlte))

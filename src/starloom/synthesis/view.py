@@ -12,7 +12,7 @@ from starloom import Spectrum, __version__, tables
 from starloom.broadening import broaden, doppler_shift, instrument_variance, point_sampler
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
-from starloom.synthesis.spectra import SyntheticSpectrum, joined
+from starloom.synthesis.spectra import SyntheticSpectrum, joined, physics_of
 from starloom.units import within
 from starloom.wavelength import LogGrid, Points, air_from_vacuum
 
@@ -119,7 +119,7 @@ class View:
         digests = tables.synthesis_digests(made.band.tables)
         return {
             "made by": f"starloom {__version__} synthesize, jax {version('jax')}",
-            "physics": "LTE, plane-parallel layers, one spectrum for the whole disk",
+            "physics": f"{physics_of(made.nlte)}, plane-parallel layers, one spectrum for the whole disk",
             "quantity": "intensity" if self.mu else "flux",
             "mu": self.mu,
             "abundances": made.abundances,
