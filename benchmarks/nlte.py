@@ -7,6 +7,7 @@ departures and the cores into the folder OUTPUT. Needs the folder ``shared`` but
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,9 +166,7 @@ def compare_flux(output: Path) -> None:
 
 
 def _with(lte: Photosphere, found) -> Photosphere:
-    return Photosphere(
-        lte.atmosphere, lte.microturbulence, lte.gas.out_of_lte(found), lte.arrays, lte.labels, lte.elements
-    )
+    return replace(lte, gas=lte.gas.out_of_lte(found))
 
 
 def _seen_vacuum(star: Photosphere) -> np.ndarray:
