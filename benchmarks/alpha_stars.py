@@ -46,7 +46,7 @@ def emulator(folder: Path, spectra: int, epochs: int, processes: int) -> Generat
     store = open_store(folder / f"store-{spectra}")
     plan = {"epochs": epochs, "patience": epochs, "optimiser": "muon", "learning_rate": 1.5e-2}
     design = EmulatorRecipe(
-        coefficients=128,
+        coefficients=min(128, spectra // 4),
         network=CoefficientNetwork(hidden=(256, 256, 256), activation="silu", residual=True),
         plan=Plan(**plan, schedule="cosine", warmup=6, final_fraction=1e-4, seed=1),
         batch=256,
