@@ -24,6 +24,13 @@ class Grid(StrEnum):
     FULL = "full"
 
 
+class LineData(StrEnum):
+    """Which line data are taken: ``bands.LINES``."""
+
+    LISTED = "listed"
+    CALIBRATED = "calibrated"
+
+
 def _option(panel: str, text: str, *names: str):
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
 
@@ -48,6 +55,9 @@ Elements = Annotated[
     _option(STAR, "[X/M] of one element, as Ca=+0.3, instead of --alpha; not [X/H], not A(X); repeatable."),
 ]
 Carbon = Annotated[float | None, _option(STAR, "12C/13C; 89.4, the Sun's, by default.", "--carbon-ratio")]
+Lines = Annotated[
+    LineData, _option(STAR, "Atomic lines as listed (default), or calibrated on the Sun and stars.")
+]
 Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity [km/s]; 0 by default.")]
 Resolution = Annotated[float | None, _option(SEEN, "Resolving power of the instrument; none by default.")]
 Velocity = Annotated[float, _option(SEEN, "Velocity away from us [km/s]; 0 by default.", "--rv")]
@@ -69,6 +79,7 @@ def synthesize(
     atmosphere: Model = None,
     element: Elements = None,
     carbon: Carbon = None,
+    lines: Lines = LineData.LISTED,
     vsini: Vsini = 0.0,
     resolution: Resolution = None,
     velocity: Velocity = 0.0,
@@ -89,7 +100,7 @@ def synthesize(
 
     from starloom import bands, synthesis
     from starloom.physics.abundances import checked_elements
-    from starloom.synthesis import lines
+    from starloom.synthesis.lines import draw, listed, report
     from starloom.synthesis.view import View
 
     points = bands.load(BAND).points if grid == Grid.PAPER else None
@@ -99,21 +110,20 @@ def synthesize(
     checked_elements(elements, structure.mh if mh is None else mh)
     compilation.announce()
     start = perf_counter()
-    star = synthesis.photosphere(
-        structure, mh=mh, alpha=alpha, vmic=vmic, elements=elements, carbon_ratio=carbon
-    )
+    options = {"elements": elements, "carbon_ratio": carbon, "lines": str(lines)}
+    star = synthesis.photosphere(structure, mh=mh, alpha=alpha, vmic=vmic, **options)
     made = star.spectrum(mu=mu)
     spectrum = view.observe(made, origin)
     seconds = perf_counter() - start
     if window or plot:
-        found = lines.listed(star, made)
+        found = listed(star, made)
     if output:
         spectrum.write(output, overwrite=overwrite)
     if plot:
-        lines.draw(spectrum, found, view.radial_velocity, plot)
+        draw(spectrum, found, view.radial_velocity, plot)
     print(f"synthesised in {seconds:.1f} s")
     if window:
-        print(lines.report(found, window))
+        print(report(found, window))
     if output:
         print(f"wrote {output}: {spectrum}")
     if plot:

@@ -86,7 +86,7 @@ def photosphere(
     vmic: float | None = None,
     elements: Mapping[str, float] | None = None,
     carbon_ratio: float | None = None,
-    lines: LineList | None = None,
+    lines: LineList | str | None = None,
     molecules: MolecularTable | None = None,
     synspec: bool = False,
 ) -> Photosphere:
@@ -96,8 +96,9 @@ def photosphere(
     """
     said = {"mh": mh, "alpha": alpha, "vmic": vmic, "elements": elements, "carbon_ratio": carbon_ratio}
     star = checked_star(atmosphere, **said)
-    arrays = band_arrays(given(band))
-    arrays = arrays if lines is None else arrays.with_lines(lines)
+    choice, own = (lines, None) if isinstance(lines, str) else (None, lines)
+    arrays = band_arrays(given(band, choice))
+    arrays = arrays if own is None else arrays.with_lines(own)
     arrays = arrays if molecules is None else arrays.with_molecules(molecules)
     with jax.enable_x64(True):
         matter = gas(*star, arrays.lines, arrays.nodes, synspec)
@@ -114,7 +115,7 @@ def synthesize(
     vmic: float | None = None,
     elements: Mapping[str, float] | None = None,
     carbon_ratio: float | None = None,
-    lines: LineList | None = None,
+    lines: LineList | str | None = None,
     windows: tuple[Windows, ...] | None = None,
     molecules: MolecularTable | None = None,
     mu: float | None = None,
@@ -125,10 +126,11 @@ def synthesize(
     ``band`` is that of the Gaia RVS unless given (``bands.load``). ``mh``, ``alpha`` [dex] and ``vmic``
     [km/s] default to the atmosphere's own; ``elements`` sets [X/M] [dex] of single elements by symbol,
     instead of ``alpha`` for that element; ``carbon_ratio`` is 12C/13C, by default the Sun's. The structure
-    stays what it is. ``lines`` and ``molecules`` replace the band's line list and cross-sections.
-    Differentiable by ``jax.jacfwd`` in the atmosphere's arrays and the numbers: inside a transformation give
-    ``windows`` (from ``line_windows`` on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved
-    levels and its interpolation of Stark profiles, for comparisons.
+    stays what it is. ``lines`` and ``molecules`` replace the band's line list and cross-sections; ``lines``
+    may be "listed" or "calibrated", the band's choice (``bands.LINES``). Differentiable by ``jax.jacfwd`` in
+    the atmosphere's arrays and the numbers: inside a transformation give ``windows`` (from ``line_windows``
+    on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved levels and its interpolation of Stark
+    profiles, for comparisons.
 
     Raises OutOfRangeError for an impossible or too shallow atmosphere, element (``checked_elements``), and
     outside VMIC_KMS and ``abundances.RANGES``, ConvergenceError where the equation of state does not

@@ -99,6 +99,7 @@ class SyntheticSpectrum:
             provenance={
                 "made by": "starloom.synthesis",
                 "physics": "LTE, plane-parallel",
+                "lines": self.band.lines,
                 "abundances": self.abundances,
             },
         )
