@@ -15,8 +15,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data" / "atomic_lines"))
 
-from calibrate import FOLDER, Calibration, Search, seen_with
+from calibrate import FOLDER, NO_LINE, Calibration, Search, seen_with, slotted
 from calibrators import GAIA_CORRELATION, HIDDEN_AA, RESOLUTION, Star, Sun, read_spectrum, read_stars
+from groups import joined
 
 from starloom import bands, figures
 from starloom.broadening import broaden
@@ -26,12 +27,15 @@ from starloom.synthesis.band import band_lines
 RVS = bands.load("rvs")
 SPECTRA = Path(__file__).resolve().parents[2] / "shared" / "observed"
 VERIFIED = {"active star": "gaia_rvs_active_3174658066485297152.csv"}  # in no calibration
+VISIBLE = 0.03  # strength of lines that the Sun shows at R = 70000
 PRIORS = {"teff": 300.0, "logg": 0.3, "mh": 0.3, "vmic": 0.25}  # sigma of labels that are refitted
 
 
-def numbers(lines: LineList) -> LineList:
-    """A list whose columns are NumPy's."""
-    return LineList(*(np.asarray(column) for column in lines))
+def filled(lines: LineList, listed: LineList) -> LineList:
+    """A list with as many lines as ``listed`` has when its places for unidentified ones are filled up."""
+    size = len(slotted(listed).charge)
+    rest = LineList(*(np.asarray(column)[-1:].repeat(size - len(lines.charge)) for column in lines))
+    return joined(lines, rest._replace(log_gf=np.full(len(rest.charge), NO_LINE)))
 
 
 def stars(untouched_aa: np.ndarray) -> list[Star]:
@@ -114,36 +118,27 @@ def correlate(places: dict[str, np.ndarray], residuals: dict[str, np.ndarray], n
             row(f"{one}, {other}", *found)
 
 
-def hold_out(search: Search) -> None:
-    """What a random fifth of the lines gains from a calibration of the rest."""
-    every = search.groups()
+def hold_out(search: Search, full: LineList) -> None:
+    """What a random fifth of the lines gains from a calibration of the rest; ``full`` is that of all."""
+    every, sun = search.groups(), search.calibrators[0]
     random = np.random.default_rng([19, 5])
     chosen = random.permutation(every.count)[: every.count // 5]
-    frozen = set(np.flatnonzero(np.isin(every.of_line, chosen)).tolist())
-    sun = search.calibrators[0]
+    fifth = np.isin(every.of_line, chosen)
     hidden = replace(sun, hidden_aa=every.place_aa[chosen])
-    state, _ = replace(search, calibrators=(hidden,)).on_the_sun(frozen)
-    full, _ = search.on_the_sun()
-    table("A fifth of the lines left out, the Sun at R = 70000 within 0.4 A of them", "lines", "rms")
-    strong = every.strength[chosen] > 0.03
-    at = np.abs(sun.wavelength_aa[:, None] - every.place_aa[chosen][strong]).min(axis=1) < HIDDEN_AA
-    at &= sun.weight >= sun.weight.max()
+    rest = replace(search, calibrators=(hidden,))
+    state, _ = rest.on_the_sun(frozenset(np.flatnonzero(fifth).tolist()))
     change = np.zeros(every.count)
     for ion in set(zip(every.lines.element.tolist(), every.lines.charge.tolist(), strict=True)):
         change[_of(every, ion)] = _mean(state, ion)
-    shifted = np.where(np.isin(every.of_line, chosen), change[every.of_line], 0.0)
-    number = len(search.listed.charge)
-    more = state.shipped._replace(
-        log_gf=state.shipped.log_gf + np.pad(shifted, (0, len(state.shipped.charge) - number))
-    )
-    lists = {
-        "listed": search.listed,
-        "the rest calibrated": state.shipped,
-        "and the mean change of their ion": more,
-    }
-    for name, lines in {**lists, "all calibrated": full.shipped}.items():
-        residual = seen_with(sun, lines)[2]
-        row(name, f"{rms(residual[at]):.4f}")
+    mean = state.shipped.log_gf + np.where(fifth, change[every.of_line], 0.0)
+    lists = {"listed": slotted(search.listed), "the rest calibrated": state.shipped}
+    lists |= {"and the mean change of the ion": state.shipped._replace(log_gf=mean), "all calibrated": full}
+    strong = every.place_aa[chosen][every.strength[chosen] > VISIBLE]
+    near = np.abs(sun.wavelength_aa[:, None] - strong).min(axis=1) < HIDDEN_AA
+    near &= sun.weight >= sun.weight.max()
+    table(f"{len(strong)} visible lines of a fifth left out, the Sun within 0.4 A", "lines", "rms, R = 70000")
+    for name, lines in lists.items():
+        row(name, f"{rms(seen_with(sun, lines)[2][near]):.4f}")
 
 
 def _of(groups, ion) -> np.ndarray:
@@ -199,7 +194,8 @@ def main() -> None:
         return
     given.output.mkdir(parents=True, exist_ok=True)
     search = Search.of(RVS, FOLDER / "calibrators.toml", SPECTRA)
-    lists = {"listed": search.listed, "calibrated": numbers(band_lines(bands.load("rvs", "calibrated")))}
+    packaged = {name: band_lines(bands.load("rvs", name)) for name in bands.LINES}
+    lists = {name: filled(lines, search.listed) for name, lines in packaged.items()}
     if given.anew:
         lists |= leave_out(search)
     sun = search.calibrators[0]
@@ -211,7 +207,7 @@ def main() -> None:
     correlate({each.name: each.wavelength_aa for each in (sun, *observed)}, at_pixels, lists)
     draw(sun, kept, observed, residuals, given.output)
     if given.anew:
-        hold_out(search)
+        hold_out(search, lists["Sun alone"])
 
 
 COLUMNS = ("star", "lines", "continuum", "Teff/log g/[M/H]/vmic", "rms", "noise")

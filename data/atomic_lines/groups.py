@@ -11,7 +11,7 @@ from starloom.wavelength import air_from_vacuum
 
 KINDS = ("log_gf", "log_gamma_waals", "shift")  # dex, dex, km/s
 STEPS = {"log_gf": 0.05, "log_gamma_waals": 0.1, "shift": 0.3}  # for differences
-LARGEST = {"log_gf": 1.5, "log_gamma_waals": 0.6, "shift": 1.2}  # change of all
+LARGEST = {"log_gf": 1.5, "log_gamma_waals": 0.3, "shift": 1.2}  # change of all
 LONGEST = {"log_gf": 0.4, "log_gamma_waals": 0.3, "shift": 0.6}  # change of one step
 ACTIVE = 3e-3  # strength from which a line is calibrated; the rest stays as listed
 BLEND_AA, BLEND_EV = 0.06, 0.15  # lines of one ion this near share their changes
