@@ -46,9 +46,8 @@ def stars(untouched_aa: np.ndarray) -> list[Star]:
     for name, file in VERIFIED.items():
         vacuum, flux, error = read_spectrum(SPECTRA / file)
         labels = dict(zip(PRIORS, zip((5300.0, 4.5, 0.0, 1.0), PRIORS.values(), strict=True), strict=True))
-        found.append(
-            Star(RVS, untouched_aa, name, vacuum, flux, GAIA_CORRELATION * error, labels, (12_400.0, 500.0))
-        )
+        spectrum = {"vacuum_aa": vacuum, "flux": flux, "error": GAIA_CORRELATION * error}
+        found.append(Star(RVS, untouched_aa, name, **spectrum, labels=labels, resolution=(12_400.0, 500.0)))
     return found
 
 
@@ -73,7 +72,7 @@ def compare_sun(sun: Sun, lists: dict[str, LineList]) -> dict[str, np.ndarray]:
     kept, free = {}, sun.weight >= sun.weight.max()
     for name, lines in lists.items():
         unknowns, _, residual = seen_with(sun, lines)
-        kept[name] = seen_at(sun, residual)
+        kept[name] = np.where(free, seen_at(sun, residual), np.nan)
         plain = unknowns.copy()
         plain[-len(sun.series) :] = 0.0
         model = seen_at(sun, sun.seen(plain, sun.solved(plain, lines).normalized(lines)))
@@ -112,8 +111,8 @@ def correlate(places: dict[str, np.ndarray], residuals: dict[str, np.ndarray], n
         for other in every[number + 1 :]:
             found = []
             for ours, theirs in zip(residuals[one], residuals[other], strict=True):
-                there = np.interp(places[one], places[other], theirs)
-                both = np.isfinite(ours) & np.isfinite(there) & (ours != 0)
+                there = np.interp(places[one], places[other], theirs, np.nan, np.nan)
+                both = np.isfinite(ours) & np.isfinite(there)
                 found.append(f"{np.corrcoef(ours[both], there[both])[0, 1]:+.2f}")
             row(f"{one}, {other}", *found)
 
