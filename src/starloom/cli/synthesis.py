@@ -24,6 +24,13 @@ class Grid(StrEnum):
     FULL = "full"
 
 
+class LineData(StrEnum):
+    """Which line data are taken: ``bands.LINES``."""
+
+    LISTED = "listed"
+    CALIBRATED = "calibrated"
+
+
 def _option(panel: str, text: str, *names: str):
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
 
@@ -51,6 +58,9 @@ Carbon = Annotated[float | None, _option(STAR, "12C/13C; 89.4, the Sun's, by def
 Nlte = Annotated[
     list[str] | None, _option(STAR, "Ion out of LTE, as 'Ca II'; repeatable. It is in LTE from 8000 K on.")
 ]
+Lines = Annotated[
+    LineData, _option(STAR, "Atomic lines as listed (default), or calibrated on the Sun and stars.")
+]
 Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity [km/s]; 0 by default.")]
 Resolution = Annotated[float | None, _option(SEEN, "Resolving power of the instrument; none by default.")]
 Velocity = Annotated[float, _option(SEEN, "Velocity away from us [km/s]; 0 by default.", "--rv")]
@@ -73,6 +83,7 @@ def synthesize(
     element: Elements = None,
     carbon: Carbon = None,
     nlte: Nlte = None,
+    lines: Lines = LineData.LISTED,
     vsini: Vsini = 0.0,
     resolution: Resolution = None,
     velocity: Velocity = 0.0,
@@ -94,7 +105,7 @@ def synthesize(
     from starloom import bands, synthesis
     from starloom.nlte import checked_ions
     from starloom.physics.abundances import checked_elements
-    from starloom.synthesis import lines
+    from starloom.synthesis.lines import draw, listed, report
     from starloom.synthesis.view import View
 
     points = bands.load(BAND).points if grid == Grid.PAPER else None
@@ -105,21 +116,20 @@ def synthesize(
     ions = checked_ions(nlte or ())
     compilation.announce()
     start = perf_counter()
-    star = synthesis.photosphere(
-        structure, mh=mh, alpha=alpha, vmic=vmic, elements=elements, carbon_ratio=carbon, nlte=ions
-    )
+    options = {"elements": elements, "carbon_ratio": carbon, "lines": str(lines), "nlte": ions}
+    star = synthesis.photosphere(structure, mh=mh, alpha=alpha, vmic=vmic, **options)
     made = star.spectrum(mu=mu)
     spectrum = view.observe(made, origin)
     seconds = perf_counter() - start
     if window or plot:
-        found = lines.listed(star, made)
+        found = listed(star, made)
     if output:
         spectrum.write(output, overwrite=overwrite)
     if plot:
-        lines.draw(spectrum, found, view.radial_velocity, plot)
+        draw(spectrum, found, view.radial_velocity, plot)
     print(f"synthesised in {seconds:.1f} s")
     if window:
-        print(lines.report(found, window))
+        print(report(found, window))
     if output:
         print(f"wrote {output}: {spectrum}")
     if plot:

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from starloom import __version__, tables
-from starloom.bands import Band
+from starloom.bands import CALIBRATED, Band
 from starloom.broadening import keep
 from starloom.database.recipe import Recipe
 from starloom.database.sources import source_digest
@@ -104,7 +104,7 @@ def check_synthesis(recipe: Recipe) -> None:
 
 def physics_version(band: Band) -> str:
     """What ``radiative_transfer`` depends on: the package's version, the band's tables, the sources."""
-    digests = json.dumps(tables.synthesis_digests(band.tables), sort_keys=True)
+    digests = json.dumps(tables.synthesis_digests(band.tables, band.lines == CALIBRATED), sort_keys=True)
     digest = hashlib.sha256(digests.encode()).hexdigest()[:12]
     return f"starloom {__version__}, tables {digest}, sources {source_digest()[:12]}"
 

@@ -17,7 +17,7 @@ from starloom.labels import BROADENING, FLOORED, RADIATION_LIMIT, TABLE_1, Domai
 SPLITS = ("train", "validation", "test")
 IMPORTED = "imported"  # the sampling of a store whose labels came with its spectra
 DRAW = {"uniform": sampling.uniform, "sobol": sampling.sobol}
-OPTIONAL = {"ends": 0.0, "band": "rvs", "nlte": ()}
+OPTIONAL = {"ends": 0.0, "band": "rvs", "nlte": (), "lines": bands.LISTED}
 TABLES = ("ranges", "splits")  # of the file; what they hold are other fields here
 SHAPE = ("around", "floor")  # of the domain, beside its ranges
 # Third word of a random stream's seed. It is never zero, as a shorter seed would be filled up with zeros.
@@ -38,8 +38,9 @@ class Recipe:
 
     ``intrinsic`` spectra are synthesised, ``broadenings`` observed ones made of each; ``chunk`` of them share
     a file. ``domain`` has the labels and their ranges, and elements of its ``spread`` are drawn around their
-    default; ``band`` is the name of the wavelength band, or a folder with one. ``train`` and ``validation``
-    are the shares of intrinsic spectra in those splits.
+    default; ``band`` is the name of the wavelength band, or a folder with one, ``lines`` which of its atomic
+    lines are taken (``bands.LINES``). ``train`` and ``validation`` are the shares of intrinsic spectra in
+    those splits.
     ``ends`` is the probability with which each label lies at an end of its range, log g's lower one at the
     domain's floor where that is higher. ``nlte`` are the ions out of LTE, as ``"Ca II"``.
     Raises ``ConfigError`` for what makes no sense.
@@ -57,9 +58,11 @@ class Recipe:
     ends: float = OPTIONAL["ends"]
     band: str = OPTIONAL["band"]
     nlte: tuple[str, ...] = OPTIONAL["nlte"]
+    lines: str = OPTIONAL["lines"]
 
     def __post_init__(self):
         _check_choice("sampling", self.sampling, (*DRAW, IMPORTED))
+        _check_choice("lines", self.lines, bands.LINES)
         _check_whole("seed", self.seed, 0)
         for name in ("intrinsic", "broadenings", "chunk"):
             _check_whole(name, getattr(self, name), 1)
@@ -71,7 +74,7 @@ class Recipe:
 
     def load_band(self) -> Band:
         """The wavelength band; ``ConfigError`` where it is not installed."""
-        return bands.load(self.band)
+        return bands.load(self.band, None if self.lines == bands.LISTED else self.lines)
 
     @property
     def broadening(self) -> list[int]:

@@ -8,10 +8,38 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from starloom.constants import ANGSTROM
+from starloom.errors import ConfigError
 from starloom.wavelength import vacuum_from_air
 
 NEGLIGIBLE_STRENGTH = 1e-6  # of the continuum at solar abundance; 3e-5 at [M/H] = +1.5
 UNSOLD_EXPONENT = 0.3  # of the temperature in Unsold's width: the mean speed to the power 3/5
+
+
+def kept(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which lines of a table ``atomic_lines`` can matter anywhere: bool[line]."""
+    return arrays["strength"].max(axis=1) > NEGLIGIBLE_STRENGTH
+
+
+# what a line is made of, besides its strength for ranking
+COLUMNS = ("wavelength_aa", "atomic_number", "charge", "log_gf", "energy_low_ev", "gamma_radiative")
+COLUMNS += ("log_gamma_stark", "log_gamma_waals", "abo_alpha")
+
+
+def calibrated(
+    arrays: Mapping[str, np.ndarray], calibration: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """A table ``atomic_lines`` with the changes of ``line_calibration`` and its unidentified lines.
+
+    Raises ``ConfigError`` where the two are not of the same lines.
+    """
+    if not np.array_equal(calibration["log_gf"], arrays["log_gf"]):
+        raise ConfigError("line_calibration: it was not made for these atomic_lines")
+    table = {key: arrays[key] for key in (*COLUMNS, "strength")}
+    table["log_gf"] = table["log_gf"] + calibration["log_gf_change"]
+    table["log_gamma_waals"] = table["log_gamma_waals"] + calibration["log_waals_change"]
+    table = {key: np.concatenate([column, calibration[f"added_{key}"]]) for key, column in table.items()}
+    order = np.argsort(table["wavelength_aa"], kind="stable")
+    return {key: column[order] for key, column in table.items()}
 
 
 class LineList(NamedTuple):
@@ -32,8 +60,10 @@ class LineList(NamedTuple):
         return jax.tree.map(lambda column: column[index], self)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "LineList":
-        """The lines of a table ``atomic_lines`` of a band.
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, np.ndarray] | None = None
+    ) -> "LineList":
+        """The lines of a table ``atomic_lines`` of a band, and what its ``line_calibration`` makes of them.
 
         Of the packaged one: Gaia-ESO (Heiter et al. 2021, A&A 645, A106) with He I and Ne I; see
         ``data/atomic_lines``. Lines weaker than ``NEGLIGIBLE_STRENGTH`` from 4000 to 14 000 K are left out.
@@ -41,10 +71,9 @@ class LineList(NamedTuple):
         Van der Waals widths follow Anstee, Barklem & O'Mara where known, growing as T^((1 - alpha)/2)
         (Barklem & O'Mara 1997, MNRAS 290, 102, eq. 3), and else as T^0.3 (Unsold 1955).
         """
-        kept = arrays["strength"].max(axis=1) > NEGLIGIBLE_STRENGTH
-        columns = ("wavelength_aa", "atomic_number", "charge", "log_gf", "energy_low_ev", "gamma_radiative")
-        columns += ("log_gamma_stark", "log_gamma_waals", "abo_alpha")
-        table = {key: arrays[key][kept] for key in columns}
+        arrays = arrays if calibration is None else calibrated(arrays, calibration)
+        chosen = kept(arrays)
+        table = {key: arrays[key][chosen] for key in COLUMNS}
         abo = np.isfinite(table["abo_alpha"])
         return cls(
             wavelength=vacuum_from_air(table["wavelength_aa"]) * ANGSTROM,

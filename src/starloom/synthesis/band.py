@@ -1,7 +1,7 @@
 """What synthesis takes of a band: its lines and cross-sections, and the arrays of its chunks' grids."""
 
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from starloom import bands
-from starloom.bands import Band
+from starloom.bands import CALIBRATED, Band
 from starloom.constants import ANGSTROM, KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.physics.continuum import RANGE_AA
@@ -18,7 +18,7 @@ from starloom.physics.hydrogen import GridWeights, grid_weights
 from starloom.physics.linelist import LineList
 from starloom.physics.lines import Positions, line_positions
 from starloom.physics.molecules import MolecularTable
-from starloom.tables import load
+from starloom.tables import CALIBRATION, load, names
 from starloom.wavelength import LogGrid
 
 CONTINUUM_NODES = 12  # Chebyshev nodes: the polynomial through them follows the continuum to 1e-5
@@ -58,9 +58,10 @@ class BandArrays:
         return replace(self, chunks=tuple(c._replace(molecules=molecules.on(grid)) for c, grid in each))
 
 
-def given(band: Band | None) -> Band:
-    """The band; that of the Gaia RVS where there is none."""
-    return band or bands.load("rvs")
+def given(band: Band | None, lines: str | None = None) -> Band:
+    """The band, that of the Gaia RVS where there is none, with the choice of ``lines`` if there is one."""
+    band = band or bands.load("rvs")
+    return band if lines is None else replace(band, lines=lines)
 
 
 @lru_cache(maxsize=4)  # some 50 MB a chunk
@@ -99,22 +100,27 @@ def _chunk_arrays(grid: LogGrid, hydrogen: GridWeights, molecules: MolecularTabl
 
 @cache
 def band_lines(band: Band) -> LineList:
-    """The lines of a band, from its table ``atomic_lines``."""
-    return _made(LineList, "atomic_lines", band)
+    """The lines of a band, by its table ``atomic_lines``; those calibrated also by ``line_calibration``."""
+    if band.lines != CALIBRATED:
+        return _made(LineList.from_arrays, "atomic_lines", band)
+    if band.tables and CALIBRATION not in names(band.tables):
+        raise ConfigError(f"band {band.name}: its lines are not calibrated; they are there as listed")
+    calibrated = partial(LineList.from_arrays, calibration=load(CALIBRATION, band.tables))
+    return _made(calibrated, "atomic_lines", band)
 
 
 @lru_cache(maxsize=4)
 def band_molecules(band: Band) -> MolecularTable:
     """The cross-sections of molecules of a band, from its table ``molecular_opacity``, unpacked."""
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        return _made(MolecularTable, "molecular_opacity", band)
+        return _made(MolecularTable.from_arrays, "molecular_opacity", band)
 
 
-def _made(kind, name: str, band: Band):
+def _made(from_arrays, name: str, band: Band):
     if not band.tables:
         raise ConfigError(f"band {band.name}: has no tables, so nothing can be synthesised in it")
     try:
-        return kind.from_arrays(load(name, band.tables))
+        return from_arrays(load(name, band.tables))
     except KeyError as error:
         raise ConfigError(f"band {band.name}: table {name} of {band.tables} has no {error}") from error
 

@@ -88,7 +88,7 @@ def photosphere(
     vmic: float | None = None,
     elements: Mapping[str, float] | None = None,
     carbon_ratio: float | None = None,
-    lines: LineList | None = None,
+    lines: LineList | str | None = None,
     molecules: MolecularTable | None = None,
     synspec: bool = False,
     nlte: Sequence[str] = (),
@@ -99,8 +99,9 @@ def photosphere(
     """
     said = {"mh": mh, "alpha": alpha, "vmic": vmic, "elements": elements, "carbon_ratio": carbon_ratio}
     star, ions = checked_star(atmosphere, **said), checked_ions(nlte)
-    arrays = band_arrays(given(band))
-    arrays = arrays if lines is None else arrays.with_lines(lines)
+    choice, own = (lines, None) if isinstance(lines, str) else (None, lines)
+    arrays = band_arrays(given(band, choice))
+    arrays = arrays if own is None else arrays.with_lines(own)
     arrays = arrays if molecules is None else arrays.with_molecules(molecules)
     with jax.enable_x64(True):
         matter = gas(*star, arrays.lines, arrays.nodes, synspec)
@@ -120,7 +121,7 @@ def synthesize(
     vmic: float | None = None,
     elements: Mapping[str, float] | None = None,
     carbon_ratio: float | None = None,
-    lines: LineList | None = None,
+    lines: LineList | str | None = None,
     windows: tuple[Windows, ...] | None = None,
     molecules: MolecularTable | None = None,
     mu: float | None = None,
@@ -132,11 +133,12 @@ def synthesize(
     ``band`` is that of the Gaia RVS unless given (``bands.load``). ``mh``, ``alpha`` [dex] and ``vmic``
     [km/s] default to the atmosphere's own; ``elements`` sets [X/M] [dex] of single elements by symbol,
     instead of ``alpha`` for that element; ``carbon_ratio`` is 12C/13C, by default the Sun's. The structure
-    stays what it is. ``lines`` and ``molecules`` replace the band's line list and cross-sections.
-    Differentiable by ``jax.jacfwd`` in the atmosphere's arrays and the numbers: inside a transformation give
-    ``windows`` (from ``line_windows`` on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved
-    levels and its interpolation of Stark profiles, for comparisons.  ``nlte`` are the ions out of LTE, of
-    which there is ``"Ca II"``; from 7000 to 8000 K it goes over into LTE (``nlte.trust``).
+    stays what it is. ``lines`` and ``molecules`` replace the band's line list and cross-sections; ``lines``
+    may be "listed" or "calibrated", the band's choice (``bands.LINES``). Differentiable by ``jax.jacfwd`` in
+    the atmosphere's arrays and the numbers: inside a transformation give ``windows`` (from ``line_windows``
+    on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved levels and its interpolation of Stark
+    profiles, for comparisons.  ``nlte`` are the ions out of LTE, of which there is ``"Ca II"``; from 7000 to
+    8000 K it goes over into LTE (``nlte.trust``).
 
     Raises OutOfRangeError for an impossible or too shallow atmosphere, element (``checked_elements``), and
     outside VMIC_KMS and ``abundances.RANGES``, ConvergenceError where the equation of state or

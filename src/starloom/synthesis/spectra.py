@@ -100,6 +100,7 @@ class SyntheticSpectrum:
             provenance={
                 "made by": "starloom.synthesis",
                 "physics": f"{physics_of(self.nlte)}, plane-parallel",
+                "lines": self.band.lines,
                 "abundances": self.abundances,
             },
         )

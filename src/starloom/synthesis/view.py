@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from starloom import Spectrum, __version__, tables
+from starloom.bands import CALIBRATED
 from starloom.broadening import broaden, doppler_shift, instrument_variance, point_sampler
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
@@ -116,12 +117,13 @@ class View:
         return (velocity >= self._reach - rounding) & (velocity <= end - self._reach + rounding)
 
     def _provenance(self, made: SyntheticSpectrum) -> dict:
-        digests = tables.synthesis_digests(made.band.tables)
+        digests = tables.synthesis_digests(made.band.tables, made.band.lines == CALIBRATED)
         return {
             "made by": f"starloom {__version__} synthesize, jax {version('jax')}",
             "physics": f"{physics_of(made.nlte)}, plane-parallel layers, one spectrum for the whole disk",
             "quantity": "intensity" if self.mu else "flux",
             "mu": self.mu,
+            "lines": made.band.lines,
             "abundances": made.abundances,
             "radial velocity": self.radial_velocity,
             "tables": {name: digest[:12] for name, digest in digests.items()},

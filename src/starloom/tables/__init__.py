@@ -21,6 +21,7 @@ from starloom.errors import ConfigError
 
 SHARED = __name__
 OBSERVATIONAL = ("tellurics",)  # tables on which no synthetic spectrum depends
+CALIBRATION = "line_calibration"  # the one on which only those with calibrated lines do
 
 
 def names(place: str = SHARED) -> list[str]:
@@ -96,7 +97,11 @@ def expected_digests(place: str = SHARED) -> dict[str, str]:
     return {name: value for value, name in (line.split() for line in lines)}
 
 
-def synthesis_digests(place: str) -> dict[str, str]:
-    """Content digests of the tables on which a band's synthetic spectra depend: the shared and its own."""
-    own = {name: digest(load(name, place)) for name in names(place) if name not in OBSERVATIONAL}
+def synthesis_digests(place: str, calibrated: bool = False) -> dict[str, str]:
+    """Content digests of the tables on which a band's synthetic spectra depend: the shared and its own.
+
+    ``calibrated`` says whether their lines are.
+    """
+    unused = OBSERVATIONAL if calibrated else (*OBSERVATIONAL, CALIBRATION)
+    own = {name: digest(load(name, place)) for name in names(place) if name not in unused}
     return expected_digests() | own
