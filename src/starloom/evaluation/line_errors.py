@@ -1,25 +1,36 @@
 """How flux answers to errors of the line list: its derivatives by the strength of each line, synthesised.
 
 Groups of lines that blend (same ion, within BLEND_AA) move together. Those that do not reach each other are
-moved in one synthesis, so that a star's hundreds of derivatives cost some twenty spectra.
+moved in one synthesis, so that a star's hundreds of derivatives cost some twenty spectra. Of each node of the
+labels their principal components remain: the patterns of a ``PhysicsError``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
+from math import sqrt
 
 import numpy as np
 
 from starloom.bands import Band
-from starloom.broadening import keep
+from starloom.broadening import finish_onto, keep
 from starloom.constants import ANGSTROM
+from starloom.networks.emulator import scaled_modes
+from starloom.networks.physics_error import LABELS, PhysicsError, aligned
 from starloom.physics.linelist import LineList
-from starloom.synthesis import Photosphere, photosphere, structure
+from starloom.synthesis import Photosphere, domain, photosphere, structure
 
 SEEN = 3e-3  # of the continuum's opacity: lines below it change the flux by 0.0003 for 0.1 dex
 BLEND_AA = 0.06
 STEP_DEX = 0.06
 CALCIUM = 19  # of the line list's elements: atomic number - 1
-STRONG = 100.0  # over the continuum's opacity: the Ca II triplet, not the ion's weak lines
+PATTERNS = 12  # of lines, of each node
+COMPONENTS = 64  # of which all nodes' patterns are made up
+NODES = {
+    "teff": np.array([3600.0, 4200, 4900, 5700, 6700, 8000, 10000, 12500, 15000]),
+    "logg": np.array([2.0, 3.5, 5.0]),
+    "mh": np.array([-1.5, -0.5, 0.4, 1.5]),
+}
 # half width [A] that a group is given, by its strength over the continuum's opacity
 REACHES_AA = ((3.0, 4.0), (0.3, 2.2), (0.0, 1.2))
 
@@ -37,13 +48,80 @@ class LineResponse:
     calcium: np.ndarray
 
 
+def physics_error(
+    band: Band,
+    nodes: Mapping[str, np.ndarray] = NODES,
+    progress: Callable[[], None] = lambda: None,
+) -> PhysicsError:
+    """The physics error of a band, synthesised at ``nodes``; ``progress`` is called after each of them."""
+    stars = node_stars(nodes)
+    found = []
+    for star in stars:
+        found.append(node_patterns(line_response(star, band), band))
+        progress()
+    return compressed(band, nodes, np.array(found))
+
+
+def node_stars(nodes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Labels ``[node, label]`` as ``line_response`` takes them, with log g where there is an atmosphere."""
+    stars = np.array([[*place, 0.0] for place in product(*(nodes[name] for name in LABELS))])
+    stars[:, 1] = np.maximum(stars[:, 1], domain().lowest_logg(stars) + 1e-6)
+    teff, logg = stars[:, :2].T
+    stars[:, 3] = np.where(teff > 6500, 2.0, np.where(logg >= 4, 1.0, 1.5))
+    return stars
+
+
+def node_patterns(response: LineResponse, band: Band, count: int = PATTERNS) -> np.ndarray:
+    """The ``count`` principal components of a star's lines, then the triplet: float32[count + 1, half].
+
+    Modes of all chunks, one behind the other, scaled as in ``scaled_modes``.
+    """
+    lines = np.concatenate([_scaled(band, response.lines, number) for number in _chunks(band)], axis=1)
+    calcium = [_scaled(band, response.calcium[None], number) for number in _chunks(band)]
+    _, vectors = np.linalg.eigh(lines.astype(float) @ lines.T.astype(float))
+    strongest = vectors[:, : -count - 1 : -1].T @ lines
+    missing = np.zeros((count - len(strongest), lines.shape[1]))
+    return np.concatenate([strongest, missing, np.concatenate(calcium, axis=1)]).astype(np.float32)
+
+
+def compressed(
+    band: Band, nodes: Mapping[str, np.ndarray], patterns: np.ndarray, components: int = COMPONENTS
+) -> PhysicsError:
+    """Patterns ``[node, pattern, half]`` in terms of a common basis, those of neighbours alike."""
+    flat = patterns.reshape(-1, patterns.shape[-1])
+    _, vectors = np.linalg.eigh(flat.T.astype(float) @ flat)
+    basis = vectors[:, : -components - 1 : -1].T
+    parts = (flat @ basis.T).reshape(*(len(nodes[name]) for name in LABELS), patterns.shape[1], -1)
+    parts[..., :-1, :] = aligned(parts[..., :-1, :])
+    halves = np.split(basis, len(band.chunks), axis=1)
+    return PhysicsError(band, nodes, parts.astype(np.float32), tuple(_unscaled(part) for part in halves))
+
+
+def _chunks(band: Band) -> range:
+    return range(len(band.chunks))
+
+
+def _scaled(band: Band, kept: np.ndarray, chunk: int) -> np.ndarray:
+    """Scaled modes of ``kept[row, chunk, point]`` in one of the band's chunks, at its finest resolution."""
+    grid = band.kept[chunk]
+    finish = finish_onto(grid, grid.wavelength_aa[100:-100], band.finest_resolution, band.kept_resolution)
+    return scaled_modes(kept[:, chunk], finish)
+
+
+def _unscaled(basis: np.ndarray) -> np.ndarray:
+    """Modes as an emulator has them: without the scale of all but the constant one."""
+    factor = np.full(basis.shape[1], 1 / sqrt(2))
+    factor[[0, basis.shape[1] // 2]] = 1
+    return (basis * factor).astype(np.float32)
+
+
 def line_response(labels: Sequence[float], band: Band) -> LineResponse:
     """The response of a star with ``labels`` teff [K], logg, mh [dex], vmic [km/s]."""
     teff, logg, mh, vmic = labels
     star = photosphere(structure(teff, logg, mh, vmic), band=band, mh=mh, vmic=vmic)
     strengths, lines = star.line_strengths, star.arrays.lines
     wavelength = np.asarray(lines.wavelength) / ANGSTROM
-    triplet = is_triplet(lines, strengths)
+    triplet = is_triplet(lines)
     seen = (strengths > SEEN) & ~triplet
     seen &= (wavelength > band.chunks[0].first_aa) & (wavelength < band.chunks[-1].last_aa)
     groups = blends(lines, np.flatnonzero(seen))
@@ -64,10 +142,10 @@ def line_response(labels: Sequence[float], band: Band) -> LineResponse:
     return LineResponse(base, found, calcium)
 
 
-def is_triplet(lines: LineList, strengths: np.ndarray) -> np.ndarray:
-    """Which of the lines are those of the Ca II triplet, the ion's strongest in their range: bool[line]."""
+def is_triplet(lines: LineList) -> np.ndarray:
+    """Which of the lines are those of the Ca II triplet, 3d - 4p of 1.7 eV: bool[line]."""
     calcium = (np.asarray(lines.element) == CALCIUM) & (np.asarray(lines.charge) == 1)
-    return calcium & (np.asarray(lines.log_gf) > -1.5) & (np.asarray(lines.energy_low) < 2.0)
+    return calcium & (np.asarray(lines.energy_low) < 2.0)
 
 
 def blends(lines: LineList, chosen: np.ndarray) -> list[np.ndarray]:

@@ -141,19 +141,15 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     columns[: len(free)] *= slopes[:, None]
     ends = domain_information(coordinates)
     information = np.zeros(len(columns))
-    information[: len(free)] = ends[free] + (slopes / star.prior_deviation[free]) ** 2
+    information[: len(free)] = ends[free]
+    information = np.append(information, np.ones(len(star.patterns)))
+    firm = np.zeros(len(information))
+    firm[: len(free)] = (slopes / star.prior_deviation[free]) ** 2
     weight, noise_weight = (np.where(star.used, 1 / error**2, 0.0) for error in (star.error, star.noise))
-    found = covariance(
-        np.concatenate([columns, star.patterns]),
-        weight,
-        star.pixel_error,
-        star.common,
-        np.append(information, np.ones(len(star.patterns))),
-        star.correlate,
-    )
     left = star.without_patterns(weight) / star.error
     factor = inflation(left, star.used, star.dof, star.expected(star.profile_pixels), star.chi2)
-    matrix = star.widened(found) * factor
+    every, errors = np.concatenate([columns, star.patterns]), (star.pixel_error, star.common)
+    matrix = star.widened(covariance(every, weight, *errors, information, star.correlate, factor, firm))
     bound, shared = inverted((columns * noise_weight) @ columns.T), 1.0
     if star.smoothed:
         moved = columns * np.sqrt(noise_weight)
@@ -214,23 +210,26 @@ def covariance(
     common: Sequence[tuple[np.ndarray, np.ndarray]],
     information,
     correlate: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    factor: float = 1.0,
+    firm: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Covariance ``[p, p]`` of the columns' parameters.
 
     ``columns[p, pixel]`` are derivatives, ``weight`` and ``noise`` (standard deviation) are per pixel, as are
     the standard deviations of what is ``common`` to bands, each with the bands' first pixels;
     ``information[p]`` is known beforehand (1 / variance). ``correlate`` multiplies ``[p, pixel]`` by the
-    correlations of the noise; by default there are none.
+    correlations of the noise; by default there are none. All is multiplied by ``factor``, but not what is
+    ``firm[p]``, further knowledge of the parameters.
     """
-    weighted = columns * weight
-    normal = weighted @ columns.T + np.diag(information)
+    weighted, own = columns * weight, np.eye(len(columns))
+    normal = weighted @ columns.T + own * (information + firm)
     moved = weighted * noise
-    middle = moved @ correlate(moved).T + np.diag(information)
+    middle = moved @ correlate(moved).T + own * information
     for size, edges in common:
         shared = np.add.reduceat(weighted * size, edges, axis=1)
         middle += shared @ shared.T
     inverse = np.linalg.inv(normal)
-    return inverse @ middle @ inverse
+    return inverse @ (factor * middle + own * firm) @ inverse
 
 
 def domain_information(coordinates: Coordinates) -> np.ndarray:
