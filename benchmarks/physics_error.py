@@ -9,7 +9,8 @@
 patterns alone), of the Ca II triplet and Gaia's noise, fitted with and without the physics error; and stars
 without any of that. ``responses``: where the synthesised derivatives are kept (minutes). ``stars``: the
 spectra in the folder OBSERVED (see docs/fitting.md) before and after. ``sizes``: the
-likeliest sizes of the physics error. ``noise``: the smoothing of Gaia's noise, from residuals where the instrument passes no spectrum.
+likeliest sizes of the physics error. ``noise``: the smoothing of Gaia's noise, from residuals where the
+instrument passes no spectrum.
 """
 
 import argparse

@@ -28,7 +28,7 @@ def model():
 @pytest.fixture(scope="session")
 def exact(model):
     """The same as a model that states no errors: for stars that it made itself it has none."""
-    return replace(model, stated=None)
+    return replace(model, stated=None, physics=None)
 
 
 @pytest.fixture(scope="session")

@@ -133,26 +133,8 @@ def _result(
 ) -> FitResult:
     """The fit of one of the stars."""
     setup, observation = stars.setup, stars.observations[star]
-    used, noise = pixels.used[star], pixels.noise[star]
-    dof = int(used.sum()) - here.columns.shape[1]
-    around = Neighbourhood(
-        setup,
-        here.parameters[star],
-        here.columns[star],
-        stars.flux[star] - here.model[star],
-        used,
-        noise,
-        pixels.floor[star],
-        pixels.model_error[star],
-        stars.vacuum_aa,
-        dof,
-        solution.rivals[star],
-        observation.smoothed,
-        pixels.physics_floor[star],
-        pixels.patterns[star],
-        pixels.prior.deviation[star],
-        chi2,
-    )
+    around = _around(stars, pixels, solution, here, star, chi2)
+    used, noise, dof = around.used, around.noise, around.dof
     known = uncertain(around, bounds.shift)
     priors = pixels.prior[star].known(setup.coordinates.names, setup.free)
     snr = float(np.median(stars.flux[star][used] / noise[used]))
@@ -184,6 +166,31 @@ def _result(
         settings={"model": setup.generator.name, **setup.settings.about, "priors": priors},
         patterns=pixels.patterns[star] * observation.scale,
         left_out=observation.without(pixels.known[star], used),
+    )
+
+
+def _around(
+    stars: Stars, pixels: Pixels, solution: Solution, here: Linearised, star: int, chi2: float
+) -> Neighbourhood:
+    """What the uncertainty of one of the stars follows from."""
+    used = pixels.used[star]
+    return Neighbourhood(
+        stars.setup,
+        here.parameters[star],
+        here.columns[star],
+        stars.flux[star] - here.model[star],
+        used,
+        pixels.noise[star],
+        pixels.floor[star],
+        pixels.model_error[star],
+        stars.vacuum_aa,
+        int(used.sum()) - here.columns.shape[1],
+        solution.rivals[star],
+        stars.observations[star].smoothed,
+        pixels.physics_floor[star],
+        pixels.patterns[star],
+        pixels.prior.deviation[star],
+        chi2,
     )
 
 

@@ -68,7 +68,7 @@ class FitResult:
     settings: dict = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     shared: float = 1.0
-    patterns: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    patterns: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
     def __post_init__(self):
         for name in ("values", "covariance", "bounds", "intervals", "continuum", "model", "error", "used"):

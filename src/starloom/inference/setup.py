@@ -47,6 +47,10 @@ class Prior:
     def __getitem__(self, rows) -> "Prior":
         return Prior(self.mean[rows], self.deviation[rows])
 
+    def repeated(self, count: int) -> "Prior":
+        """The same in each of so many rows."""
+        return Prior(*(np.repeat(part[None], count, axis=0) for part in (self.mean, self.deviation)))
+
 
 @dataclass(frozen=True, eq=False)
 class Setup:

@@ -259,10 +259,12 @@ def weighed(
     noise: np.ndarray,
     parameters: np.ndarray,
     level: np.ndarray,
+    patterns: np.ndarray | None = None,
 ) -> Pixels:
     """All known pixels, with the errors that the generator states and the settings ask for.
 
-    ``parameters[star, p]`` and ``level[star, pixel]``, the continuum, are those of the present model.
+    ``parameters[star, p]`` and ``level[star, pixel]``, the continuum, are those of the present model;
+    ``patterns`` of the physics error those at its parameters, unless given.
     """
     settings, stated, physics = stars.setup.settings, stars.setup.generator.stated, stars.setup.physics
     rest = stars.vacuum_aa * np.exp(-doppler_shift(parameters[:, -1, None]) / SPEED_OF_LIGHT_KMS)
@@ -275,7 +277,8 @@ def weighed(
     core = np.where(apart < settings.core_kms, settings.core_floor, 0.0)
     floor = np.hypot(core, settings.floor) * level
     physics_floor = np.zeros(level.shape) if physics is None else physics.sizes.floor * level
-    patterns, prior = physics_patterns(stars, parameters, level), prior_of(stars, parameters)
+    patterns = physics_patterns(stars, parameters, level) if patterns is None else patterns
+    prior = prior_of(stars, parameters)
     return Pixels(usable, known, known, noise, floor, model_error, physics_floor, patterns, prior)
 
 
@@ -298,9 +301,8 @@ def prior_of(stars: Stars, parameters: np.ndarray) -> Prior:
     """What is known of each star: by the settings, by its spectrum of the resolution, by its kind of vmic."""
     setup, settings = stars.setup, stars.setup.settings
     coordinates = setup.coordinates
-    mean, deviation = (
-        np.repeat(part[None], len(parameters), axis=0) for part in (setup.prior.mean, setup.prior.deviation)
-    )
+    prior = setup.prior.repeated(len(parameters))
+    mean, deviation = prior.mean, prior.deviation
     for index in coordinates.among(["resolution"]):
         for star, observation in enumerate(stars.observations):
             if observation.resolution_error and "resolution" not in settings.priors:
@@ -311,7 +313,7 @@ def prior_of(stars: Stars, parameters: np.ndarray) -> Prior:
         teff, logg, mh = (parameters[:, among[name]] for name in ("teff", "logg", "mh"))
         mean[:, among["vmic"]] = microturbulence.typical(teff, logg, mh)
         deviation[:, among["vmic"]] = microturbulence.deviation(teff, logg)
-    return Prior(mean, deviation)
+    return prior
 
 
 def minima_of(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
@@ -485,7 +487,8 @@ def refined(stars: Stars, pixels: Pixels, minima: Minima) -> tuple[Pixels, Minim
     """New weights at the minimum of each star, and cosmic rays out, until nothing changes any more."""
     rows = np.arange(len(stars.flux))
     for turn in range(ROUNDS):
-        before, pixels = pixels, _weighed_anew(stars, pixels, _here(stars, pixels, minima))
+        here, same = _here(stars, pixels, minima), pixels.patterns if turn else None
+        before, pixels = pixels, _weighed_anew(stars, pixels, here, same)
         changed = rows if turn == 0 else rows[(pixels.used != before.used).any(axis=1)]
         if not changed.size:
             break
@@ -499,13 +502,13 @@ def _here(stars: Stars, pixels: Pixels, minima: Minima) -> Linearised:
     return objective_of(stars, pixels, rows, minima.at).linearised(rows, place)
 
 
-def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised) -> Pixels:
+def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised, patterns: np.ndarray | None) -> Pixels:
     """Errors at the present model, without the pixels that a cosmic ray has hit."""
     residual, noise = stars.flux - here.model, pixels.noise.copy()
     for star in np.flatnonzero(stars.estimated):
         noise[star] = _robust(residual[star, pixels.known[star]])
     level = here.continuum @ stars.basis
-    fresh = weighed(stars, pixels.usable, pixels.known, noise, here.parameters, level)
+    fresh = weighed(stars, pixels.usable, pixels.known, noise, here.parameters, level, patterns)
     if stars.setup.settings.clip == 0:
         return fresh
     scaled = residual / fresh.error
