@@ -89,8 +89,9 @@ def compressed(
 ) -> PhysicsError:
     """Patterns ``[node, pattern, half]`` in terms of a common basis, those of neighbours alike."""
     flat = patterns.reshape(-1, patterns.shape[-1])
-    _, vectors = np.linalg.eigh(flat.T.astype(float) @ flat)
-    basis = vectors[:, : -components - 1 : -1].T
+    values, vectors = np.linalg.eigh(flat.astype(float) @ flat.T)
+    strongest = slice(None, -components - 1, -1)
+    basis = (vectors[:, strongest] / np.sqrt(values[strongest])).T @ flat
     parts = (flat @ basis.T).reshape(*(len(nodes[name]) for name in LABELS), patterns.shape[1], -1)
     parts[..., :-1, :] = aligned(parts[..., :-1, :])
     halves = np.split(basis, len(band.chunks), axis=1)
