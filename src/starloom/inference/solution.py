@@ -506,7 +506,7 @@ def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised, patterns: np.n
     """Errors at the present model, without the pixels that a cosmic ray has hit."""
     residual, noise = stars.flux - here.model, pixels.noise.copy()
     for star in np.flatnonzero(stars.estimated):
-        noise[star] = _robust(residual[star, pixels.known[star]])
+        noise[star] = _untold(residual[star], pixels, star)
     level = here.continuum @ stars.basis
     fresh = weighed(stars, pixels.usable, pixels.known, noise, here.parameters, level, patterns)
     if stars.setup.settings.clip == 0:
@@ -514,6 +514,14 @@ def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised, patterns: np.n
     scaled = residual / fresh.error
     scale = np.array([max(1.0, _robust(r[ok])) for r, ok in zip(scaled, fresh.known, strict=True)])
     return replace(fresh, used=fresh.known & (scaled < stars.setup.settings.clip * scale[:, None]))
+
+
+def _untold(residual: np.ndarray, pixels: Pixels, star: int) -> float:
+    """The noise of a star without errors: what the physics error leaves of its residuals, half at least."""
+    seen = _robust(residual[pixels.known[star]])
+    explained = pixels.physics_floor[star] ** 2 + (pixels.patterns[star] ** 2).sum(axis=0)
+    left = seen**2 - float(np.median(explained[pixels.known[star]]))
+    return float(np.sqrt(max(left, seen**2 / 4)))
 
 
 def _robust(values: np.ndarray) -> float:
