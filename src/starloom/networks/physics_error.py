@@ -42,7 +42,7 @@ class Sizes:
     lines: float = 0.12
     calcium: float = 0.06
     continuum: float = 0.003
-    floor: float = 0.003
+    floor: float = 0.006
 
     def __post_init__(self):
         for field in fields(self):
