@@ -84,9 +84,6 @@ class Stars:
         self.rng = np.random.default_rng([32, count])
         self.model = generator.model.on(GAIA_AA)
         self.truth = np.array([self._labels(number) for number in range(count)])
-        velocity = SPEED_OF_LIGHT_KMS * np.log(GAIA_AA)
-        self.noise = _root(velocity, NOISE_KMS)
-        self.floor = _root(velocity, SPEED_OF_LIGHT_KMS / RESOLUTION / 2.3548)
 
     def _labels(self, number: int) -> np.ndarray:
         teff, logg, mh = self.places[number % len(self.places)]
@@ -112,7 +109,7 @@ class Stars:
         told = {"resolution": truth[self.generator.domain.index("resolution")]}
         if wrong:
             flux += self._error(number, rng)
-            noise = self.noise @ noise
+            noise = smoothed(noise, NOISE_KMS)
             told = {"resolution": RESOLUTION, "resolution_error": RESOLUTION_ERROR}
             told["noise_correlation_kms"] = NOISE_KMS
         about = {"medium": "vacuum", "frame": "barycentric", "provenance": told}
@@ -127,14 +124,15 @@ class Stars:
         lines = derivatives.patterns({grid: mixed[None, None]}, truth[None, :-1], truth[-1:])[0, 0]
         orders = chebyshev(GAIA_AA, ORDERS[1])[ORDERS[0] :]
         continuum = self.sizes.continuum * rng.normal(size=len(orders)) @ orders
-        return lines + continuum + self.sizes.floor * (self.floor @ rng.normal(size=GAIA_AA.size))
+        floor = smoothed(rng.normal(size=GAIA_AA.size), SPEED_OF_LIGHT_KMS / RESOLUTION / 2.3548)
+        return lines + continuum + self.sizes.floor * floor
 
 
-def _root(velocity: np.ndarray, smoothed: float) -> np.ndarray:
-    """A matrix that makes of white noise what a Gaussian smoothed, of deviation 1."""
-    apart = velocity[:, None] - velocity
-    values, vectors = np.linalg.eigh(np.exp(-((apart / (2 * smoothed)) ** 2)))
-    return vectors * np.sqrt(np.maximum(values, 0))
+def smoothed(white: np.ndarray, width_kms: float) -> np.ndarray:
+    """White noise smoothed by a Gaussian, of deviation 1 again; the points are uniform enough in velocity."""
+    step = SPEED_OF_LIGHT_KMS * 0.1 / GAIA_AA.mean()
+    kernel = np.exp(-0.5 * (step * np.arange(-40, 41) / width_kms) ** 2)
+    return np.convolve(white, kernel / np.sqrt((kernel**2).sum()), mode="same")
 
 
 def print_coverage(title: str, generator: Generator, stars: Stars, wrong: bool, **options) -> None:
