@@ -240,7 +240,8 @@ def main() -> None:
     parser.add_argument("--core", type=float, default=0.0, help="half width of the Ca II cores [km/s]")
     parser.add_argument("--save", type=Path, help="write the fits to this .npz")
     arguments = parser.parse_args()
-    settings = Settings(core_kms=arguments.core)
+    # nor do lines differ from the model's, and vmic is anything
+    settings = Settings(core_kms=arguments.core, physics_error=False, typical_vmic=False)
     parts = [range(i, min(i + PORTION, arguments.stars)) for i in range(0, arguments.stars, PORTION)]
     task = partial(fitted, arguments.store, arguments.model, settings)
     start, processor = time.perf_counter(), time.process_time()

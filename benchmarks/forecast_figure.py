@@ -65,7 +65,7 @@ def typical(teff, logg) -> np.ndarray:
 
 def bounds(generator: Generator, labels: np.ndarray, snr: float) -> np.ndarray:
     """Bounds [star, parameter] without the resolution, which is known; NaN where there is none."""
-    setting = Setting(snr)
+    setting = Setting(snr, noise_correlation=0.0, physics_error=False)
     parts = [labels[start : start + 64] for start in range(0, len(labels), 64)]
     covariance = np.concatenate([covariances(generator, part, setting) for part in parts])
     return np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
@@ -178,13 +178,13 @@ def report(generator: Generator) -> None:
             f"{name:<10}{star[0]:>7.0f}{star[1]:>7.2f}{star[2]:>7.0f}" + "".join(f"{v:>10.3g}" for v in row)
         )
     for order in (None, 8):
-        setting = Setting(100, continuum=order)
+        setting = Setting(100, continuum=order, noise_correlation=0.0, physics_error=False)
         ratio = np.sqrt(np.diagonal(covariances(generator, labels, setting), axis1=1, axis2=2)) / size
         print(f"\nbounds with a {'known continuum' if order is None else 'continuum of order 8'} over these:")
         for name, row in zip(STARS, ratio, strict=True):
             print(f"{name:<31}" + "".join(f"{value:>10.2f}" for value in row))
     for fixed in ("teff", "logg", "mh", "vmic", "velocity"):
-        setting = Setting(100, fixed=("resolution", fixed))
+        setting = Setting(100, fixed=("resolution", fixed), noise_correlation=0.0, physics_error=False)
         known = np.sqrt(np.diagonal(covariances(generator, labels, setting), axis1=1, axis2=2))
         rest = [n for n, other in enumerate(free) if other != fixed]
         print(f"\nbounds over those with a known {fixed}:")

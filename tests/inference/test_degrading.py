@@ -55,7 +55,7 @@ def fine(model):
 def test_stated_errors_are_the_scatter(exact, fine, spacing, snr, gaps, resolution):
     """Of 120 noises: 0.9 to 1.1 over all parameters, which is 3.7 of that ratio's own deviations."""
     spectra = [fine(seed, spacing, snr, gaps) for seed in range(120)]
-    results = list(fit_each(spectra, exact, core_kms=0, degrade=resolution))
+    results = list(fit_each(spectra, exact, core_kms=0, typical_vmic=False, degrade=resolution))
     free = results[0].bounds > 0
     errors = np.sqrt([np.diag(result.covariance) for result in results])
     off = np.array([result.values - np.append(STAR, VELOCITY) for result in results])
@@ -69,16 +69,16 @@ def test_stated_errors_are_the_scatter(exact, fine, spacing, snr, gaps, resoluti
 
 def test_noise_that_is_taken_for_independent_would_be_underestimated(model, fine):
     """What is told of the correlation matters: without it the bound is a third too small or more."""
-    result = fit(fine(1), model, core_kms=0, degrade=7000.0)
+    result = fit(fine(1), model, core_kms=0, typical_vmic=False, degrade=7000.0)
     assert result.shared > 2
     forgotten = dataclasses.replace(result.spectrum, provenance={})
-    alone = fit(forgotten, model, core_kms=0)
+    alone = fit(forgotten, model, core_kms=0, typical_vmic=False)
     assert (alone.bounds[:3] < 0.65 * result.bounds[:3]).all()
 
 
 def test_a_fit_uses_no_more_pixels_than_the_resolution_needs(model, fine):
     spectrum = fine(2, gaps=True)
-    result = fit(spectrum, model, degrade=7000.0, core_kms=0)
+    result = fit(spectrum, model, degrade=7000.0, core_kms=0, typical_vmic=False)
     step = np.median(np.diff(result.spectrum.wavelength[result.pixels]))
     assert 2.9 < 8580 / 7000 / step < 4
     assert result.left_out[FINER] > 3000
@@ -87,7 +87,10 @@ def test_a_fit_uses_no_more_pixels_than_the_resolution_needs(model, fine):
 
 
 def test_errors_that_the_spectrum_lacks_are_estimated(model, fine):
-    known, estimated = (fit(fine(3, error=told), model, degrade=7000.0, core_kms=0) for told in (True, False))
+    known, estimated = (
+        fit(fine(3, error=told), model, degrade=7000.0, core_kms=0, typical_vmic=False)
+        for told in (True, False)
+    )
     assert "error_estimated" in estimated.flags
     assert estimated.spectrum.error is None
     ratio = [estimated.errors[name] / known.errors[name] for name in known.free]

@@ -40,7 +40,7 @@ def averaged(model):
 def test_a_slow_rotator_is_recovered(exact, averaged, width):
     """Of 40 noises; not told of the pixels, a fit takes them for 2 and 4 km/s more."""
     spectra = [averaged(width, seed) for seed in range(40)]
-    told = list(fit_each(spectra, exact, core_kms=0, pixel=width))
+    told = list(fit_each(spectra, exact, core_kms=0, typical_vmic=False, pixel=width))
     off = np.array([result.labels["vsini"] - 5.0 for result in told])
     inside = [result.intervals[2, 0] <= 5 <= result.intervals[2, 1] for result in told]
     assert np.mean(inside) == pytest.approx(0.6827, abs=0.2)  # 2.7 deviations
@@ -53,20 +53,20 @@ def test_a_slow_rotator_is_recovered(exact, averaged, width):
         for result in told
     ]
     assert np.sqrt(np.mean(np.square(ratio))) == pytest.approx(1, abs=0.2)
-    alone = fit(spectra[0], exact, core_kms=0)
+    alone = fit(spectra[0], exact, core_kms=0, typical_vmic=False)
     assert alone.labels["vsini"] > 5 + 2 * alone.errors["vsini"]
 
 
 def test_without_noise_it_is_exact(model, averaged):
     for pixel in (0.37, "0.37 A", "bins", 0.037 * units.nm):
-        result = fit(averaged(0.37), model, core_kms=0, pixel=pixel, snr=200.0)
+        result = fit(averaged(0.37), model, core_kms=0, typical_vmic=False, pixel=pixel, snr=200.0)
         assert result.labels["vsini"] == pytest.approx(5.0, abs=0.05)
         assert result.chi2 < 1e-3
 
 
 def test_the_same_in_velocity(model, averaged):
     """A width of 12.92 km/s is 0.37 A at 8585 A, and 1.4 % more or less at the ends."""
-    result = fit(averaged(0.37), model, core_kms=0, pixel="12.92 km/s")
+    result = fit(averaged(0.37), model, core_kms=0, typical_vmic=False, pixel="12.92 km/s")
     assert result.labels["vsini"] == pytest.approx(5.0, abs=0.1)
     assert result.settings["pixel"] == "12.92 km/s"
 

@@ -32,7 +32,9 @@ def test_density_is_the_fits_chi2(star, model):
     stars = Stars.of(setup, [observe(star.spectrum, setup)])
     stated = np.sqrt(np.maximum(0, (star.error / stars.observations[0].scale) ** 2 - stars.noise**2))
     usable = stars.good.sum(axis=1)
-    pixels = Pixels(usable, stars.good, stars.good, stars.noise, np.zeros_like(stars.noise), stated)
+    none = np.zeros_like(stars.noise)
+    patterns, prior = np.zeros((1, 0, none.shape[1]), np.float32), setup.prior.repeated(1)
+    pixels = Pixels(usable, stars.good, stars.good, stars.noise, none, stated, none, patterns, prior)
     at = np.repeat(star.values[None], 3, axis=0)
     at[1, 0] += 20.0
     at[2, 6] -= 1.0

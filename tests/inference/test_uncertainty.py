@@ -5,7 +5,7 @@ import pytest
 
 from starloom.inference import uncertainty
 from starloom.inference.coordinates import Coordinates
-from starloom.inference.uncertainty import BAND_KMS, HEAVY_TAILS, band_edges
+from starloom.inference.uncertainty import BAND_KMS, band_edges
 from starloom.labels import TABLE_1
 
 COORDINATES = Coordinates(TABLE_1)
@@ -15,9 +15,7 @@ VACUUM_AA = np.linspace(8460, 8700, 800)
 def test_noise_alone_is_the_inverse_of_the_normal_matrix():
     rng = np.random.default_rng([5, 0])
     columns, noise = rng.normal(size=(4, 800)), rng.uniform(0.5, 2, 800)
-    found = uncertainty.covariance(
-        columns, 1 / noise**2, noise, np.zeros(800), band_edges(VACUUM_AA), np.zeros(4)
-    )
+    found = uncertainty.covariance(columns, 1 / noise**2, noise, [], np.zeros(4))
     assert np.allclose(found, np.linalg.inv((columns / noise**2) @ columns.T))
 
 
@@ -27,9 +25,9 @@ def test_wrong_weights_and_common_errors():
     columns, noise = rng.normal(size=(3, 800)) + 1, np.full(800, 1.0)
     model_error, weight = rng.uniform(0.2, 0.6, 800), rng.uniform(0.5, 2, 800)
     edges = band_edges(VACUUM_AA)
-    found = uncertainty.covariance(columns, weight, noise, model_error, edges, np.zeros(3))
+    found = uncertainty.covariance(columns, weight, noise, [(model_error, edges)], np.zeros(3))
     band = np.searchsorted(edges, np.arange(800), side="right") - 1
-    common = rng.normal(size=(4000, len(edges)))[:, band] * HEAVY_TAILS * model_error
+    common = rng.normal(size=(4000, len(edges)))[:, band] * model_error
     data = rng.normal(size=(4000, 800)) * noise + common
     fits = np.linalg.solve((columns * weight) @ columns.T, (columns * weight) @ data.T)
     assert np.abs(fits.std(axis=1) / np.sqrt(np.diag(found)) - 1).max() < 0.05
@@ -44,9 +42,14 @@ def test_bands():
 
 def test_a_prior_and_no_data_give_the_prior():
     columns = 1e-6 * np.ones((1, 800))
-    found = uncertainty.covariance(
-        columns, np.ones(800), np.ones(800), np.zeros(800), band_edges(VACUUM_AA), np.array([25.0])
-    )
+    found = uncertainty.covariance(columns, np.ones(800), np.ones(800), [], np.array([25.0]))
+    assert found[0, 0] == pytest.approx(0.04)
+
+
+def test_misfit_does_not_inflate_a_prior():
+    columns = 1e-6 * np.ones((1, 800))
+    known = {"factor": 9.0, "firm": np.array([25.0])}
+    found = uncertainty.covariance(columns, np.ones(800), np.ones(800), [], np.zeros(1), **known)
     assert found[0, 0] == pytest.approx(0.04)
 
 

@@ -134,7 +134,11 @@ def test_every_shape_of_the_archive_gives_the_same_spectrum(tmp_path, name):
     ARCHIVE[name](tmp_path / name)
     spectrum = read_observed(tmp_path / name)
     assert (spectrum.medium, spectrum.frame, spectrum.flux_unit) == ("vacuum", "rest", "")
-    assert dict(spectrum.labels) == {"resolution": 11500.0}
+    assert dict(spectrum.labels) == {"resolution": 12400.0}
+    assert spectrum.provenance["resolution_error"] == 500
+    assert spectrum.provenance["noise_correlation_kms"] == 3.7
+    given = read_observed(tmp_path / name, resolution=11500)
+    assert (dict(given.labels), "resolution_error" in given.provenance) == ({"resolution": 11500}, False)
     # what two texts of a wavelength can differ by
     np.testing.assert_allclose(spectrum.wavelength, 8460 + 0.1 * np.arange(2401), rtol=1e-14)
     np.testing.assert_array_equal(spectrum.flux.astype(np.float32), star()["flux"])
@@ -654,7 +658,7 @@ def test_real_stars_as_gaia_would_see_them(shared, tmp_path, name):
     np.testing.assert_array_equal(spectrum.flux.astype(np.float32), flux)
     masked = 0 if spectrum.mask is None else spectrum.mask.sum()
     assert masked == np.isnan(flux).sum()  # hpf_hr3039 has gaps
-    assert (spectrum.medium, spectrum.labels["resolution"]) == ("vacuum", 11500)
+    assert (spectrum.medium, spectrum.labels["resolution"]) == ("vacuum", 12400)
 
 
 def test_a_masked_pixel_stays_one_when_written_again(tmp_path):

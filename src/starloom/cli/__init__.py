@@ -19,6 +19,7 @@ from starloom.cli import (
     generation,
     installation,
     output,
+    physics_error,
     reproduction,
     synthesis,
     training,
@@ -65,6 +66,7 @@ app.command("evaluate")(generation.evaluate)
 app.command("explore")(explorer.explore)
 app.add_typer(database.app, name="database")
 app.add_typer(training.app, name="train")
+app.add_typer(physics_error.app, name="physics-error")
 app.command("reproduce")(reproduction.reproduce)
 
 

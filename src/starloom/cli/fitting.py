@@ -4,7 +4,7 @@ import sys
 from enum import StrEnum
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from starloom.cli import targets
 from starloom.cli.assignments import Repeated, numbers, pair, pairs, places
 from starloom.cli.database import Medium
 from starloom.cli.generation import ModelName
+
+if TYPE_CHECKING:
+    from starloom.inference import Settings
 
 
 class Frame(StrEnum):
@@ -23,100 +26,138 @@ class Frame(StrEnum):
     TOPOCENTRIC = "topocentric"
 
 
+# the command's options: what it is told of the spectrum, what is fitted, and what it writes
+Star = Annotated[Path | None, typer.Argument(help="Observed spectrum: FITS, VOTable, ECSV, CSV, text.")]
+Listed = Annotated[
+    Path | None, typer.Option("--from", help="Text file with the path of a spectrum in each line.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Best model (.fits, .ecsv, .csv); with --from the table of results."),
+]
+Plot = Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")]
+Corner = Annotated[
+    Path | None, typer.Option(help="Sample the posterior and draw its corner plot to this file.")
+]
+Resolution = Annotated[float | None, typer.Option(help="Resolving power, where the file lacks it.")]
+FreeResolution = Annotated[bool, typer.Option("--free-resolution", help="Fit the resolution too.")]
+Fixed = Annotated[
+    Repeated, typer.Option(help="NAME=VALUE of a label of the model to hold, as logg=4.44; repeatable.")
+]
+Known = Annotated[Repeated, typer.Option(help="NAME=MEAN:SIGMA known beforehand; repeatable.")]
+NoVmicPrior = Annotated[
+    bool, typer.Option("--no-vmic-prior", help="Of cool dwarfs too the spectrum alone tells vmic.")
+]
+Order = Annotated[int, typer.Option(help="Order of the continuum's polynomial.")]
+Velocities = Annotated[str, typer.Option(help="Velocities searched, LOW:HIGH [km/s].")]
+Mask = Annotated[Repeated, typer.Option(help="LOW:HIGH [A] not to be used, as observed; repeatable.")]
+Telluric = Annotated[
+    bool, typer.Option("--telluric", help="Leave out where lines of the Earth's atmosphere may lie.")
+]
+Core = Annotated[
+    float, typer.Option(help="Half width of the Ca II cores, which are not trusted [km/s]; 0: none.")
+]
+Floor = Annotated[float, typer.Option(help="Error to add in quadrature, in units of the flux.")]
+NoPhysicsError = Annotated[
+    bool, typer.Option("--no-physics-error", help="Take the model's line list and continuum for exact.")
+]
+NoiseCorrelation = Annotated[
+    float | None,
+    typer.Option(help="Gaussian that smoothed the pixels' noise [km/s]; 0: none; else as the file tells."),
+]
+Degrade = Annotated[
+    float | None, typer.Option(help="Resolving power that a finer spectrum is brought to first.")
+]
+Pixel = Annotated[str, typer.Option(help="What pixels average the flux over: 0.37 [A], '9 km/s' or bins.")]
+Snr = Annotated[float | None, typer.Option(help="Signal-to-noise ratio of a spectrum without errors.")]
+OfMedium = Annotated[Medium | None, typer.Option(help="Of the wavelengths, where the file lacks it.")]
+OfFrame = Annotated[Frame | None, typer.Option(help="Of the wavelengths, where the file lacks it.")]
+Unit = Annotated[str | None, typer.Option(help="Of the wavelengths (Angstrom, nm, um).")]
+Source = Annotated[str | None, typer.Option(help="One of many spectra in the file.")]
+ColumnNames = Annotated[str, typer.Option(help="wavelength,flux[,error]: numbers from 1, or names.")]
+Form = Annotated[
+    str | None,
+    typer.Option("--format", help="Of the file (gaia, table, ...), where its content does not tell it."),
+]
+Workers = Annotated[int, typer.Option(help="Processes that share a list.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+
+
 def fit(
-    star: Annotated[
-        Path | None, typer.Argument(help="Observed spectrum: FITS, VOTable, ECSV, CSV, text.")
-    ] = None,
-    listed: Annotated[
-        Path | None, typer.Option("--from", help="Text file with the path of a spectrum in each line.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="Best model (.fits, .ecsv, .csv); with --from the table of results."
-        ),
-    ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
-    resolution: Annotated[
-        float | None, typer.Option(help="Resolving power, where the file lacks it.")
-    ] = None,
-    free_resolution: Annotated[
-        bool, typer.Option("--free-resolution", help="Fit the resolution too.")
-    ] = False,
-    fix: Annotated[
-        Repeated, typer.Option(help="NAME=VALUE of a label of the model to hold, as logg=4.44; repeatable.")
-    ] = None,
-    prior: Annotated[Repeated, typer.Option(help="NAME=MEAN:SIGMA known beforehand; repeatable.")] = None,
-    continuum: Annotated[int, typer.Option(help="Order of the continuum's polynomial.")] = 1,
-    velocities: Annotated[str, typer.Option(help="Velocities searched, LOW:HIGH [km/s].")] = "-500:500",
-    mask: Annotated[
-        Repeated, typer.Option(help="LOW:HIGH [A] not to be used, as observed; repeatable.")
-    ] = None,
-    telluric: Annotated[
-        bool, typer.Option("--telluric", help="Leave out where lines of the Earth's atmosphere may lie.")
-    ] = False,
-    core: Annotated[
-        float, typer.Option(help="Half width of the Ca II cores, which are not trusted [km/s]; 0: none.")
-    ] = 50.0,
-    floor: Annotated[float, typer.Option(help="Error to add in quadrature, in units of the flux.")] = 0.0,
-    degrade: Annotated[
-        float | None, typer.Option(help="Resolving power that a finer spectrum is brought to first.")
-    ] = None,
-    pixel: Annotated[
-        str, typer.Option(help="What pixels average the flux over: 0.37 [A], '9 km/s' or bins.")
-    ] = "",
-    snr: Annotated[
-        float | None, typer.Option(help="Signal-to-noise ratio of a spectrum without errors.")
-    ] = None,
-    medium: Annotated[
-        Medium | None, typer.Option(help="Of the wavelengths, where the file lacks it.")
-    ] = None,
-    frame: Annotated[Frame | None, typer.Option(help="Of the wavelengths, where the file lacks it.")] = None,
-    unit: Annotated[str | None, typer.Option(help="Of the wavelengths (Angstrom, nm, um).")] = None,
-    source: Annotated[str | None, typer.Option(help="One of many spectra in the file.")] = None,
-    columns: Annotated[str, typer.Option(help="wavelength,flux[,error]: numbers from 1, or names.")] = "",
-    form: Annotated[
-        str | None,
-        typer.Option("--format", help="Of the file (gaia, table, ...), where its content does not tell it."),
-    ] = None,
-    posterior: Annotated[
-        Path | None, typer.Option(help="Sample the posterior and draw its corner plot to this file.")
-    ] = None,
+    star: Star = None,
+    listed: Listed = None,
+    output: Output = None,
+    plot: Plot = None,
+    resolution: Resolution = None,
+    free_resolution: FreeResolution = False,
+    fix: Fixed = None,
+    prior: Known = None,
+    no_vmic_prior: NoVmicPrior = False,
+    continuum: Order = 1,
+    velocities: Velocities = "-500:500",
+    mask: Mask = None,
+    telluric: Telluric = False,
+    core: Core = 50.0,
+    floor: Floor = 0.0,
+    no_physics_error: NoPhysicsError = False,
+    noise_correlation: NoiseCorrelation = None,
+    degrade: Degrade = None,
+    pixel: Pixel = "",
+    snr: Snr = None,
+    medium: OfMedium = None,
+    frame: OfFrame = None,
+    unit: Unit = None,
+    source: Source = None,
+    columns: ColumnNames = "",
+    form: Form = None,
+    posterior: Corner = None,
     model: ModelName = "default",
-    workers: Annotated[int, typer.Option(help="Processes that share a list.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
 ) -> None:
     """Fit labels, radial velocity and continuum to an observed spectrum, or to every one in a list."""
-    from starloom.errors import ConfigError
-    from starloom.inference import Settings
-
-    settings = Settings(
-        fixed=numbers("--fix", fix, "NAME=VALUE"),
-        priors=pairs("--prior", prior, "NAME=MEAN:SIGMA"),
-        resolution=resolution,
-        free_resolution=free_resolution,
-        continuum=continuum,
-        velocities=pair("--velocities", velocities),
-        windows=tuple(pair("--mask", text) for text in mask or ()),
-        telluric=telluric,
-        core_kms=core,
-        floor=floor,
-        snr=snr,
-        degrade=degrade,
-        pixel=pixel,
-    )
     given = {"medium": medium and medium.value, "frame": frame and frame.value, "unit": unit}
     given |= {"format": form, "columns": places(columns)}
-    if (star is None) == (listed is None):
-        raise ConfigError("give the file of a spectrum, or --from with a list of them")
+    options = {"resolution": resolution, "free_resolution": free_resolution, "continuum": continuum}
+    options |= {"telluric": telluric, "core_kms": core, "floor": floor, "degrade": degrade, "pixel": pixel}
+    options |= {"physics_error": not no_physics_error, "typical_vmic": not no_vmic_prior, "snr": snr}
+    options |= {"noise_correlation": noise_correlation}
+    settings = _settings(fix, prior, velocities, mask, options)
+    _check_one(star, listed)
     if listed is not None:
-        if output is None or plot is not None or posterior is not None or source is not None:
-            raise ConfigError("--from needs -o FILE and goes with neither --plot, --posterior nor --source")
+        _check_list(output, plot, posterior, source)
         _fit_list(listed, output, settings, model, given, workers, overwrite)
         return
     drawn = [(plot, targets.figure), (posterior, _check_posterior)]
     targets.check_targets([(output, targets.spectrum), *drawn], overwrite, [star])
     _fit_one(star, output, plot, posterior, settings, model, {**given, "source": source})
+
+
+def _settings(fix: Repeated, prior: Repeated, velocities: str, mask: Repeated, options: dict) -> "Settings":
+    """Settings of what is spelled in words, and of further ``options`` as they are."""
+    from starloom.inference import Settings
+
+    return Settings(
+        fixed=numbers("--fix", fix, "NAME=VALUE"),
+        priors=pairs("--prior", prior, "NAME=MEAN:SIGMA"),
+        velocities=pair("--velocities", velocities),
+        windows=tuple(pair("--mask", text) for text in mask or ()),
+        **options,
+    )
+
+
+def _check_one(star: Path | None, listed: Path | None) -> None:
+    from starloom.errors import ConfigError
+
+    if (star is None) == (listed is None):
+        raise ConfigError("give the file of a spectrum, or --from with a list of them")
+
+
+def _check_list(output, plot, posterior, source) -> None:
+    from starloom.errors import ConfigError
+
+    if output is None or plot is not None or posterior is not None or source is not None:
+        raise ConfigError("--from needs -o FILE and goes with neither --plot, --posterior nor --source")
 
 
 def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -> None:

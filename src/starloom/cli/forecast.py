@@ -11,39 +11,61 @@ from starloom.cli.generation import OPTIONS, ModelName, Number, check_complete, 
 USUAL_RESOLUTION = 11500.0
 
 
+SignalToNoise = Annotated[float, typer.Option(help="Signal-to-noise ratio of a pixel in the continuum.")]
+Teff = Annotated[Number, typer.Option(help="Effective temperature [K].")]
+Logg = Annotated[Number, typer.Option(help="Logarithm of the surface gravity [dex, cgs].")]
+Vsini = Annotated[Number, typer.Option(help="Projected rotation velocity [km/s].")]
+Metals = Annotated[Number, typer.Option(help="Metallicity [M/H] [dex].")]
+Vmic = Annotated[Number, typer.Option(help="Microturbulent velocity [km/s].")]
+Resolution = Annotated[
+    Number, typer.Option(help=f"Resolving power; {USUAL_RESOLUTION:g} where the model has it.")
+]
+OtherLabels = Annotated[
+    Repeated, typer.Option(help="NAME=VALUE of any label of the model, as alpha=0.2; repeatable.")
+]
+Span = Annotated[
+    str,
+    typer.Option("--range", help="LOW:HIGH or LOW:HIGH:STEP [A] instead of Gaia's points; STEP is 0.1."),
+]
+OfMedium = Annotated[Medium, typer.Option(help="Of the wavelengths.")]
+Order = Annotated[int, typer.Option(help="Order of the continuum's unknown polynomial; -1: it is known.")]
+Fixed = Annotated[Repeated, typer.Option(help="Known label, or velocity; repeatable, or NAME,NAME.")]
+Prior = Annotated[Repeated, typer.Option(help="NAME=SIGMA known to a standard deviation; repeatable.")]
+FreeResolution = Annotated[
+    bool, typer.Option("--free-resolution", help="The resolution is not known either.")
+]
+NoiseCorrelation = Annotated[
+    float | None,
+    typer.Option(help="Gaussian that smoothed the pixels' noise [km/s]; 0: none. Gaia's points have theirs."),
+]
+NoPhysicsError = Annotated[
+    bool, typer.Option("--no-physics-error", help="Take the model's line list and continuum for exact.")
+]
+
+
 def forecast(
-    snr: Annotated[float, typer.Option(help="Signal-to-noise ratio of a pixel in the continuum.")],
-    teff: Annotated[Number, typer.Option(help="Effective temperature [K].")] = None,
-    logg: Annotated[Number, typer.Option(help="Logarithm of the surface gravity [dex, cgs].")] = None,
-    vsini: Annotated[Number, typer.Option(help="Projected rotation velocity [km/s].")] = None,
-    mh: Annotated[Number, typer.Option(help="Metallicity [M/H] [dex].")] = None,
-    vmic: Annotated[Number, typer.Option(help="Microturbulent velocity [km/s].")] = None,
-    resolution: Annotated[
-        Number, typer.Option(help=f"Resolving power; {USUAL_RESOLUTION:g} where the model has it.")
-    ] = None,
-    label: Annotated[
-        Repeated, typer.Option(help="NAME=VALUE of any label of the model, as alpha=0.2; repeatable.")
-    ] = None,
-    span: Annotated[
-        str, typer.Option("--range", help="Wavelengths LOW:HIGH or LOW:HIGH:STEP [A]; STEP is 0.1.")
-    ] = "8460:8700",
-    medium: Annotated[Medium, typer.Option(help="Of the wavelengths.")] = Medium.VACUUM,
-    continuum: Annotated[
-        int, typer.Option(help="Order of the continuum's unknown polynomial; -1: it is known.")
-    ] = 1,
-    fix: Annotated[Repeated, typer.Option(help="Known label, or velocity; repeatable, or NAME,NAME.")] = None,
-    prior: Annotated[
-        Repeated, typer.Option(help="NAME=SIGMA known to a standard deviation; repeatable.")
-    ] = None,
-    free_resolution: Annotated[
-        bool, typer.Option("--free-resolution", help="The resolution is not known either.")
-    ] = False,
+    snr: SignalToNoise,
+    teff: Teff = None,
+    logg: Logg = None,
+    vsini: Vsini = None,
+    mh: Metals = None,
+    vmic: Vmic = None,
+    resolution: Resolution = None,
+    label: OtherLabels = None,
+    span: Span = "",
+    medium: OfMedium = Medium.VACUUM,
+    continuum: Order = 1,
+    fix: Fixed = None,
+    prior: Prior = None,
+    free_resolution: FreeResolution = False,
+    noise_correlation: NoiseCorrelation = None,
+    no_physics_error: NoPhysicsError = False,
     model: ModelName = "default",
 ) -> None:
     """Print the Cramer-Rao bound of each label of a model: no unbiased fit can be better.
 
-    Gaussian errors, independent from pixel to pixel, the same in all; small enough for the flux to be linear
-    in the labels. The velocity and the continuum are not known unless said otherwise, the resolution is.
+    Gaussian errors, the same in all pixels; small enough for the flux to be linear in the labels. Velocity
+    and continuum are not known unless said otherwise, the resolution is.
     """
     from starloom.errors import ConfigError
     from starloom.inference import forecast as forecasting
@@ -56,23 +78,47 @@ def forecast(
         raise ConfigError(f"--continuum {continuum}: expected -1 (it is known), or an order from 0 to 20")
     setting = forecasting.Setting(
         snr,
-        wavelengths(span if span.count(":") == 2 else f"{span}:0.1", "--range"),
+        _points(span, medium),
         medium.value,
         continuum=None if continuum == -1 else continuum,
         fixed=fixed if free_resolution else [*fixed, "resolution"],
         priors=numbers("--prior", prior, "NAME=SIGMA"),
+        noise_correlation=noise_correlation,
+        physics_error=not no_physics_error,
     )
     generator = Generator.load(model)
+    labels = _labels(generator, given, label)
+    found = forecasting.forecast(generator, generator.domain.array(**labels), setting)
+    print(_title(setting, generator))
+    _print(found)
+
+
+def _points(span: str, medium: Medium):
+    """Wavelengths of a range; None for Gaia's, in its medium."""
+    if not span and medium is Medium.VACUUM:
+        return None
+    span = span or "8460:8700"
+    return wavelengths(span if span.count(":") == 2 else f"{span}:0.1", "--range")
+
+
+def _labels(generator, given: dict, label: Repeated) -> dict:
+    """All labels of the star."""
     labels = labels_of(generator, given, label)
     if "resolution" in generator.domain.names:
         labels.setdefault("resolution", USUAL_RESOLUTION)
     check_complete(generator, labels)
-    found = forecasting.forecast(generator, generator.domain.array(**labels), setting)
-    known = "known continuum" if continuum == -1 else f"continuum of order {continuum}"
+    return labels
+
+
+def _title(setting, generator) -> str:
+    """What the bounds are for."""
+    known = "known continuum" if setting.continuum is None else f"continuum of order {setting.continuum}"
     ends = "{:.6g} to {:.6g}".format(*setting.wavelength_aa[[0, -1]])
-    pixels = f"{setting.wavelength_aa.size} independent pixels"
-    print(f"S/N {snr:g} in {pixels}, {ends} A ({medium.value}), {known}")
-    _print(found)
+    smoothed = setting.noise_correlation
+    noise = f"pixels, noise smoothed by {smoothed:g} km/s" if smoothed else "independent pixels"
+    pixels = f"{setting.wavelength_aa.size} {noise}"
+    physics = ", physics error" if generator.physics and setting.physics_error else ""
+    return f"S/N {setting.snr:g} in {pixels}, {ends} A ({setting.medium}), {known}{physics}"
 
 
 def _known(texts: Repeated) -> list[str]:

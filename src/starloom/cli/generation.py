@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,6 +105,7 @@ def check_complete(generator: "Generator", given: dict[str, float], hint: str = 
 def models() -> None:
     """List the packaged models."""
     from starloom.networks import weights
+    from starloom.networks.physics_error import physics_in
     from starloom.networks.stated_error import stated_in
 
     if not weights.names():
@@ -121,6 +123,9 @@ def models() -> None:
                 f"  flux error on {stated.spectra} held-out spectra, mean over cells: {sizes['mean']:.1e}, "
                 f"68 % within {sizes['p68']:.1e}, 99 % within {sizes['p99']:.1e}"
             )
+        if physics := physics_in(model):
+            told = ", ".join(f"{name} {size:g}" for name, size in asdict(physics.sizes).items())
+            print(f"  physics error in fits: {told} (lines and calcium in dex)")
         _print_header(model.header)
 
 

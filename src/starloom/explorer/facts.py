@@ -15,6 +15,7 @@ from starloom.bands import Band
 from starloom.broadening import Finish
 from starloom.broadening.samplers import KAISER_SHAPE, TAPS
 from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.io.formats.gaia import FIRST_NM, NOISE_KMS, STEP_NM
 from starloom.labels import Domain, Label
 from starloom.networks.emulator import Emulator, RotationTable, network_names
 from starloom.networks.weights import Header
@@ -118,6 +119,7 @@ def facts(header: Header, chunks: Sequence[Emulator]) -> dict[str, Any]:
         "rotation": _rotation(chunks[0].rotation) if "vsini" in names else None,  # chunks are of one step
         "presets": list(_presets(domain)),
         "starts": [{name: start[name] for name in start if name in names} for start in STARTS],
+        "gaia": {"first_aa": 10 * FIRST_NM, "step_aa": 10 * STEP_NM, "noise_kms": NOISE_KMS},
         "windows": {"width_aa": WINDOW_WIDTH_AA, "lines": _windows(header.points)},
         "lines": _lines(header.band),
     }

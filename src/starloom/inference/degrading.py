@@ -13,6 +13,7 @@ from starloom.units import within
 
 RESOLUTION_KEYS = ("resolution", "R", "resolving_power")
 FINEST = 1e6  # of any instrument
+RESOLUTION_ERROR = "resolution_error"  # in a provenance
 CORRELATION = "noise_correlation_kms"  # in a provenance
 LAGS = 6.0  # standard deviations of a smoothing beyond which its noise is independent: exp(-9)
 
@@ -26,6 +27,11 @@ def told_resolution(spectrum: Spectrum) -> float | None:
         return None if found is None else float(found)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"resolution = {found!r} is no number") from error
+
+
+def told_resolution_error(spectrum: Spectrum) -> float:
+    """The standard deviation to which a spectrum says that its resolution is known; 0: it says none."""
+    return float(spectrum.provenance.get(RESOLUTION_ERROR, 0.0))
 
 
 def degrade(spectrum: Spectrum, resolution: float, native_resolution: float | None = None) -> Spectrum:

@@ -7,7 +7,7 @@ interpolation. The same numbers as ``Generator.jacobian`` without compiling anyt
 one core for a spectrum.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log, pi, sqrt
 from typing import Any
 
@@ -27,6 +27,7 @@ from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator, RotationTable
 from starloom.networks.forward import ACTIVATIONS, Affine, Dense, Dropout, Network, Reciprocal
 from starloom.networks.pixels import PixelNetwork
+from starloom.wavelength import LogGrid
 
 SLOWEST = 0.5  # km/s: a fit takes the derivatives by a rotation, which vanish at 0, here or above
 STEP_KMS = 1.0  # of differences by the velocity
@@ -133,6 +134,23 @@ class Derivatives:
                 out[:, place] = out[:, 0] * self._relative(self.names[index], labels, velocity)
         return finish.sampler(fft.irfft(whole, n=finish.points, axis=-1, overwrite_x=True))
 
+    def patterns(
+        self, halves: Mapping[LogGrid, np.ndarray], labels: np.ndarray, velocity: np.ndarray
+    ) -> np.ndarray:
+        """Patterns of the flux seen like the flux of ``labels``: ``float32[row, pattern, wavelength]``.
+
+        ``halves``, by the kept grid of a chunk: real, then imaginary parts of modes ``[row, pattern, half]``.
+        """
+        finish, count = self.emulator.finish, self._frequency.size
+        given = halves[finish.grid]
+        rotation, others, phase = self._transfer(labels, velocity)
+        common = (rotation * others * phase)[:, None]
+        whole = np.zeros((*given.shape[:2], finish.points // 2 + 1), np.complex64)
+        out, half = whole[..., :count], given.shape[-1] // 2
+        out.real, out.imag = given[..., :count], given[..., half : half + count]
+        out *= common
+        return finish.sampler(fft.irfft(whole, n=finish.points, axis=-1, overwrite_x=True))
+
     def _modes(self, labels: np.ndarray, derivatives: bool) -> np.ndarray:
         """Modes complex64[row, 1 (+ inputs), mode], in units of flux times points."""
         network, inputs = self.emulator.network, labels[:, self.emulator.intrinsic]
@@ -191,6 +209,17 @@ class BandDerivatives:
         found = np.zeros((len(labels), 1 + len(wanted), self.band.vacuum_aa.size), np.float32)
         for part, emulator, mine in self.band.shares(labels, velocity):
             values = Derivatives(emulator, self.slowest)(labels, velocity, wanted)
+            found[..., part] += np.where(mine[:, None], values, 0)
+        return found
+
+    def patterns(
+        self, halves: Mapping[LogGrid, np.ndarray], labels: np.ndarray, velocity: np.ndarray
+    ) -> np.ndarray:
+        """As ``Derivatives.patterns``."""
+        count = next(iter(halves.values())).shape[1]
+        found = np.zeros((len(labels), count, self.band.vacuum_aa.size), np.float32)
+        for part, emulator, mine in self.band.shares(labels, velocity):
+            values = Derivatives(emulator, self.slowest).patterns(halves, labels, velocity)
             found[..., part] += np.where(mine[:, None], values, 0)
         return found
 

@@ -79,8 +79,8 @@ def _model(given: Generator | str | None) -> Generator:
 
 
 def _batches(observed: Iterable[Observation | Failure]) -> Iterator[list[Observation | Failure]]:
-    """Neighbours at the same wavelengths, at most BATCH of them; failures apart."""
-    for _, group in groupby(observed, key=_wavelengths):
+    """Neighbours of one kind, at most BATCH of them; failures apart."""
+    for _, group in groupby(observed, key=_kind):
         while batch := list(islice(group, BATCH)):
             yield batch
 
@@ -92,14 +92,15 @@ def _observed(spectrum: Spectrum, setup: Setup) -> Observation | Failure:
         return Failure(str(error))
 
 
-def _wavelengths(item: Observation | Failure):
-    return None if isinstance(item, Failure) else item.place
+def _kind(item: Observation | Failure):
+    return None if isinstance(item, Failure) else item.kind
 
 
 def _results(setup: Setup, items: Sequence) -> Sequence[FitResult | Failure]:
     """Fits of observations at common wavelengths; or failures as they are."""
     if isinstance(items[0], Failure):
         return items
+    setup = setup.with_free_resolution if items[0].resolution_error else setup
     stars = Stars.of(setup, items)
     pixels, solution = solved(stars)
     at, rows, free = solution.minima.at, np.arange(len(items)), list(setup.free)
@@ -132,23 +133,10 @@ def _result(
 ) -> FitResult:
     """The fit of one of the stars."""
     setup, observation = stars.setup, stars.observations[star]
-    used, noise = pixels.used[star], pixels.noise[star]
-    dof = int(used.sum()) - here.columns.shape[1]
-    around = Neighbourhood(
-        setup,
-        here.parameters[star],
-        here.columns[star],
-        stars.flux[star] - here.model[star],
-        used,
-        noise,
-        pixels.floor[star],
-        pixels.model_error[star],
-        stars.vacuum_aa,
-        dof,
-        solution.rivals[star],
-        observation.smoothed,
-    )
+    around = _around(stars, pixels, solution, here, star, chi2)
+    used, noise, dof = around.used, around.noise, around.dof
     known = uncertain(around, bounds.shift)
+    priors = pixels.prior[star].known(setup.coordinates.names, setup.free)
     snr = float(np.median(stars.flux[star][used] / noise[used]))
     state = _state(stars, solution, star, bounds) | {
         "bad_fit": chi2 / dof > BAD_CHI2,
@@ -175,8 +163,34 @@ def _result(
         flags=tuple(name for name in FLAGS if state[name]),
         at_bound=bounds.names,
         iterations=int(solution.minima.iterations[star]),
-        settings={"model": setup.generator.name, **setup.settings.about},
+        settings={"model": setup.generator.name, **setup.settings.about, "priors": priors},
+        patterns=pixels.patterns[star] * observation.scale,
         left_out=observation.without(pixels.known[star], used),
+    )
+
+
+def _around(
+    stars: Stars, pixels: Pixels, solution: Solution, here: Linearised, star: int, chi2: float
+) -> Neighbourhood:
+    """What the uncertainty of one of the stars follows from."""
+    used = pixels.used[star]
+    return Neighbourhood(
+        stars.setup,
+        here.parameters[star],
+        here.columns[star],
+        stars.flux[star] - here.model[star],
+        used,
+        pixels.noise[star],
+        pixels.floor[star],
+        pixels.model_error[star],
+        stars.vacuum_aa,
+        int(used.sum()) - here.columns.shape[1],
+        solution.rivals[star],
+        stars.observations[star].smoothed,
+        pixels.physics_floor[star],
+        pixels.patterns[star],
+        pixels.prior.deviation[star],
+        chi2,
     )
 
 

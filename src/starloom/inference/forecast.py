@@ -12,29 +12,41 @@ with Gaussian priors of standard deviation :math:`s_j` where there are any, and 
 others: Kay (1993), Fundamentals of Statistical Signal Processing: Estimation Theory, sections 3.7 and 3.9;
 Ting et al. (2017), ApJ 843, 32, section 2 for stellar spectra.
 
+Noise that neighbouring pixels share has its correlations in the place of :math:`\sigma_i^{-2}`, and the
+physics error of a model that carries one (``networks.physics_error``) enters as further parameters, the
+amplitudes of its patterns, each known to be 0 +- 1.
+
 It is a statement about small errors: the flux is taken as linear in the parameters over the size of the
-bound. The generator's own error and the correlation of resampled pixels are not in it.
+bound. The generator's own error is not in it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 
 from starloom.arrays import one_line
+from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
+from starloom.inference.degrading import LAGS
 from starloom.inference.derivatives import derivatives_of, parameters
-from starloom.io.formats.gaia import WAVELENGTH_NM
+from starloom.inference.objective import chebyshev
+from starloom.inference.settings import LARGEST_CORRELATION
+from starloom.inference.uncertainty import SHARING, band_edges
+from starloom.io.formats.gaia import NOISE_KMS, WAVELENGTH_NM
 from starloom.labels import Domain
 from starloom.networks.generator import Generator
-from starloom.units import plain
+from starloom.networks.physics_error import ORDERS
+from starloom.units import plain, within
 from starloom.wavelength import to_vacuum
 
 HIGHEST_ORDER = 20
 PORTION = 64  # stars at once
 # parameters whose effects agree to 3e-5 of their size are one: the flux is known to float32
 DEGENERATE = 1e-9
+WHITE = 1e-2  # of the noise's variance: smoothed noise has next to none at the highest frequencies
 NO_INFORMATION = 1e3  # a bound of so many times a label's range is none
 
 
@@ -43,8 +55,10 @@ class Setting:
     """What is observed and what is known beforehand.
 
     ``snr``: signal-to-noise ratio of a pixel in the continuum, a number or one for each wavelength (0: a
-    pixel that is not used). ``wavelength_aa``: increasing wavelengths [A] in ``medium`` of independent
-    pixels; None: the 2401 points of Gaia's RVS mean spectra. ``continuum``: order of the polynomial that is
+    pixel that is not used). ``wavelength_aa``: increasing wavelengths [A] in ``medium`` of the pixels; None:
+    the 2401 points of Gaia's RVS mean spectra. ``noise_correlation``: standard deviation [km/s] of a Gaussian
+    that smoothed their noise, 0: they are independent; None: that of Gaia's points, or 0 at others.
+    ``physics_error``: what the model tells of it counts. ``continuum``: order of the polynomial that is
     not known (0: scale, 1: scale and slope); None: it is known. ``fixed``: parameters that are known: labels
     of the model, or "velocity". ``priors``: standard deviations of Gaussian knowledge, by name. Raises
     ConfigError or OutOfRangeError for what makes no sense.
@@ -56,10 +70,16 @@ class Setting:
     continuum: int | None = 1
     fixed: Iterable[str] = ("resolution",)
     priors: Mapping[str, float] = field(default_factory=dict)
+    noise_correlation: float | None = None
+    physics_error: bool = True
 
     __repr__ = one_line
 
     def __post_init__(self):
+        if self.noise_correlation is None:
+            correlation = NOISE_KMS if self.wavelength_aa is None else 0.0
+            object.__setattr__(self, "noise_correlation", correlation)
+        within("noise_correlation", self.noise_correlation, 0.0, LARGEST_CORRELATION, "km/s")
         if self.wavelength_aa is None:
             object.__setattr__(self, "wavelength_aa", 10 * WAVELENGTH_NM)
             if self.medium != "vacuum":
@@ -176,13 +196,76 @@ def _covariances(told: np.ndarray, domain: Domain, names: tuple[str, ...]) -> np
 def information(generator: Generator, labels, setting: Setting) -> np.ndarray:
     """Fisher information of the free parameters, then the continuum's: float64[star, m, m]."""
     derivatives = model_derivatives(generator, labels, setting)
-    weighted = derivatives * np.broadcast_to(setting.snr, setting.wavelength_aa.shape)[:, None]
-    total = weighted.swapaxes(-1, -2) @ weighted
+    snr = np.broadcast_to(setting.snr, setting.wavelength_aa.shape)
+    used = snr > 0
+    told = _Told(to_vacuum(setting.wavelength_aa, setting.medium)[used], setting.noise_correlation)
+    total = []
+    for star, patterns in zip(derivatives, _patterns(generator, labels, setting), strict=True):
+        total.append(told((star[used] * snr[used, None]).T, patterns[:, used] * snr[used]))
+    total = np.array(total)
     free = setting.free(generator.domain)
     for name, deviation in setting.priors.items():
         place = free.index(name)
         total[:, place, place] += deviation**-2
     return total
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """Fisher information of columns over pixels ``vacuum_aa`` whose noise was ``smoothed`` [km/s]."""
+
+    vacuum_aa: np.ndarray
+    smoothed: float
+
+    def __call__(self, columns: np.ndarray, patterns: np.ndarray) -> np.ndarray:
+        """That of ``columns[p, pixel]`` in units of the noise, whatever amplitudes the ``patterns`` have."""
+        every = np.concatenate([columns, patterns])
+        total = every @ self._inverse(every.T)
+        count = len(columns)
+        own, mixed, unknown = total[:count, :count], total[:count, count:], total[count:, count:]
+        return own - mixed @ np.linalg.solve(unknown + np.eye(len(unknown)), mixed.T)
+
+    def _inverse(self, columns: np.ndarray) -> np.ndarray:
+        """The inverse of the noise's correlations times ``columns[pixel, p]``."""
+        if self.smoothed == 0:
+            return columns
+        from scipy.linalg import solveh_banded
+
+        return solveh_banded(self._band, columns, lower=True, check_finite=False)
+
+    @cached_property
+    def _band(self) -> np.ndarray:
+        """The correlations' diagonals ``[lag, pixel]``, with WHITE noise that keeps them apart from 0."""
+        velocity, lags = (
+            SPEED_OF_LIGHT_KMS * np.log(self.vacuum_aa),
+            [np.full(self.vacuum_aa.size, 1 + WHITE)],
+        )
+        for lag in range(1, velocity.size):
+            apart = (velocity[lag:] - velocity[:-lag]) / (2 * self.smoothed)
+            if apart.min() > LAGS / 2:
+                break
+            lags.append(np.append(np.exp(-(apart**2)), np.zeros(lag)))
+        return np.array(lags)
+
+
+def _patterns(generator: Generator, labels, setting: Setting) -> Iterator[np.ndarray]:
+    """Patterns ``[pattern, wavelength]`` of the physics error of each star, its floor in bands."""
+    physics, labels = generator.physics if setting.physics_error else None, np.asarray(labels, np.float64)
+    vacuum = to_vacuum(setting.wavelength_aa, setting.medium)
+    if physics is None:
+        yield from np.zeros((len(labels), 0, vacuum.size))
+        return
+    known = -1 if setting.continuum is None else setting.continuum
+    polynomials = physics.sizes.continuum * chebyshev(vacuum, ORDERS[1])[max(ORDERS[0], known + 1) :]
+    derivatives = derivatives_of(generator.model.on(vacuum))
+    finest = generator.model.chunks[0].finish.finest_resolution
+    for star in labels:
+        lines = derivatives.patterns(physics.halves(generator.domain, star[None]), star[None], np.zeros(1))[0]
+        resolution = dict(zip(generator.domain.names, star.tolist(), strict=True)).get("resolution", finest)
+        edges = band_edges(vacuum, SHARING * SPEED_OF_LIGHT_KMS / resolution)
+        band = np.searchsorted(edges, np.arange(vacuum.size), side="right") - 1
+        floor = physics.sizes.floor * (band == np.arange(len(edges))[:, None])
+        yield np.concatenate([lines, polynomials, floor]).astype(np.float64)
 
 
 def model_derivatives(generator: Generator, labels, setting: Setting) -> np.ndarray:

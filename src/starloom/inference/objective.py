@@ -1,10 +1,12 @@
 r"""What a fit minimises: the weighted distance of observed spectra to the emulator times a free continuum.
 
-.. math:: \chi^2(\theta) = \min_a \sum_i w_i \Big(y_i - \sum_k a_k C_k(\lambda_i) F_i(\theta)\Big)^2
-          + \sum_p \Big(\frac{\theta_p - \mu_p}{s_p}\Big)^2
+.. math:: \chi^2(\theta) = \min_a r^T C^{-1} r + \sum_p \Big(\frac{\theta_p - \mu_p}{s_p}\Big)^2, \quad
+          r_i = y_i - \sum_k a_k C_k(\lambda_i) F_i(\theta), \quad C = W^{-1} + U U^T
 
-The coefficients a of the continuum are solved for exactly at every step, and taken out of the normal matrix
-by its Schur complement: variable projection (Golub & Pereyra 1973) with the Jacobian of Kaufman (1975).
+W are the weights of the pixels, U the few patterns of the physics error, which enter by
+:math:`C^{-1} = W^{1/2} (1 - Z^T Z) W^{1/2}` (Woodbury 1950; ``projector``). The coefficients a of the
+continuum are solved for exactly at every step, and taken out of the normal matrix by its Schur complement:
+variable projection (Golub & Pereyra 1973) with the Jacobian of Kaufman (1975).
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from starloom.inference.derivatives import BandDerivatives, Derivatives
-from starloom.inference.setup import Setup
+from starloom.inference.setup import Prior, Setup
 
 PORTION = 24  # rows evaluated at once: their arrays stay in the processor's cache
 
@@ -44,8 +46,9 @@ class Linearised:
 class Objective:
     """Problems at common wavelengths: ``flux`` and ``weight`` (0: not used) of stars ``[star, wavelength]``.
 
-    ``owner[row]`` is the star of each row (each start), ``fixed[row, p]`` the values of the parameters
-    that are not free.
+    ``projector[star, pattern, wavelength]`` is Z of the module's text. ``owner[row]`` is the star of each row
+    (each start), ``fixed[row, p]`` the values of the parameters that are not free; ``prior`` has a row for
+    each star.
     """
 
     setup: Setup
@@ -53,6 +56,8 @@ class Objective:
     basis: np.ndarray
     flux: np.ndarray
     weight: np.ndarray
+    projector: np.ndarray
+    prior: Prior
     owner: np.ndarray
     fixed: np.ndarray
 
@@ -123,13 +128,19 @@ class Objective:
         columns = here.columns * root[:, None].astype(np.float32)
         products = (columns @ columns.swapaxes(1, 2)).astype(np.float64)
         right = (columns @ residual[..., None].astype(np.float32))[..., 0].astype(np.float64)
+        chi2 = (residual**2).sum(axis=1)
+        if self.projector.shape[1]:
+            told = self._projected(star, columns)
+            left = self._projected(star, residual[:, None].astype(np.float32))[:, 0]
+            products -= told @ told.swapaxes(1, 2)
+            right -= (told @ left[..., None])[..., 0]
+            chi2 -= (left**2).sum(axis=1)
         mixed, linear = products[:, :count, count:], products[:, count:, count:]
         normal = products[:, :count, :count] - mixed @ np.linalg.solve(linear, mixed.swapaxes(1, 2))
-        apart, inverse = self.setup.prior.terms(here.parameters)
-        apart, inverse = apart[:, list(self.free)], inverse[list(self.free)]
+        apart, inverse = (part[:, list(self.free)] for part in self.prior[star].terms(here.parameters))
         slope = right[:, :count] + apart * inverse
-        normal = normal + np.diag(inverse**2)
-        chi2 = (residual**2).sum(axis=1) + (apart**2).sum(axis=1)
+        normal[:, range(count), range(count)] += inverse**2
+        chi2 = chi2 + (apart**2).sum(axis=1)
         scale = self.setup.coordinates.slopes(here.parameters)[:, list(self.free)]
         return chi2, scale * slope, scale[:, None] * normal * scale[..., None]
 
@@ -142,7 +153,41 @@ class Objective:
         linear = (self.basis * found[:, :1]).astype(np.float64)
         weighted = linear * weight[:, None]
         right = weighted @ self.flux[star][..., None]
-        continuum = np.linalg.solve(weighted @ linear.swapaxes(1, 2), right)[..., 0]
+        normal = weighted @ linear.swapaxes(1, 2)
+        continuum = np.linalg.solve(normal, right)[..., 0]
+        if self.projector.shape[1]:
+            continuum += self._moved_continuum(star, linear, continuum, normal)
         level = (continuum.astype(np.float32) @ self.basis)[:, None]
         columns = np.concatenate([found[:, 1:] * level, linear], axis=1, dtype=np.float32)
         return Linearised(parameters, (continuum[:, None] @ linear)[:, 0], continuum, columns)
+
+    def _moved_continuum(self, star, linear, continuum, normal) -> np.ndarray:
+        """What the patterns change of the best ``continuum[row, coefficient]`` by the weights alone."""
+        root = np.sqrt(self.weight[star])
+        residual = self.flux[star] - (continuum[:, None] @ linear)[:, 0]
+        seen = np.concatenate([linear, residual[:, None]], axis=1) * root[:, None]
+        told = self._projected(star, seen.astype(np.float32))
+        told, left = told[:, :-1], told[:, -1, :, None]
+        return np.linalg.solve(normal - told @ told.swapaxes(1, 2), -(told @ left))[..., 0]
+
+    def _projected(self, star: np.ndarray, weighted: np.ndarray) -> np.ndarray:
+        """``weighted[row, n, wavelength]`` on the patterns of the rows' stars: float64[row, n, pattern]."""
+        found = np.empty((*weighted.shape[:2], self.projector.shape[1]))
+        ends = np.flatnonzero(np.diff(star, append=-1)) + 1
+        for first, end in zip([0, *ends[:-1]], ends, strict=True):
+            rows = weighted[first:end].reshape(-1, weighted.shape[-1])
+            product = rows @ self.projector[star[first]].T
+            found[first:end] = product.reshape(end - first, weighted.shape[1], -1)
+        return found
+
+
+def projector(patterns: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Z of the module's text, float32[star, pattern, wavelength], of ``patterns`` U and weights.
+
+    With L the Cholesky factor of :math:`1 + U^T W U`, it is :math:`L^{-1} U^T W^{1/2}`.
+    """
+    if not patterns.shape[1]:
+        return np.zeros(patterns.shape, np.float32)
+    seen = patterns * np.sqrt(weight)[:, None].astype(np.float32)
+    factor = np.linalg.cholesky((seen @ seen.swapaxes(1, 2)).astype(np.float64) + np.eye(seen.shape[1]))
+    return np.linalg.inv(factor).astype(np.float32) @ seen

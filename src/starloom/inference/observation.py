@@ -7,7 +7,13 @@ import numpy as np
 
 from starloom.broadening import known_range
 from starloom.errors import ConfigError, Option, OutOfRangeError
-from starloom.inference.degrading import degrade, noise_correlation, told_resolution
+from starloom.inference.degrading import (
+    CORRELATION,
+    degrade,
+    noise_correlation,
+    told_resolution,
+    told_resolution_error,
+)
 from starloom.inference.pixel import ends_of
 from starloom.inference.settings import Settings
 from starloom.inference.setup import Setup
@@ -36,7 +42,8 @@ class Observation:
     ``flux`` and ``error`` are in units of ``scale``, the median flux; ``good`` says which pixels can be used,
     ``left_out`` how many of the spectrum's others there are, by reason; ``error`` is None where the spectrum
     has none and no signal-to-noise ratio was given. ``smoothed``: what the noise was smoothed with, standard
-    deviation [km/s]; ``ends_aa``: vacuum wavelengths of the ends of pixels that average the flux.
+    deviation [km/s]; ``ends_aa``: vacuum wavelengths of the ends of pixels that average the flux;
+    ``resolution_error``: standard deviation to which the resolution is known, 0 where it is held or free.
     """
 
     spectrum: Spectrum
@@ -50,11 +57,17 @@ class Observation:
     left_out: Mapping[str, int]
     smoothed: float = 0.0
     ends_aa: Ends | None = None
+    resolution_error: float = 0.0
 
     @property
     def place(self) -> tuple[bytes, ...]:
-        """What observations that are fitted together have in common."""
+        """What decides a model's pixels: their wavelengths, and their ends."""
         return tuple(array.tobytes() for array in (self.vacuum_aa, *(self.ends_aa or ())))
+
+    @property
+    def kind(self) -> tuple:
+        """What observations that are fitted together have in common."""
+        return *self.place, self.resolution_error > 0
 
     def without(self, known: np.ndarray, used: np.ndarray) -> dict[str, int]:
         """Pixels that a fit left out, by reason: it knew ``known`` of the good ones, and used ``used``."""
@@ -112,6 +125,7 @@ def observe(spectrum: Spectrum, setup: Setup) -> Observation:
         {OUTSIDE: outside, FINER: finer, **_counts(bad | far)},
         noise_correlation(spectrum),
         ends and tuple(to_vacuum(end, spectrum.medium) for end in ends),
+        _resolution_error(spectrum, setup),
     )
 
 
@@ -149,6 +163,9 @@ def _widest(setup: Setup, resolution: float) -> np.ndarray:
 
 def _seen(spectrum: Spectrum, settings: Settings) -> Spectrum:
     """The spectrum at the resolution that it is fitted at; what a window leaves out enters no other pixel."""
+    if settings.noise_correlation is not None:
+        told = {CORRELATION: settings.noise_correlation}
+        spectrum = replace(spectrum, provenance={**spectrum.provenance, **told})
     if settings.degrade is None:
         return spectrum
     masked = _in_windows(spectrum.wavelength, settings)
@@ -177,6 +194,13 @@ def _resolution(spectrum: Spectrum, setup: Setup) -> float:
             )
         )
     return value
+
+
+def _resolution_error(spectrum: Spectrum, setup: Setup) -> float:
+    """To what standard deviation the spectrum's own resolution is known, where that is the one to be used."""
+    settings = setup.settings
+    asked = settings.resolution or settings.degrade or settings.free_resolution
+    return 0.0 if asked or setup.resolutions[0] == setup.resolutions[-1] else told_resolution_error(spectrum)
 
 
 def _usual(setup: Setup) -> float:

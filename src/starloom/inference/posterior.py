@@ -3,7 +3,8 @@
 For where a covariance is not enough: at the ends of the domain, for bent or double degeneracies.
 
 The likelihood is that of the fit: the same pixels and errors, the chi2 over its inflation and over what
-pixels share of their noise, the continuum's coefficients integrated out (flat prior). Errors of the model
+pixels share of their noise, the continuum's coefficients integrated out (flat prior), and the amplitudes of
+the physics error's patterns (0 +- 1, over the inflation). Errors of the model
 count pixel by pixel: what neighbours share of them is in the fit's covariance alone, which is therefore wider
 where these errors come up to the noise (model ``default``: from S/N 50 on). Labels have a uniform prior over
 the domain, corner included, times the Gaussian ones of the fit. JAX computes in float64 inside, the emulator
@@ -97,6 +98,8 @@ def _model(result: FitResult, generator: Generator):
     data = np.where(used, spectrum.flux[result.pixels], 0.0) / scale
     basis = chebyshev(vacuum, len(result.continuum) - 1).astype(np.float64)
     priors = result.settings.get("priors", {})
+    patterns = result.patterns.astype(np.float64) / scale
+    known = np.append(np.zeros(len(basis)), np.full(len(patterns), 1 / result.inflation))
     ends, floored = _ends(result), _floored(result)
 
     def model():
@@ -115,8 +118,8 @@ def _model(result: FitResult, generator: Generator):
             numpyro.factor(f"prior_{name}", -0.5 * ((values[name] - mean) / deviation) ** 2)
         labels = jnp.stack([jnp.asarray(values[name], float) for name in result.domain.names])
         flux = emulator.spectrum(labels, jnp.asarray(values["velocity"], float)).astype(float)
-        linear = basis * flux
-        normal = (linear * weight) @ linear.T
+        linear = jnp.concatenate([basis * flux, patterns])
+        normal = (linear * weight) @ linear.T + jnp.diag(known)
         right = linear @ (weight * data)
         best = right @ jnp.linalg.solve(normal, right)
         chi2 = (weight * data**2).sum() - best

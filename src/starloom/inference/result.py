@@ -41,6 +41,8 @@ class FitResult:
       ``spectrum``; ``used``: those that entered; ``error``: what they were weighted with; ``left_out``: how
       many of the spectrum's pixels did not enter, by reason;
     - ``continuum``: Chebyshev coefficients in the observed unit;
+    - ``patterns[pattern, pixel]``: of the physics error, in the observed unit, each with an amplitude of
+      deviation 1, which chi2 has in it;
     - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range.
     """
 
@@ -66,6 +68,7 @@ class FitResult:
     settings: dict = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     shared: float = 1.0
+    patterns: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
     def __post_init__(self):
         for name in ("values", "covariance", "bounds", "intervals", "continuum", "model", "error", "used"):

@@ -18,6 +18,7 @@ from starloom.wavelength import AIR_RANGE_AA
 CALCIUM_AA = (8498.02, 8542.09, 8662.14)
 LARGEST_VELOCITY = 1500.0  # km/s: beyond it nothing of the Gaia RVS range is left in what the model knows
 HIGHEST_ORDER = 20
+LARGEST_CORRELATION = 100.0  # km/s: beyond it pixels share more than a line
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,11 @@ class Settings:
     ``resolution`` is then the one that they have. ``pixel``: what the instrument averages the flux over,
     where its resolution does not include that: a width (a number [A], "0.37 A", "9 km/s" or a quantity) or
     "bins", half way from pixel to pixel. ``clip``: pixels this many standard deviations above the model are
-    taken for cosmic rays; 0: none.
+    taken for cosmic rays; 0: none. ``physics_error``: what the model's file tells of the errors of its line
+    list and continuum counts (``networks.physics_error``), where it does. ``typical_vmic``: cool dwarfs have
+    the microturbulence of their kind, as a prior (``microturbulence``), unless it has one or is fixed.
+    ``noise_correlation``: standard deviation [km/s] of a Gaussian that smoothed the noise of the pixels (0:
+    they are independent); None: what the spectrum tells.
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -59,6 +64,9 @@ class Settings:
     degrade: float | None = None
     pixel: Any = ""
     clip: float = 6.0
+    physics_error: bool = True
+    typical_vmic: bool = True
+    noise_correlation: float | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "fixed", MappingProxyType(dict(self.fixed)))
@@ -94,6 +102,8 @@ class Settings:
         for name in ("core_kms", "core_floor", "floor", "clip"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise OutOfRangeError(f"{name} = {getattr(self, name)} is not a number from 0")
+        if self.noise_correlation is not None:
+            within("noise_correlation", self.noise_correlation, 0.0, LARGEST_CORRELATION, "km/s")
         if self.snr is not None and not 0 < self.snr < np.inf:
             raise OutOfRangeError(f"snr = {self.snr} is not a number above 0")
 

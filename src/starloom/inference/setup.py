@@ -15,6 +15,7 @@ from starloom.labels import Domain
 from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
 from starloom.networks.generator import Generator
+from starloom.networks.physics_error import PhysicsError
 
 ROUNDING = 1e-12
 LARGEST_STEP = 1.25  # of the resolution, from table to table
@@ -22,7 +23,7 @@ LARGEST_STEP = 1.25  # of the resolution, from table to table
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """Gaussian knowledge of parameters: ``mean[p]`` and ``deviation[p]``, infinite where there is none."""
+    """Gaussian knowledge of parameters: ``mean[..., p]`` and ``deviation[..., p]``, inf: none."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -34,9 +35,21 @@ class Prior:
         return cls(*np.array([known.get(name, nothing) for name in names], dtype=np.float64).T)
 
     def terms(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Differences to the mean ``[row, p]`` in units of the deviation, and 1 / deviation ``[p]``."""
+        """Differences to the mean ``[row, p]`` in units of the deviation, and 1 / deviation ``[..., p]``."""
         inverse = 1 / self.deviation
         return (self.mean - parameters) * inverse, inverse
+
+    def known(self, names: tuple[str, ...], free: tuple[int, ...]) -> dict[str, list[float]]:
+        """Mean and deviation by name, of the ``free`` ones of which there is knowledge: one star's."""
+        told = [index for index in free if np.isfinite(self.deviation[index])]
+        return {names[index]: [float(self.mean[index]), float(self.deviation[index])] for index in told}
+
+    def __getitem__(self, rows) -> "Prior":
+        return Prior(self.mean[rows], self.deviation[rows])
+
+    def repeated(self, count: int) -> "Prior":
+        """The same in each of so many rows."""
+        return Prior(*(np.repeat(part[None], count, axis=0) for part in (self.mean, self.deviation)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +82,16 @@ class Setup:
     def coordinates(self) -> Coordinates:
         """The coordinates of the domain."""
         return Coordinates(self.domain)
+
+    @property
+    def physics(self) -> PhysicsError | None:
+        """The model's physics error, where it has one and the settings ask for it."""
+        return self.generator.physics if self.settings.physics_error else None
+
+    @cached_property
+    def with_free_resolution(self) -> "Setup":
+        """The same with the resolution free."""
+        return Setup(self.generator, replace(self.settings, free_resolution=True))
 
     @cached_property
     def released(self) -> "Setup":

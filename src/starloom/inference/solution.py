@@ -12,17 +12,19 @@ import numpy as np
 
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.inference import microturbulence
 from starloom.inference.degrading import shared_pixels
 from starloom.inference.derivatives import BandDerivatives, Derivatives, derivatives_of
 from starloom.inference.minimise import is_held, minimise
-from starloom.inference.objective import Linearised, Objective, chebyshev
+from starloom.inference.objective import Linearised, Objective, chebyshev, projector
 from starloom.inference.observation import FEWEST, Observation
 from starloom.inference.settings import CALCIUM_AA
-from starloom.inference.setup import Setup
+from starloom.inference.setup import Prior, Setup
 from starloom.inference.starts import VelocityCells, starting_points, templates
 from starloom.inference.uncertainty import inverted
 from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
+from starloom.networks.physics_error import ORDERS
 from starloom.wavelength import vacuum_from_air
 
 HOT = 6500.0  # K, of the best template: spectra of hotter stars have more than one minimum, and get
@@ -34,6 +36,7 @@ ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 APART = 0.1  # of the box: what is further apart in a label that is TELLING is another kind of star
 TELLING = ("teff", "logg", "mh", "vsini")
+KIND = ("teff", "logg", "mh", "vmic")  # labels of which some tell what the microturbulence is typically
 SIDES = (-2.0, -1.0, 1.0, 2.0)
 UNKNOWN = 0.08  # of the box: a deviation of v sin i beyond which it may have another minimum
 POOR = 1.2  # chi2 over pixels beyond which starts with other ROTATIONS are tried, of hot stars the fastest
@@ -102,8 +105,9 @@ class Pixels:
     """How each pixel of some stars counts: arrays ``[star, pixel]``.
 
     ``known``: good, and known to the model at the star's velocity; ``used`` of those; standard deviations:
-    ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of the generator). ``usable[star]``:
-    how many are good and known; where they are fewer than FEWEST, all good ones count as ``known``.
+    ``noise``, ``floor`` (as ``Settings`` asks for), ``model_error`` (of the generator) and ``physics_floor``.
+    ``usable[star]``: how many are good and known; where they are fewer than FEWEST, all good ones count as
+    ``known``. ``patterns[star, pattern, pixel]``: of the physics error; ``prior``: a row for each star.
     """
 
     usable: np.ndarray
@@ -112,16 +116,24 @@ class Pixels:
     noise: np.ndarray
     floor: np.ndarray
     model_error: np.ndarray
+    physics_floor: np.ndarray
+    patterns: np.ndarray
+    prior: Prior
 
     @cached_property
     def error(self) -> np.ndarray:
-        """Noise, floor and the generator's error together."""
-        return np.sqrt(self.noise**2 + self.floor**2 + self.model_error**2)
+        """Noise, floors and the generator's error together."""
+        return np.sqrt(self.noise**2 + self.floor**2 + self.model_error**2 + self.physics_floor**2)
 
     @cached_property
     def weight(self) -> np.ndarray:
         """1 / variance of each pixel, 0 where it is not used."""
         return np.where(self.used, 1 / self.error**2, 0.0)
+
+    @cached_property
+    def projector(self) -> np.ndarray:
+        """The patterns as an ``Objective`` takes them."""
+        return projector(self.patterns, self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,12 +259,14 @@ def weighed(
     noise: np.ndarray,
     parameters: np.ndarray,
     level: np.ndarray,
+    patterns: np.ndarray | None = None,
 ) -> Pixels:
     """All known pixels, with the errors that the generator states and the settings ask for.
 
-    ``parameters[star, p]`` and ``level[star, pixel]``, the continuum, are those of the present model.
+    ``parameters[star, p]`` and ``level[star, pixel]``, the continuum, are those of the present model;
+    ``patterns`` of the physics error those at its parameters, unless given.
     """
-    settings, stated = stars.setup.settings, stars.setup.generator.stated
+    settings, stated, physics = stars.setup.settings, stars.setup.generator.stated, stars.setup.physics
     rest = stars.vacuum_aa * np.exp(-doppler_shift(parameters[:, -1, None]) / SPEED_OF_LIGHT_KMS)
     model_error = np.zeros(stars.flux.shape)
     if stated is not None:
@@ -261,7 +275,45 @@ def weighed(
     centres = vacuum_from_air(np.array(CALCIUM_AA))
     apart = SPEED_OF_LIGHT_KMS * np.abs(np.log(rest[:, None] / centres[:, None])).min(axis=1)
     core = np.where(apart < settings.core_kms, settings.core_floor, 0.0)
-    return Pixels(usable, known, known, noise, np.hypot(core, settings.floor) * level, model_error)
+    floor = np.hypot(core, settings.floor) * level
+    physics_floor = np.zeros(level.shape) if physics is None else physics.sizes.floor * level
+    patterns = physics_patterns(stars, parameters, level) if patterns is None else patterns
+    prior = prior_of(stars, parameters)
+    return Pixels(usable, known, known, noise, floor, model_error, physics_floor, patterns, prior)
+
+
+def physics_patterns(stars: Stars, parameters: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """The patterns of the physics error at ``parameters[star, p]``: float32[star, pattern, pixel].
+
+    Those of lines as the model sees them; of the continuum the polynomials beyond the order that is free.
+    """
+    physics, settings = stars.setup.physics, stars.setup.settings
+    if physics is None:
+        return np.zeros((len(parameters), 0, level.shape[-1]), np.float32)
+    halves = physics.halves(stars.setup.domain, parameters[:, :-1])
+    lines = stars.derivatives.patterns(halves, parameters[:, :-1], parameters[:, -1])
+    slopes = chebyshev(stars.vacuum_aa, ORDERS[1])[max(ORDERS[0], settings.continuum + 1) :]
+    continuum = np.repeat(physics.sizes.continuum * slopes[None], len(parameters), axis=0)
+    return np.concatenate([lines, continuum], axis=1) * level[:, None].astype(np.float32)
+
+
+def prior_of(stars: Stars, parameters: np.ndarray) -> Prior:
+    """What is known of each star: by the settings, by its spectrum of the resolution, by its kind of vmic."""
+    setup, settings = stars.setup, stars.setup.settings
+    coordinates = setup.coordinates
+    prior = setup.prior.repeated(len(parameters))
+    mean, deviation = prior.mean, prior.deviation
+    for index in coordinates.among(["resolution"]):
+        for star, observation in enumerate(stars.observations):
+            if observation.resolution_error and "resolution" not in settings.priors:
+                mean[star, index] = observation.resolution
+                deviation[star, index] = observation.resolution_error
+    among = {name: coordinates.index(name) for name in KIND if name in coordinates.names}
+    if settings.typical_vmic and len(among) == len(KIND) and "vmic" not in settings.priors:
+        teff, logg, mh = (parameters[:, among[name]] for name in ("teff", "logg", "mh"))
+        mean[:, among["vmic"]] = microturbulence.typical(teff, logg, mh)
+        deviation[:, among["vmic"]] = microturbulence.deviation(teff, logg)
+    return prior
 
 
 def minima_of(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
@@ -286,7 +338,17 @@ def settled(stars: Stars, pixels: Pixels, minima: Minima, every: Minima) -> Mini
 
 def objective_of(stars: Stars, pixels: Pixels, owner: np.ndarray, fixed: np.ndarray) -> Objective:
     """The ``Objective`` of rows that belong to the stars ``owner[row]``, with what is held from ``fixed``."""
-    return Objective(stars.setup, stars.derivatives, stars.basis, stars.flux, pixels.weight, owner, fixed)
+    return Objective(
+        stars.setup,
+        stars.derivatives,
+        stars.basis,
+        stars.flux,
+        pixels.weight,
+        pixels.projector,
+        pixels.prior,
+        owner,
+        fixed,
+    )
 
 
 def minimised(stars: Stars, pixels: Pixels, owner: np.ndarray, begin: np.ndarray, **options) -> Minima:
@@ -425,7 +487,8 @@ def refined(stars: Stars, pixels: Pixels, minima: Minima) -> tuple[Pixels, Minim
     """New weights at the minimum of each star, and cosmic rays out, until nothing changes any more."""
     rows = np.arange(len(stars.flux))
     for turn in range(ROUNDS):
-        before, pixels = pixels, _weighed_anew(stars, pixels, _here(stars, pixels, minima))
+        here, same = _here(stars, pixels, minima), pixels.patterns if turn else None
+        before, pixels = pixels, _weighed_anew(stars, pixels, here, same)
         changed = rows if turn == 0 else rows[(pixels.used != before.used).any(axis=1)]
         if not changed.size:
             break
@@ -439,18 +502,26 @@ def _here(stars: Stars, pixels: Pixels, minima: Minima) -> Linearised:
     return objective_of(stars, pixels, rows, minima.at).linearised(rows, place)
 
 
-def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised) -> Pixels:
+def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised, patterns: np.ndarray | None) -> Pixels:
     """Errors at the present model, without the pixels that a cosmic ray has hit."""
     residual, noise = stars.flux - here.model, pixels.noise.copy()
     for star in np.flatnonzero(stars.estimated):
-        noise[star] = _robust(residual[star, pixels.known[star]])
+        noise[star] = _untold(residual[star], pixels, star)
     level = here.continuum @ stars.basis
-    fresh = weighed(stars, pixels.usable, pixels.known, noise, here.parameters, level)
+    fresh = weighed(stars, pixels.usable, pixels.known, noise, here.parameters, level, patterns)
     if stars.setup.settings.clip == 0:
         return fresh
     scaled = residual / fresh.error
     scale = np.array([max(1.0, _robust(r[ok])) for r, ok in zip(scaled, fresh.known, strict=True)])
     return replace(fresh, used=fresh.known & (scaled < stars.setup.settings.clip * scale[:, None]))
+
+
+def _untold(residual: np.ndarray, pixels: Pixels, star: int) -> float:
+    """The noise of a star without errors: what the physics error leaves of its residuals, half at least."""
+    seen = _robust(residual[pixels.known[star]])
+    explained = pixels.physics_floor[star] ** 2 + (pixels.patterns[star] ** 2).sum(axis=0)
+    left = seen**2 - float(np.median(explained[pixels.known[star]]))
+    return float(np.sqrt(max(left, seen**2 / 4)))
 
 
 def _robust(values: np.ndarray) -> float:

@@ -8,12 +8,14 @@ Around the minimum the estimate moves by :math:`N^{-1} J^T W \epsilon` when the 
 Where the noise of pixels is smoothed, as ``starloom.degrade`` tells, its part has correlations between them.
 M, the covariance of the generator's error, has the size that the model states. The error is correlated
 between neighbouring pixels: it counts as common to all pixels within BAND_KMS, and as independent between
-bands. Priors and the ends of the labels' ranges are knowledge too: each adds to N and to the middle.
+bands; so does the floor of the physics error, within a width of the instrument's profile. The amplitudes of
+the patterns of the physics error are further parameters, each known to be 0 +- 1. Priors and the ends of the
+labels' ranges are knowledge too: each adds to N and to the middle.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import pi, sqrt
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -27,6 +29,9 @@ from starloom.inference.setup import Setup
 # Errors of the model `default` against held-out spectra: their correlation halves within 3 A for slow and
 # 8 A for fast rotators; what is common to longer ranges the continuum takes up.
 BAND_KMS = 200.0
+FWHM = 2.3548  # of a Gaussian, in its standard deviations
+# of a profile's full width: bands of it average what a Gaussian of that profile has smoothed as it does
+SHARING = 2 * sqrt(pi) / FWHM
 HEAVY_TAILS = 1.15  # rms over 68 % size of the same errors
 SIGNIFICANT = 4.0  # standard deviations beyond which a misfit is taken for real
 FAR = 3.0  # standard deviations beyond a bound at which the domain is said to be left
@@ -41,7 +46,9 @@ class Neighbourhood:
     ``parameters[p]``; ``columns[free + coefficient, pixel]``: derivatives of the model; ``residual``:
     observed minus model; ``used``; ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of
     the generator): standard deviations; ``dof``: degrees of freedom; ``rivals[p, p]``: what other minima add
-    to the covariance of the coordinates; ``smoothed``: what the noise was smoothed with [km/s].
+    to the covariance of the coordinates; ``smoothed``: what the noise was smoothed with [km/s];
+    ``physics_floor`` and ``patterns[pattern, pixel]``: of the physics error; ``prior_deviation[p]``;
+    ``chi2`` with all of them.
     """
 
     setup: Setup
@@ -55,12 +62,16 @@ class Neighbourhood:
     vacuum_aa: np.ndarray
     dof: int
     rivals: np.ndarray
-    smoothed: float = 0.0
+    smoothed: float
+    physics_floor: np.ndarray
+    patterns: np.ndarray
+    prior_deviation: np.ndarray
+    chi2: float
 
     @property
     def error(self) -> np.ndarray:
-        """Noise, floor and the generator's error together."""
-        return np.hypot(self.pixel_error, self.model_error)
+        """Noise, floors and the generator's error together."""
+        return np.sqrt(self.pixel_error**2 + self.model_error**2 + self.physics_floor**2)
 
     @property
     def pixel_error(self) -> np.ndarray:
@@ -72,10 +83,36 @@ class Neighbourhood:
         return correlated(values, self.vacuum_aa, self.smoothed)
 
     @property
+    def profile_kms(self) -> float:
+        """Full width at half maximum of the instrument's profile."""
+        return float(SPEED_OF_LIGHT_KMS / self.setup.resolution(self.parameters))
+
+    @property
     def profile_pixels(self) -> int:
         """Pixels in a width of the instrument's profile."""
-        width = np.median(self.vacuum_aa) / self.setup.resolution(self.parameters)
-        return max(1, round(float(width / np.median(np.diff(self.vacuum_aa)))))
+        step = SPEED_OF_LIGHT_KMS * np.median(np.diff(self.vacuum_aa)) / np.median(self.vacuum_aa)
+        return max(1, round(float(self.profile_kms / step)))
+
+    @property
+    def common(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Errors that neighbours share: standard deviations, and the first pixel of each band that does."""
+        shared = [(HEAVY_TAILS * self.model_error, band_edges(self.vacuum_aa))]
+        if self.physics_floor.any():
+            shared.append((self.physics_floor, band_edges(self.vacuum_aa, SHARING * self.profile_kms)))
+        return shared
+
+    def without_patterns(self, weight: np.ndarray) -> np.ndarray:
+        """The residual less the patterns with their likeliest amplitudes."""
+        seen = self.patterns * weight
+        normal = seen @ self.patterns.T + np.eye(len(seen))
+        return self.residual - np.linalg.solve(normal, seen @ self.residual) @ self.patterns
+
+    def expected(self, reach: int) -> np.ndarray:
+        """Correlation of a pixel's error with that of its first to ``reach``-th neighbour, as it is known."""
+        found, wide = np.zeros(reach), self.profile_kms / FWHM
+        for size, smoothed in ((self.pixel_error, self.smoothed), (self.physics_floor, wide)):
+            found += correlations(size / self.error, self.used, self.vacuum_aa, smoothed, reach)
+        return found
 
     def widened(self, block: np.ndarray) -> np.ndarray:
         """The part of a matrix that belongs to the free parameters as one of all: ``[p, p]``."""
@@ -104,14 +141,15 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     columns[: len(free)] *= slopes[:, None]
     ends = domain_information(coordinates)
     information = np.zeros(len(columns))
-    information[: len(free)] = ends[free] + (slopes / star.setup.prior.deviation[free]) ** 2
+    information[: len(free)] = ends[free]
+    information = np.append(information, np.ones(len(star.patterns)))
+    firm = np.zeros(len(information))
+    firm[: len(free)] = (slopes / star.prior_deviation[free]) ** 2
     weight, noise_weight = (np.where(star.used, 1 / error**2, 0.0) for error in (star.error, star.noise))
-    errors = star.pixel_error, star.model_error, band_edges(star.vacuum_aa)
-    found = covariance(columns, weight, *errors, information, star.correlate)
-    known, reach = star.pixel_error / star.error, star.profile_pixels
-    expected = correlations(known, star.used, star.vacuum_aa, star.smoothed, reach)
-    factor = inflation(star.residual / star.error, star.used, star.dof, expected)
-    matrix = star.widened(found) * factor
+    left = star.without_patterns(weight) / star.error
+    factor = inflation(left, star.used, star.dof, star.expected(star.profile_pixels), star.chi2)
+    every, errors = np.concatenate([columns, star.patterns]), (star.pixel_error, star.common)
+    matrix = star.widened(covariance(every, weight, *errors, information, star.correlate, factor, firm))
     bound, shared = inverted((columns * noise_weight) @ columns.T), 1.0
     if star.smoothed:
         moved = columns * np.sqrt(noise_weight)
@@ -159,9 +197,9 @@ def beyond_bounds(names: tuple[str, ...], free: tuple[int, ...], place, slope, n
     return Bounds(tuple(names[free[index]] for index in np.flatnonzero(at)), outside, shift)
 
 
-def band_edges(vacuum_aa: np.ndarray) -> np.ndarray:
-    """First pixel of each band of BAND_KMS."""
-    band = np.floor(SPEED_OF_LIGHT_KMS * np.log(vacuum_aa / vacuum_aa[0]) / BAND_KMS).astype(int)
+def band_edges(vacuum_aa: np.ndarray, width_kms: float = BAND_KMS) -> np.ndarray:
+    """First pixel of each band of a width."""
+    band = np.floor(SPEED_OF_LIGHT_KMS * np.log(vacuum_aa / vacuum_aa[0]) / width_kms).astype(int)
     return np.concatenate([[0], np.flatnonzero(np.diff(band)) + 1])
 
 
@@ -169,24 +207,29 @@ def covariance(
     columns: np.ndarray,
     weight: np.ndarray,
     noise: np.ndarray,
-    model_error: np.ndarray,
-    edges: np.ndarray,
+    common: Sequence[tuple[np.ndarray, np.ndarray]],
     information,
     correlate: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    factor: float = 1.0,
+    firm: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Covariance ``[p, p]`` of the columns' parameters.
 
-    ``columns[p, pixel]`` are derivatives, ``weight``, ``noise`` (standard deviation) and ``model_error``
-    are per pixel, ``information[p]`` is known beforehand (1 / variance). ``correlate`` multiplies
-    ``[p, pixel]`` by the correlations of the noise; by default there are none.
+    ``columns[p, pixel]`` are derivatives, ``weight`` and ``noise`` (standard deviation) are per pixel, as are
+    the standard deviations of what is ``common`` to bands, each with the bands' first pixels;
+    ``information[p]`` is known beforehand (1 / variance). ``correlate`` multiplies ``[p, pixel]`` by the
+    correlations of the noise; by default there are none. All is multiplied by ``factor``, but not what is
+    ``firm[p]``, further knowledge of the parameters.
     """
-    weighted = columns * weight
-    normal = weighted @ columns.T + np.diag(information)
+    weighted, own = columns * weight, np.eye(len(columns))
+    normal = weighted @ columns.T + own * (information + firm)
     moved = weighted * noise
-    common = np.add.reduceat(weighted * (HEAVY_TAILS * model_error), edges, axis=1)
-    middle = moved @ correlate(moved).T + common @ common.T + np.diag(information)
+    middle = moved @ correlate(moved).T + own * information
+    for size, edges in common:
+        shared = np.add.reduceat(weighted * size, edges, axis=1)
+        middle += shared @ shared.T
     inverse = np.linalg.inv(normal)
-    return inverse @ middle @ inverse
+    return inverse @ (factor * middle + own * firm) @ inverse
 
 
 def domain_information(coordinates: Coordinates) -> np.ndarray:
@@ -241,19 +284,21 @@ def correlations(
     return found
 
 
-def inflation(residual: np.ndarray, used: np.ndarray, dof: int, expected: np.ndarray) -> float:
+def inflation(
+    residual: np.ndarray, used: np.ndarray, dof: int, expected: np.ndarray, chi2: float | None = None
+) -> float:
     """Factor >= 1 of the covariance for misfit: reduced chi2 times the correlation of the residuals.
 
     The correlation length is 1 + 2 sum rho_k over a width of the instrument's profile: what it is that makes
     neighbouring pixels fail together; over that of the rho_k ``expected[k]`` of the noise. Both factors count
-    only where they are SIGNIFICANT.
+    only where they are SIGNIFICANT. ``chi2`` is what the residuals' squares add up to, unless given.
     """
     reach = len(expected)
     r = np.where(used, residual, 0.0)
     total = float((r**2).sum())
     if total == 0:
         return 1.0
-    reduced = total / dof
+    reduced = (total if chi2 is None else chi2) / dof
     length = float(1 + 2 * sum((r[:-k] * r[k:]).sum() for k in range(1, reach + 1)) / total)
     length /= 1 + 2 * expected.sum()
     # the variance of chi2 is 2 dof, or more where noise is shared, that of each rho_k of white noise 1 / dof

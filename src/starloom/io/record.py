@@ -84,7 +84,8 @@ def completed(path: Any, record: Record, given: Mapping[str, Any]) -> Record:
         return record
     if not 0 < resolution < np.inf:
         raise OutOfRangeError(f"resolution = {resolution} is not a positive number")
-    return replace(record, labels={**record.labels, "resolution": resolution})
+    provenance = {name: value for name, value in record.provenance.items() if name != "resolution_error"}
+    return replace(record, labels={**record.labels, "resolution": resolution}, provenance=provenance)
 
 
 def checked(path: Any, record: Record) -> Spectrum:

@@ -24,6 +24,7 @@ from starloom.labels import Domain
 from starloom.networks import emulator, weights
 from starloom.networks.band_emulator import ROUNDING_AA, BandEmulator
 from starloom.networks.emulator import Emulator
+from starloom.networks.physics_error import PhysicsError, physics_in
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.stated_error import MEASURES, StatedError, stated_in
 from starloom.networks.weights import Header, Model
@@ -110,6 +111,7 @@ class Generator:
     header: Header
     model: Generating
     stated: StatedError | None = None
+    physics: PhysicsError | None = None
 
     @classmethod
     def load(cls, name: str | os.PathLike = "default") -> "Generator":
@@ -127,7 +129,7 @@ class Generator:
         if header.family == emulator.FAMILY:
             chunks = emulator.unpacked(model)
             own = chunks[0] if len(chunks) == 1 else BandEmulator(chunks, header.points.vacuum_aa)
-            return cls(name, header, own, stated_in(model))
+            return cls(name, header, own, stated_in(model), physics_in(model))
         if header.family == "generator" and "generator" in model.networks and header.points:
             pixels = PixelNetwork(header.domain, model.networks["generator"], header.points)
             return cls(name, header, pixels, stated_in(model))

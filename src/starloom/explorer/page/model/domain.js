@@ -3,13 +3,14 @@
 import { meaning } from "./roles.js";
 
 export class Domain {
-  constructor({ labels, intrinsic, roles, floor, velocity, starts }) {
+  constructor({ labels, intrinsic, roles, floor, velocity, starts, gaia }) {
     this.labels = labels;
     this.names = labels.map((label) => label.name);
     this.star = labels.filter((label) => intrinsic.includes(label.name));
     this.seen = labels.filter((label) => !intrinsic.includes(label.name));
     this.velocity = velocity;
     this.starts = starts; // of a fit
+    this.gaia = gaia; // the points of its spectra, and their noise
     this.roles = roles;
     this.floor = floor;
     this.gravity = floor && roles.logg.label; // the label that the floor bounds

@@ -45,6 +45,20 @@ export function weights(observed, modelError = 0) {
   });
 }
 
+/**
+ * By how much noise that neighbours share enlarges variances: at Gaia's points, finer than its pixels, it is as if
+ * smoothed by a Gaussian of `noise_kms` (docs/fitting.md); 1 for other spectra.
+ */
+export function sharedNoise(vacuum, gaia, c) {
+  const places = Array.from(vacuum, (aa) => (aa - gaia.first_aa) / gaia.step_aa);
+  const theirs = places.every((place, i) => Math.abs(place - Math.round(place)) < 0.05 && (i === 0 || place - places[i - 1] < 1.1));
+  if (!theirs) return 1;
+  const step = (c * gaia.step_aa) / vacuum[Math.floor(vacuum.length / 2)];
+  let sum = 1;
+  for (let lag = 1; lag < 20; lag++) sum += 2 * Math.exp(-((lag * step) ** 2) / (2 * gaia.noise_kms) ** 2);
+  return sum;
+}
+
 function median(values) {
   const sorted = Float64Array.from(values).sort();
   return sorted[Math.floor(sorted.length / 2)];
@@ -144,8 +158,9 @@ class Problem {
     const { normal } = equations(this, place, left);
     const inverse = invert(normal);
     const widths = [...this.limits.map(({ low, high }) => high - low), VELOCITY_SCALE];
-    const deviation = widths.map((width, i) => width * Math.sqrt(inverse[i][i] * found.chi));
-    const { domain } = this;
+    const { domain, emulator, observed } = this;
+    const shared = observed.error ? sharedNoise(observed.vacuum, domain.gaia, emulator.c) : 1;
+    const deviation = widths.map((width, i) => width * Math.sqrt(inverse[i][i] * found.chi * shared));
     const labels = this.labels(place);
     for (const { name, digits } of this.limits) labels[name] = +labels[name].toFixed(digits);
     const atLimit = this.limits.filter((label) => labels[label.name] <= domain.lowest(label, labels) || labels[label.name] >= label.high);
