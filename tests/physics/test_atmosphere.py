@@ -129,9 +129,9 @@ def test_everywhere_an_atmosphere():
     assert (np.diff(all_of_them.column_mass) > 0).all()
     seen = np.abs(all_of_them.log_tau[0]) < 0.6
     assert (np.diff(all_of_them.temperature[:, seen]) > 0).all()
-    # 5 %: above 8500 K the metal-rich pressures and column masses come from two networks
+    # 6 %: above 8500 K the metal-rich pressures and column masses come from two networks
     weight = 10 ** stars[:, [1]] * all_of_them.column_mass
-    assert (all_of_them.gas_pressure < 1.05 * weight).all()
+    assert (all_of_them.gas_pressure < 1.06 * weight).all()
 
 
 def test_temperature_where_light_comes_from():
@@ -242,7 +242,7 @@ def test_whole_original_grid(nodes):
     places.append(np.full(own.sum(), np.flatnonzero(table["alpha"] == 0)[0]))
     assert table["valid"][*places].all()
     error = nodes[*places] - np.log10(original["data"][own][:, :68, [1, 2, 0, 3]])
-    assert (np.abs(error).max(axis=(0, 1)) < 0.51 * table["quanta"]).all()
+    assert (np.abs(error).max(axis=(0, 1)) < 0.5 * table["quanta"] + 2e-6).all()  # theirs are float32
 
 
 def test_the_domain_rests_on_models():
