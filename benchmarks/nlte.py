@@ -209,7 +209,11 @@ def time_stars(count: int) -> None:
         seconds.append(time.process_time() - start)
     milliseconds = 1e3 * np.array(seconds[1:])
     table(
-        f"{count} random stars of 3600-8000 K, one core", "failed", "median [ms]", "99 % [ms]", "longest [ms]"
+        f"{count} random stars of {known.low[0]:g}-{HOTTEST:g} K",
+        "failed",
+        "median [ms]",
+        "99 % [ms]",
+        "longest [ms]",
     )
     row(len(failed), *(f"{np.quantile(milliseconds, q):.0f}" for q in (0.5, 0.99, 1.0)))
     print("\n".join(failed))

@@ -1,6 +1,6 @@
 """The result of synthesis: intrinsic spectra of one star or several, over the chunks of a band."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
