@@ -21,14 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sources import read_member
 
 from starloom import io, tables
-from starloom.atmosphere import domain as structures
-from starloom.atmosphere import interpolate
 from starloom.bands import Band
 from starloom.broadening import broaden
 from starloom.constants import ANGSTROM, SPEED_OF_LIGHT_KMS
 from starloom.physics.linelist import LineList
 from starloom.physics.lines import line_positions, line_profiles
-from starloom.synthesis import Photosphere, photosphere
+from starloom.synthesis import Photosphere, photosphere, structure
 from starloom.wavelength import LogGrid, air_from_vacuum, vacuum_from_air
 
 ATLAS = ("ISPy-solar", "0.2.3", "ISPy/data/fts_disk_center_SI.idlsave")
@@ -315,14 +313,9 @@ class Star(Calibrator):
 
 
 def _photosphere(band: Band, lines: LineList, labels: Mapping, alpha: float = 0.0) -> Photosphere:
-    """A star's solved gas; below the structures' metallicity in the structure at their edge."""
-    known = structures()
-    mh = labels["mh"]
-    low = float(known.low[known.names.index("mh")])
-    with jax.enable_x64(True):
-        structure = interpolate(labels["teff"], labels["logg"], max(mh, low))
-    enhanced = dict.fromkeys(("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti"), mh + alpha) if alpha else None
-    return photosphere(structure, band=band, mh=mh, vmic=labels["vmic"], elements=enhanced, lines=lines)
+    """A star's solved gas."""
+    star = structure(**labels, alpha=alpha)
+    return photosphere(star, band=band, mh=labels["mh"], alpha=alpha, vmic=labels["vmic"], lines=lines)
 
 
 def read_stars(path: Path, spectra: Path, band: Band, untouched_aa: np.ndarray) -> list[Star]:
