@@ -16,6 +16,7 @@ from starloom.inference.forecast import (
     information,
     model_derivatives,
 )
+from starloom.io.formats.gaia import NOISE_KMS
 from starloom.labels import TABLE_1
 
 PARAMETERS = (*TABLE_1.names, "velocity")
@@ -192,7 +193,7 @@ def test_knowing_less_never_helps(generator, free):
     ]
     for less, more in itertools.pairwise(by_order):
         assert (less <= more * (1 + 1e-6)).all()
-    half = Setting(np.where(GAIA_AA < 8600, 50.0, 0.0), GAIA_AA, fixed=())
+    half = Setting(np.where(GAIA_AA < 8600, 50.0, 0.0), GAIA_AA, fixed=(), noise_correlation=NOISE_KMS)
     assert (worst <= np.diagonal(covariances(generator, STARS, half), axis1=1, axis2=2) * (1 + 1e-6)).all()
 
 

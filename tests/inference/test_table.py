@@ -54,7 +54,7 @@ def test_all_rows_are_there(folder, tmp_path, suffix):
     assert result["teff_low"][0] < result["teff"][0] < result["teff_high"][0]
     assert 0 < result["teff_bound"][0] <= result["teff_error"][0] * 1.01
     faults = [str(text) for text in result["fault"]]
-    assert "resolution: the spectrum does not tell it" in faults[4]
+    assert "the spectrum does not tell its resolving power" in faults[4]
     assert "missing.fits" in faults[3]
     assert faults[1].startswith(str(folder / "text.txt"))
 

@@ -291,7 +291,7 @@ def test_missing_labels_are_named(sun):
 def test_labels_outside_are_refused():
     with pytest.raises(OutOfRangeError, match=r"^together = 0 is below 1 star$"):
         synthesize_labels(5777.0, 4.0, 0.0, 2.0, together=0)
-    with pytest.raises(OutOfRangeError, match=r"^teff = 25000 K is outside \[3600, 15000\] K") as caught:
+    with pytest.raises(OutOfRangeError, match=r"^teff = 25000 K is outside \[3200, 16000\] K") as caught:
         synthesize_labels(25000.0, 4.0, 0.0, 2.0)
     assert "\n" not in str(caught.value)
     with pytest.raises(OutOfRangeError, match=r"^vmic = 5 km/s is outside \[0, 4\] km/s$"):

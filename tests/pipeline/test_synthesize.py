@@ -171,7 +171,7 @@ def test_view_of_an_intensity():
     ("options", "error", "message"),
     [
         (("--teff", 5777, "--mh", 0), ConfigError, "--logg, --vmic missing: give all four"),
-        (("--teff", 25000, *SUN[2:]), OutOfRangeError, r"teff = 25000 K is outside \[3600, 15000\] K"),
+        (("--teff", 25000, *SUN[2:]), OutOfRangeError, r"teff = 25000 K is outside \[3200, 16000\] K"),
         (("--teff", 14900, "--logg", 2, *SUN[4:]), OutOfRangeError, "near the radiation limit"),
         ((*SUN[:6], "--vmic", "nan"), OutOfRangeError, r"vmic = nan km/s is outside \[0, 4\] km/s"),
         ((*SUN, "--element", "Xx=1"), OutOfRangeError, "element = 'Xx' is not one of H, He"),
