@@ -111,7 +111,7 @@ def two_levels(log_epsilon) -> Conditions:
 
     C / A = epsilon of its upper level.
     """
-    temperature, layers = 6000.0, 40
+    temperature, layers = 6000.0, 80
     log_mass = jnp.linspace(np.log(1e-4), np.log(1e9), layers)
     lte = np.full((layers, atom.LEVELS), 1e-20)
     x = PLANCK * SPEED_OF_LIGHT / (BOLTZMANN * temperature * atom.WAVELENGTH[K])
