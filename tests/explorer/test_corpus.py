@@ -744,6 +744,9 @@ def fitted_by_command(folder, paths, given) -> Table:
         "--resolution",
         "11500",
         "--overwrite",
+        "--no-vmic-prior",
+        "--noise-correlation",
+        "0",
     ]
     CliRunner().invoke(app, [*words, *options_of(given)])
     return Table.read(output)
