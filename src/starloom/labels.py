@@ -92,6 +92,10 @@ def label(name: str) -> Label:
     return LABELS[name]
 
 
+# dex: sums of decimals, and one floor told by other knots, have as many digits in common
+ROUNDING = 1e-9
+
+
 @dataclass(frozen=True)
 class Floor:
     """Lowest log g [dex] of an atmosphere: bilinear in Teff and [M/H], constant beyond the table.
@@ -349,11 +353,10 @@ class Domain:
         if self.spread:
             low, high = self.offset_ends
             offsets = self.offsets(labels)
-            # as many digits as sums of decimals have in common
-            inside = inside & ((offsets >= low - 1e-9) & (offsets <= high + 1e-9)).all(-1)
+            inside = inside & ((offsets >= low - ROUNDING) & (offsets <= high + ROUNDING)).all(-1)
         if self.floor is None:
             return inside
-        return inside & (labels[..., self.index("logg")] >= self.lowest_logg(labels))
+        return inside & (labels[..., self.index("logg")] >= self.lowest_logg(labels) - ROUNDING)
 
     def check(self, labels) -> None:
         """Raise OutOfRangeError unless every row of ``labels[..., label]`` is inside.
@@ -381,7 +384,7 @@ class Domain:
         low, high = self.offset_ends
         for name, offset in zip(self.names, self.offsets(row), strict=True):
             near, far = low[self.index(name)], high[self.index(name)]
-            if name in self.spread and not (faults or near - 1e-9 <= offset <= far + 1e-9):
+            if name in self.spread and not (faults or near - ROUNDING <= offset <= far + ROUNDING):
                 ends = f"[{number(near)}, {number(far)}] dex"
                 faults.append(f"{name} is {offset:g} dex from its default, which is outside {ends}")
         if faults:

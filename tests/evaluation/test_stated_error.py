@@ -7,7 +7,7 @@ pytest.importorskip("jax")
 
 from starloom import Generator, bands, sampling
 from starloom.broadening import finish_of, keep
-from starloom.labels import RADIATION_LIMIT, TABLE_1
+from starloom.labels import TABLE_1
 from starloom.synthesis import synthesize_each
 from starloom.wavelength import vacuum_from_air
 
@@ -19,7 +19,7 @@ def drawn(share: float) -> np.ndarray:
     rng = np.random.default_rng([15, 1])
     labels = sampling.uniform(16, 0, STARS, TABLE_1.low, TABLE_1.high, TABLE_1.contains)
     labels = sampling.at_ends(labels, rng.random(labels.shape), share, TABLE_1.low, TABLE_1.high)
-    labels[:, 1] = np.maximum(labels[:, 1], RADIATION_LIMIT(labels[:, 0], labels[:, 3]))
+    labels[:, 1] = np.maximum(labels[:, 1], TABLE_1.floor(labels[:, 0], labels[:, 3]))
     return labels
 
 

@@ -290,3 +290,11 @@ def test_columns_of_a_table_and_broadcasting():
 def test_wrong_input_is_named(name, value, message):
     with pytest.raises(ConfigError, match=message):
         TABLE_1.array(**SUN | {"logg": [4.0, 4.0]} | {name: value})
+
+
+def test_a_star_on_the_papers_floor_has_a_structure():
+    """The floor that table 1 cuts to its box is that of the structures, but for rounding."""
+    rng = np.random.default_rng(3)
+    teff, mh = rng.uniform(3600, 15000, 20000), rng.uniform(-1.5, 1.5, 20000)
+    structures = Domain.of({"teff": (3200, 16000), "logg": (-0.5, 5.5), "mh": (-3, 1.5)}, RADIATION_LIMIT)
+    assert structures.contains(np.stack([teff, TABLE_1.floor(teff, mh), mh], axis=-1)).all()

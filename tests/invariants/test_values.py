@@ -26,6 +26,7 @@ RANGES = [[low, high] for label, low, high in TABLE_1.ranges if label.name in ("
 # module, and why it may know one of them
 READERS = {
     "atmosphere/grid.py": "the packaged structures, whose floor it is",
+    "cli/physics_error.py": "its option names the packaged band",
     "cli/synthesis.py": "its options name the packaged band",
     "database/batches.py": "fixed sets written before they said their labels and band",
     "database/store.py": "the identity of stores of format 1, which named the kept grid by its numbers",
