@@ -1,3 +1,5 @@
+"""Spectra of stars by their labels: one after the other, several at once, and as a store wants them."""
+
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
