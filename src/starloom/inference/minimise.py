@@ -46,9 +46,10 @@ def minimise(
     slopes along that bound.
 
     A row has converged where its projected gradient promises a decrease of chi2 below ``tolerance`` (so it is
-    within 0.03 standard deviations of the minimum), by a matrix that keeps its promises; or where no step
-    goes down and, a little away along each axis of the matrix, nothing is lower by ``tolerance``: at a kink
-    of a bound no gradient vanishes. It then takes part in no further evaluation. ``most`` iterations.
+    within 0.03 standard deviations of the minimum), by a matrix that keeps its promises; or where no step,
+    or after ``most`` iterations none but a short one, goes down and, a little away along each axis of the
+    matrix, nothing is lower by ``tolerance``: at a kink of a bound no gradient vanishes. It then takes part
+    in no further evaluation.
     """
     descent = _Descent(evaluate, project, low, high, start)
     converged = np.zeros(len(start), bool)
@@ -65,6 +66,10 @@ def minimise(
         if stuck.size:
             converged[stuck] = descent.look_around(stuck) < tolerance
             rows = rows[~converged[rows]]
+    # at a kink steps may also get shorter and shorter, each a little lower
+    creeping = rows[descent.damping[rows] > CURVED]
+    if creeping.size:
+        converged[creeping] = descent.look_around(creeping) < tolerance
     return Minimum(descent.at, descent.chi2, converged, iterations)
 
 
