@@ -7,6 +7,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class Label:
     """One label: its name in code, symbol in text, unit (astropy string) and meaning.
 
     ``scale`` says in what a spectrum changes evenly: "linear" in the label itself, "logarithmic" in its
-    logarithm, "rotation" in its square where it is small (see ``inference.coordinates``).
+    logarithm, "rotation" in its square where it is small (see ``inference.coordinates``). ``default`` is what
+    a star has of which nothing else is said; an element's is counted as in ``Domain.offsets``.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Label:
     unit: str
     description: str
     scale: str = "linear"
+    default: float | None = None
 
     def plain(self, value) -> np.ndarray:
         """A number, array or astropy quantity as float64 in the label's unit, by ``units.plain``."""
@@ -60,17 +63,26 @@ def _vocabulary() -> Iterator[Label]:
     yield Label("vmic", "vmic", "km/s", "microturbulent velocity")
     yield Label("resolution", "R", "", "resolving power, wavelength / FWHM of the instrument")
     yield Label(
-        "alpha", "[alpha/M]", "dex", "abundance of O, Ne, Mg, Si, S, Ar, Ca and Ti relative to the metals"
+        "alpha",
+        "[alpha/M]",
+        "dex",
+        "abundance of O, Ne, Mg, Si, S, Ar, Ca and Ti relative to the metals",
+        default=0.0,
     )
     yield Label("carbon_ratio", "12C/13C", "", "number of 12C nuclei over that of 13C", "logarithmic")
-    yield Label("vmac", "vmac", "km/s", "radial-tangential macroturbulence", "rotation")
+    yield Label("vmac", "vmac", "km/s", "radial-tangential macroturbulence", "rotation", default=0.0)
     yield Label(
-        "filling", "filling", "", "emission in the cores of the Ca II triplet, relative to the continuum"
+        "filling",
+        "filling",
+        "",
+        "emission in the cores of the Ca II triplet, relative to the continuum",
+        default=0.0,
     )
     # abundances are counted per hydrogen nucleus; helium is no metal, and [M/H] does not move it
-    yield Label("He", "[He/H]", "dex", "abundance of He relative to the Sun")
+    yield Label("He", "[He/H]", "dex", "abundance of He relative to the Sun", default=0.0)
     for symbol in SYMBOLS[2:]:
-        yield Label(symbol, f"[{symbol}/M]", "dex", f"abundance of {symbol} relative to the metals")
+        meaning = f"abundance of {symbol} relative to the metals"
+        yield Label(symbol, f"[{symbol}/M]", "dex", meaning, default=0.0)
 
 
 class Vocabulary(dict):
@@ -190,7 +202,8 @@ class Domain:
     ``low`` and ``high`` are float64[label] in the order of ``labels``. A label array has them on its last
     axis, in this order and in their units. Two domains with the same content are equal. ``spread`` has
     (low, high) by label of how far an element may be from its default, which is ``alpha`` where the element
-    follows it, else 0.
+    follows it, else 0. ``c_to_o`` is the highest [C/O] [dex]: towards C/O = 1 the molecules of cool stars
+    change from oxides to carbides.
     """
 
     labels: tuple[Label, ...]
@@ -198,6 +211,7 @@ class Domain:
     high: np.ndarray
     floor: Floor | None = None
     spread: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    c_to_o: float = inf
 
     def __post_init__(self):
         if len(set(self.names)) != len(self.labels) or not self.labels:
@@ -214,6 +228,8 @@ class Domain:
         if self.floor is not None:
             low = float(self.low[self.index("logg")])
             object.__setattr__(self, "floor", self.floor.raised(low))
+        if not self.c_to_o > -inf or "C" not in self.names:
+            object.__setattr__(self, "c_to_o", inf)
 
     @classmethod
     def of(
@@ -221,11 +237,12 @@ class Domain:
         ranges: Mapping[str, Sequence[float]],
         floor: Floor | None = None,
         spread: Mapping[str, Sequence[float]] | None = None,
+        c_to_o: float = inf,
     ) -> "Domain":
         """The domain of labels by name, each with its (low, high); ``ConfigError`` for an unknown name.
 
-        A floor without Teff, log g and [M/H] among the labels is left out. A label of ``spread`` without a
-        range has the widest that its default allows.
+        A floor without Teff, log g and [M/H] among the labels is left out, ``c_to_o`` without C. A label of
+        ``spread`` without a range has the widest that its default allows.
         """
         spread = {name: tuple(map(float, ends)) for name, ends in (spread or {}).items()}
         for name, (near, far) in spread.items():
@@ -234,7 +251,7 @@ class Domain:
             ranges = {**ranges, name: ranges.get(name, widest)}
         low, high = np.array(list(ranges.values()), dtype=np.float64).reshape(-1, 2).T
         known = set(ranges) >= FLOORED
-        return cls(tuple(label(name) for name in ranges), low, high, floor if known else None, spread)
+        return cls(tuple(label(name) for name in ranges), low, high, floor if known else None, spread, c_to_o)
 
     @classmethod
     def from_mapping(cls, content: Mapping) -> "Domain":
@@ -242,7 +259,8 @@ class Domain:
         try:
             floor = content.get("floor")
             floor = floor and Floor(**{k: _tuples(v) for k, v in floor.items()})
-            return cls.of(dict(content["ranges"]), floor, dict(content.get("spread", ())))
+            spread, c_to_o = dict(content.get("spread", ())), float(content.get("c_to_o", inf))
+            return cls.of(dict(content["ranges"]), floor, spread, c_to_o)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"no domain of labels ({type(error).__name__}: {error})") from error
 
@@ -251,12 +269,14 @@ class Domain:
         """The domain as plain data (JSON): a list of [name, [low, high]], since their order counts."""
         ranges = [[label.name, [low, high]] for label, low, high in self.ranges]
         floor = self.floor and {"teff": self.floor.teff, "mh": self.floor.mh, "logg": self.floor.logg}
-        spread = {"spread": [[name, list(ends)] for name, ends in self.spread.items()]}
-        return {"ranges": ranges, "floor": floor, **(spread if self.spread else {})}
+        spread = {"spread": [[name, list(ends)] for name, ends in self.spread.items()]} if self.spread else {}
+        c_to_o = {"c_to_o": self.c_to_o} if self.c_to_o < inf else {}
+        return {"ranges": ranges, "floor": floor, **spread, **c_to_o}
 
     def __repr__(self) -> str:
         spread = f"; {', '.join(self.spread)} near their default" if self.spread else ""
-        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''}{spread})"
+        c_to_o = f"; [C/O] up to {number(self.c_to_o)}" if self.c_to_o < inf else ""
+        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''}{spread}{c_to_o})"
 
     def __eq__(self, other) -> bool:
         return isinstance(other, Domain) and self._content == other._content
@@ -272,6 +292,7 @@ class Domain:
             tuple(self.high.tolist()),
             self.floor,
             tuple(self.spread.items()),
+            self.c_to_o,
         )
 
     @cached_property
@@ -302,14 +323,17 @@ class Domain:
         # without alpha nothing says how far from it an element is
         known = "alpha" in names or "alpha" not in self.names
         spread = {name: ends for name, ends in self.spread.items() if name in names and known}
-        return Domain.of(ranges, self.floor, spread)
+        return Domain.of(ranges, self.floor, spread, self.c_to_o if known else inf)
 
     def around(self, others: "Sequence[Domain]") -> "Domain":
         """The smallest domain that holds these others of the same labels; its floor is this domain's own."""
         low = np.min([other.low for other in others], axis=0)
         high = np.max([other.high for other in others], axis=0)
-        spread = self.spread if all(other.spread == self.spread for other in others) else {}
-        return Domain(self.labels, low, high, self.floor, spread)
+        names = [name for name in self.spread if all(name in other.spread for other in others)]
+        ends = {name: np.array([other.spread[name] for other in others]) for name in names}
+        spread = {name: (float(own[:, 0].min()), float(own[:, 1].max())) for name, own in ends.items()}
+        c_to_o = max(other.c_to_o for other in others)
+        return Domain(self.labels, low, high, self.floor, spread, c_to_o)
 
     @property
     def intrinsic(self) -> "Domain":
@@ -319,10 +343,11 @@ class Domain:
     def array(self, **values) -> np.ndarray:
         """Labels as float64[..., label], broadcast against each other; not checked.
 
-        Each is a number, an array or an astropy quantity (``logg`` also as a gravity or as dex(cm / s2)).
-        Raises ConfigError for a label that is missing or none of the domain's, for what is no number, a wrong
-        unit or shapes that do not match.
+        Each is a number, an array or an astropy quantity (``logg`` also as a gravity or as dex(cm / s2));
+        labels that are not given have their default. Raises ConfigError for a label that is missing or none
+        of the domain's, for what is no number, a wrong unit or shapes that do not match.
         """
+        values = {**self.defaults(values), **values}
         unknown, missing = set(values) - set(self.names), [n for n in self.names if n not in values]
         if unknown or missing:
             faults = [f"unknown label {name}" for name in sorted(unknown)] + [
@@ -340,6 +365,18 @@ class Domain:
         memory.check(f"the labels of {columns[0].size} spectra", 8 * len(columns) * columns[0].size)
         return np.stack(columns, axis=-1)
 
+    def defaults(self, values: Mapping) -> dict:
+        """What labels that ``values`` lacks are by default: those of a domain that have one.
+
+        An element is what [alpha/M] makes of it.
+        """
+        absent = {own.name: own.default for own in self.labels if own.name not in values}
+        known = {name: default for name, default in absent.items() if default is not None}
+        if "alpha" in self.names:
+            alpha = values.get("alpha", known.get("alpha"))
+            known |= {name: alpha for name in ALPHA_ELEMENTS if name in known}
+        return known
+
     def lowest_logg(self, labels):
         """The lowest log g [dex] of the domain at each row of ``labels[..., label]``, whatever its own."""
         low = self.low[self.index("logg")]
@@ -354,6 +391,8 @@ class Domain:
             low, high = self.offset_ends
             offsets = self.offsets(labels)
             inside = inside & ((offsets >= low - ROUNDING) & (offsets <= high + ROUNDING)).all(-1)
+        if self.c_to_o < inf:
+            inside = inside & (labels[..., self.index("C")] <= self._highest_carbon(labels) + ROUNDING)
         if self.floor is None:
             return inside
         return inside & (labels[..., self.index("logg")] >= self.lowest_logg(labels) - ROUNDING)
@@ -387,6 +426,12 @@ class Domain:
             if name in self.spread and not (faults or near - ROUNDING <= offset <= far + ROUNDING):
                 ends = f"[{number(near)}, {number(far)}] dex"
                 faults.append(f"{name} is {offset:g} dex from its default, which is outside {ends}")
+        if (
+            self.c_to_o < inf
+            and row[self.index("C")] > (highest := float(self._highest_carbon(row))) + ROUNDING
+        ):
+            carbon = f"C = {number(row[self.index('C')])} dex is above {highest:g} dex"
+            faults.append(f"{carbon}: [C/O] is at most {number(self.c_to_o)}")
         if faults:
             return faults
         # the box is kept, so the row lies below the floor
@@ -410,6 +455,9 @@ class Domain:
         clipped = np.clip(np.asarray(labels, np.float64), self.low, self.high)
         if self.spread:
             clipped = self.from_offsets(np.clip(self.offsets(clipped), *self.offset_ends))
+        if self.c_to_o < inf:
+            carbon = self.index("C")
+            clipped[..., carbon] = np.minimum(clipped[..., carbon], self._highest_carbon(clipped))
         if self.floor is not None:
             logg = self.index("logg")
             clipped[..., logg] = np.maximum(clipped[..., logg], self.lowest_logg(clipped))
@@ -438,6 +486,11 @@ class Domain:
             for name in set(self.spread) & set(ALPHA_ELEMENTS):
                 defaults[..., self.index(name)] = alpha
         return defaults
+
+    def _highest_carbon(self, labels):
+        """[C/M] [dex] at the highest [C/O]; oxygen follows ``alpha`` where it is no label itself."""
+        oxygen = next((name for name in ("O", "alpha") if name in self.names), None)
+        return self.c_to_o + (0.0 if oxygen is None else labels[..., self.index(oxygen)])
 
     def to_unit(self, labels):
         """Labels mapped linearly so that the box becomes [0, 1] on every axis (0 for a width of 0)."""

@@ -177,8 +177,8 @@ def test_a_domain_has_the_labels_it_is_given():
     domain.check(row)
     with pytest.raises(OutOfRangeError, match=r"^Ca = 0.7 dex is outside \[-0.5, 0.5\] dex$"):
         domain.check(domain.array(teff=5000, logg=1.0, mh=-2.0, Ca=0.7))
-    with pytest.raises(ConfigError, match=r"unknown label alpha, no label Ca: the labels are mh, Ca"):
-        domain.array(teff=5000, logg=1.0, mh=-2.0, alpha=0.1)
+    with pytest.raises(ConfigError, match=r"unknown label alpha, no label logg: the labels are mh, Ca"):
+        domain.array(teff=5000, mh=-2.0, alpha=0.1)
     assert domain.only("teff", "Ca").names == ("teff", "Ca")
     assert TABLE_1.intrinsic.names == ("teff", "logg", "mh", "vmic")
 

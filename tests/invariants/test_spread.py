@@ -46,6 +46,58 @@ def test_it_survives_json_and_a_choice_of_labels():
     assert NEAR.around([NEAR, NEAR]) == NEAR
 
 
+def test_what_is_not_given_has_its_default():
+    """0 for alpha, what alpha makes of an element, and nothing for labels that every star needs."""
+    row = NEAR.array(teff=[5000, 6000], logg=4, mh=-1, alpha=[0.1, 0.3], Ti=0.2)
+    assert row[:, 3:].tolist() == [[0.1, 0.0, 0.1, 0.2], [0.3, 0.0, 0.3, 0.2]]
+    assert NEAR.array(teff=5000, logg=4, mh=-1)[3:].tolist() == [0.0, 0.0, 0.0, 0.0]
+    with pytest.raises(ConfigError, match="no label mh"):
+        NEAR.array(teff=5000, logg=4)
+
+
+def test_carbon_has_a_highest_ratio_to_oxygen():
+    """Oxygen is its own label, or follows alpha; what is clipped, drawn or chosen keeps the ratio."""
+    ranges = {"teff": (4000, 8000), "alpha": (-0.2, 0.6)}
+    spread = {"C": (-0.5, 0.5), "O": (-0.5, 0.5)}
+    domain = Domain.of(ranges, spread=spread, c_to_o=0.2)
+    assert (
+        Domain.from_mapping(json.loads(json.dumps(domain.mapping)))
+        == domain
+        != Domain.of(ranges, None, spread)
+    )
+    rows = domain.array(teff=5000, alpha=[0.0, 0.3], C=0.4)
+    assert domain.contains(rows).tolist() == [False, True]
+    assert domain.clip(rows)[:, domain.index("C")].tolist() == [0.2, 0.4]
+    with pytest.raises(OutOfRangeError, match=r"^C = 0.4 dex is above 0.2 dex: \[C/O\] is at most 0.2$"):
+        domain.check(rows[0])
+    assert not domain.contains(domain.array(teff=5000, alpha=0.3, C=0.1, O=-0.15))
+    assert domain.only("teff", "alpha", "C").c_to_o == domain.c_to_o == 0.2
+    assert domain.only("teff", "alpha").c_to_o == domain.only("teff", "C").c_to_o == np.inf
+    assert domain.around([domain, Domain.of(ranges, None, spread, 0.1)]).c_to_o == 0.2
+
+
+def test_stores_of_narrower_and_wider_spreads_make_one_domain():
+    near, far = (Domain.of({"alpha": (0, 0)}, spread={"Ca": (-d, d)}) for d in (0.0, 0.4))
+    assert near.around([near, far]).spread == {"Ca": (-0.4, 0.4)}
+
+
+def test_twins_differ_by_one_element():
+    """A star and its twins follow each other, in the domain, and in one split, wherever one looks."""
+    content = recipes.to_mapping(recipes.load("stars-steps")) | {"intrinsic": 140}
+    wanted = recipes.from_mapping(content)
+    domain, families = wanted.domain.intrinsic, wanted.intrinsic_labels(0, 140).reshape(10, 14, -1)
+    assert domain.contains(families).all()
+    changes = families[:, 1:] - families[:, :1]
+    elements = [domain.index(name) for name in domain.spread]
+    assert np.abs(changes[:, range(13), elements]) == pytest.approx(0.1)
+    assert (np.count_nonzero(changes, axis=-1) == 1).all()
+    assert (wanted.intrinsic_labels(10, 25) == families.reshape(140, -1)[10:35]).all()
+    for rows in wanted.splits().values():
+        assert (rows.reshape(-1, 14) // 14 == rows.reshape(-1, 14)[:, :1] // 14).all()
+    with pytest.raises(ConfigError, match="no multiple of 14"):
+        recipes.from_mapping(content | {"intrinsic": 100})
+
+
 @pytest.mark.parametrize("sampling", ["sobol", "uniform"])
 def test_elements_are_drawn_around_their_default(sampling):
     """Evenly in the difference, whatever alpha is; point i is the same however many are drawn."""

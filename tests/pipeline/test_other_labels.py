@@ -329,5 +329,7 @@ class TestWhatIsMadeOfIt:
         np.testing.assert_allclose(generate(model=path, **star).flux, flux[0], atol=3e-6)
         with pytest.raises(OutOfRangeError, match=r"^logg = 4 dex is outside \[0.5, 3\] dex$"):
             generate(model=path, **{**star, "logg": 4.0})
-        with pytest.raises(ConfigError, match="no label Ca: the labels are teff, logg, mh, alpha, Ca"):
-            generate(model=path, **{name: value for name, value in star.items() if name != "Ca"})
+        with pytest.raises(ConfigError, match="no label mh: the labels are teff, logg, mh, alpha, Ca"):
+            generate(model=path, **{name: value for name, value in star.items() if name != "mh"})
+        plain = generate(model=path, **{name: value for name, value in star.items() if name != "Ca"})
+        assert plain.labels["Ca"] == star["alpha"]

@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,9 +19,9 @@ from starloom.labels import BROADENING, FLOORED, RADIATION_LIMIT, TABLE_1, Domai
 SPLITS = ("train", "validation", "test")
 IMPORTED = "imported"  # the sampling of a store whose labels came with its spectra
 DRAW = {"uniform": sampling.uniform, "sobol": sampling.sobol}
-OPTIONAL = {"ends": 0.0, "band": "rvs", "nlte": (), "lines": bands.LISTED}
+OPTIONAL = {"ends": 0.0, "step": 0.0, "band": "rvs", "nlte": (), "lines": bands.LISTED}
 TABLES = ("ranges", "splits")  # of the file; what they hold are other fields here
-SHAPE = ("around", "floor")  # of the domain, beside its ranges
+SHAPE = ("around", "c_to_o", "floor")  # of the domain, beside its ranges
 # Third word of a random stream's seed. It is never zero, as a shorter seed would be filled up with zeros.
 SPLIT_STREAM, BROADENING_STREAM, SHUFFLE_STREAM, ENDS_STREAM = 1, 2, 3, 4
 
@@ -42,7 +44,9 @@ class Recipe:
     lines are taken (``bands.LINES``). ``train`` and ``validation`` are the shares of intrinsic spectra in
     those splits.
     ``ends`` is the probability with which each label lies at an end of its range, log g's lower one at the
-    domain's floor where that is higher. ``nlte`` are the ions out of LTE, as ``"Ca II"``.
+    domain's floor where that is higher. Where ``step`` [dex] is not 0, every star that is drawn is followed
+    by its twins: one for each element of the ``spread``, which is higher by the step, or lower where that
+    would be outside; none is split from its twins. ``nlte`` are the ions out of LTE, as ``"Ca II"``.
     Raises ``ConfigError`` for what makes no sense.
     """
 
@@ -56,6 +60,7 @@ class Recipe:
     train: float
     validation: float
     ends: float = OPTIONAL["ends"]
+    step: float = OPTIONAL["step"]
     band: str = OPTIONAL["band"]
     nlte: tuple[str, ...] = OPTIONAL["nlte"]
     lines: str = OPTIONAL["lines"]
@@ -71,6 +76,12 @@ class Recipe:
             raise ConfigError(f"{shares}: not shares of a whole")
         if not 0 <= self.ends <= 1:
             raise ConfigError(f"ends = {self.ends:g} is no probability")
+        if self.step and not self.domain.spread:
+            raise ConfigError(f"step = {self.step:g} dex, but no element is drawn around its default")
+        if self.intrinsic % self.family:
+            raise ConfigError(
+                f"intrinsic = {self.intrinsic} is no multiple of {self.family}, a star and its twins"
+            )
 
     def load_band(self) -> Band:
         """The wavelength band; ``ConfigError`` where it is not installed."""
@@ -85,6 +96,11 @@ class Recipe:
     def synthesised(self) -> list[int]:
         """Places among the labels of those of the intrinsic spectrum."""
         return [index for index, name in enumerate(self.domain.names) if name not in BROADENING]
+
+    @property
+    def family(self) -> int:
+        """How many stars follow each other that differ by one element: a star and its twins, or 1."""
+        return 1 + len(self.domain.spread) if self.step else 1
 
     @property
     def digest(self) -> str:
@@ -102,6 +118,25 @@ class Recipe:
 
     def intrinsic_labels(self, first: int, count: int) -> np.ndarray:
         """Labels of the intrinsic spectra ``first .. first + count - 1``: float64[count, label]."""
+        families = range(first // self.family, -(-(first + count) // self.family))
+        stars = self._drawn(families.start, len(families))
+        if self.family == 1:
+            return stars
+        start = first - self.family * families.start
+        return self._with_twins(stars).reshape(-1, stars.shape[-1])[start : start + count]
+
+    def _with_twins(self, stars: np.ndarray) -> np.ndarray:
+        """Each star, followed by its twins: float64[star, 1 + element, label]."""
+        domain = self.domain.intrinsic
+        together = np.repeat(stars[:, None], self.family, axis=1)
+        for twin, name in enumerate(domain.spread, start=1):
+            own = together[:, twin]
+            own[:, domain.index(name)] += self.step
+            own[~domain.contains(own), domain.index(name)] -= 2 * self.step
+        return together
+
+    def _drawn(self, first: int, count: int) -> np.ndarray:
+        """Labels of stars ``first .. first + count - 1`` without twins."""
         domain = self.domain.intrinsic
         low, high = domain.offset_ends
 
@@ -115,7 +150,7 @@ class Recipe:
         chance = np.array([np.random.default_rng(stream).random(low.size) for stream in streams])
         points = sampling.at_ends(points, chance.reshape(points.shape), self.ends, low, high)
         points = domain.from_offsets(points)
-        return points if domain.floor is None else domain.clip(points)
+        return domain.clip(points)
 
     def broadening_labels(self, epoch: int, copies: int = 1) -> np.ndarray:
         """Labels of the broadening: float64[intrinsic, copies, label], uniform in their ranges or at ends.
@@ -130,9 +165,12 @@ class Recipe:
 
     def splits(self) -> dict[str, np.ndarray]:
         """Indices of the intrinsic spectra by split, ascending; no spectrum is in two of them."""
-        order = np.random.default_rng([self.seed, 0, SPLIT_STREAM]).permutation(self.intrinsic)
-        ends = np.rint(np.cumsum([self.train, self.validation]) * self.intrinsic).astype(int)
-        return {name: np.sort(part) for name, part in zip(SPLITS, np.split(order, ends), strict=True)}
+        families = self.intrinsic // self.family
+        order = np.random.default_rng([self.seed, 0, SPLIT_STREAM]).permutation(families)
+        ends = np.rint(np.cumsum([self.train, self.validation]) * families).astype(int)
+        members = np.arange(self.intrinsic).reshape(families, self.family)
+        parts = np.split(order, ends)
+        return {name: members[np.sort(part)].ravel() for name, part in zip(SPLITS, parts, strict=True)}
 
 
 def packaged() -> list[str]:
@@ -158,16 +196,23 @@ def from_mapping(content: Mapping) -> Recipe:
     for name in ("ranges", "around"):
         if not isinstance(content.get(name, {}), Mapping):
             raise ConfigError(f"{name} = {content[name]!r} is no table")
-    domain = _domain(content["ranges"], content.get("around", {}), content.get("floor"))
+    shape = {key: content[key] for key in SHAPE if key in content}
+    domain = _domain(content["ranges"], **shape)
     shares = recipes.built(Splits, content["splits"], "splits")
     flat = {name: content[name] for name in own if name in content}
     return recipes.built(Recipe, {**flat, "domain": domain, **asdict(shares)})
 
 
-def _domain(ranges: Mapping, around: Mapping, floor: Mapping | bool | None) -> Domain:
+def _domain(
+    ranges: Mapping,
+    around: Mapping = MappingProxyType({}),
+    c_to_o: float | None = None,
+    floor: Mapping | bool | None = None,
+) -> Domain:
     """The domain of the ranges, its floor a table, none (false), or that of the packaged structures.
 
-    ``around`` has the elements that are drawn around their default, which a range of their own would undo.
+    ``around`` has the elements that are drawn around their default, which a range of their own would undo;
+    ``c_to_o`` is the highest [C/O].
     """
     for name in around:
         if name not in SYMBOLS or name in ranges:
@@ -180,7 +225,10 @@ def _domain(ranges: Mapping, around: Mapping, floor: Mapping | bool | None) -> D
     if floor is None:
         floor = asdict(RADIATION_LIMIT)
     try:
-        return Domain.from_mapping({"ranges": bounds, "floor": floor or None, "spread": spread})
+        content = {"ranges": bounds, "floor": floor or None, "spread": spread}
+        if c_to_o is not None:
+            content["c_to_o"] = recipes.typed(float, c_to_o, "c_to_o")
+        return Domain.from_mapping(content)
     except ConfigError as error:
         raise ConfigError(f"ranges: {error}") from error
 
@@ -195,9 +243,10 @@ def to_mapping(recipe: Recipe) -> dict:
         label.name: [low, high] for label, low, high in recipe.domain.ranges if label.name not in spread
     }
     around = {"around": {name: list(ends) for name, ends in spread.items()}} if spread else {}
+    c_to_o = {"c_to_o": recipe.domain.c_to_o} if recipe.domain.c_to_o < inf else {}
     packaged = set(ranges) >= FLOORED and recipe.domain.floor == Domain.of(ranges, RADIATION_LIMIT).floor
     floor = {} if packaged else {"floor": recipe.domain.mapping["floor"] or False}
-    return {**told, "ranges": ranges, **around, **floor, "splits": splits}
+    return {**told, "ranges": ranges, **around, **c_to_o, **floor, "splits": splits}
 
 
 def _content(recipe: Recipe) -> dict:

@@ -15,7 +15,7 @@ from starloom.errors import ConfigError
 from starloom.physics.equilibrium import COMPOSITION, MOLECULE_INDEX, State
 from starloom.wavelength import LogGrid
 
-MICROTURBULENCE_KMS = (0.0, 0.6, 1.2, 2.0, 3.0, 4.0)  # nodes, chosen for the smallest error in between
+MICROTURBULENCE_KMS = (0.0, 0.6, 1.2, 2.0, 3.0, 4.0, 5.0)  # nodes, chosen for the smallest error in between
 THERMAL_KMS = 1.2  # typical thermal width, see ``microturbulence_weights``
 ALIGNED = 1e-3  # points by which a grid's points may miss those of the table
 CARBON = 5  # index Z - 1

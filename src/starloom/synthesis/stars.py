@@ -26,7 +26,7 @@ from starloom.synthesis.radiation import per_angstrom, radiate_together
 from starloom.synthesis.spectra import SyntheticSpectrum, numbers
 
 LABELS = ("teff", "logg", "mh", "vmic")
-VMIC_KMS = (0.0, 4.0)  # of stars by their labels, where molecules' cross-sections have it
+VMIC_KMS = (0.0, 5.0)  # of stars by their labels, where molecules' cross-sections have it
 TOGETHER = 32  # stars at once on a GPU
 
 
