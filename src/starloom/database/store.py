@@ -274,8 +274,12 @@ class Store:
 
     @cached_property
     def band(self) -> Band:
-        """The wavelength band."""
-        return self.manifest.band
+        """The wavelength band, its finest resolution at least the recipe's highest."""
+        band, domain = self.manifest.band, self.domain
+        highest = float(domain.high[domain.index("resolution")]) if "resolution" in domain.names else 0.0
+        if not band.finest_resolution < highest < band.kept_resolution:
+            return band
+        return replace(band, finest_resolution=highest)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -321,13 +325,18 @@ class Store:
 
 
 def common(stores: Sequence[Store]) -> tuple[Domain, Band]:
-    """The domain that holds those of all stores, and their band; ``ConfigError`` where they differ."""
-    first = stores[0]
+    """The domain that holds those of all stores, and their band; ``ConfigError`` where they differ.
+
+    The band's finest resolution is the highest of theirs.
+    """
+    first, finest = stores[0], max(store.band.finest_resolution for store in stores)
+    band = replace(first.band, finest_resolution=finest)
     for other in stores[1:]:
-        if other.domain.names != first.domain.names or other.band.bare != first.band.bare:
+        alike = replace(other.band, finest_resolution=finest).bare == band.bare
+        if other.domain.names != first.domain.names or not alike:
             told = [f"{s.recipe.name}: {', '.join(s.domain.names)} in {s.band.name}" for s in (first, other)]
             raise ConfigError(f"stores with different labels or bands: {'; '.join(told)}")
-    return first.domain.around([store.domain for store in stores]), first.band
+    return first.domain.around([store.domain for store in stores]), band
 
 
 def open_store(folder: str | Path) -> Store:

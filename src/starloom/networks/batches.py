@@ -54,6 +54,27 @@ class RowBatches:
             yield Batch(indices, self.read(indices))
 
 
+@dataclass(frozen=True, eq=False)
+class WithTwins:
+    """Each batch of ``rows``, its arrays followed by those of ``count`` pairs of a star and its twin.
+
+    Which pairs depends on ``[seed, epoch, batch]``.
+    """
+
+    rows: RowBatches
+    pairs: tuple[np.ndarray, ...]
+    count: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        for index, batch in enumerate(self.rows.epoch(number)):
+            random = np.random.default_rng([self.rows.seed or 0, number, index])
+            chosen = random.integers(len(self.pairs[0]), size=self.count)
+            yield Batch(batch.indices, (*batch.arrays, *(array[chosen] for array in self.pairs)))
+
+
 def array_batches(
     arrays: Sequence[np.ndarray], rows: np.ndarray | None = None, size: int = 512, seed: int | None = None
 ) -> RowBatches:

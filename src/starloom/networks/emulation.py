@@ -16,10 +16,13 @@ from starloom import recipes
 from starloom.broadening import Finish, finish_of
 from starloom.database.store import Store, common
 from starloom.labels import Domain
-from starloom.networks.batches import array_batches
+from starloom.networks.batches import WithTwins, array_batches
 from starloom.networks.emulator import CoefficientNetwork, Emulator, assembled, mode_basis, whitened
 from starloom.networks.forward import Network
-from starloom.networks.training import Loss, Plan, Training, train, weighted_distance
+from starloom.networks.training import Loss, Plan, Training, distance_with_twins, train, weighted_distance
+from starloom.networks.twins import Twins, relevance
+
+TWINS = 4  # spectra of a batch for each pair of a star and its twin
 
 
 def fit_coefficients(
@@ -32,18 +35,30 @@ def fit_coefficients(
     validation: np.ndarray,
     plan: Plan,
     size: int = 512,
+    twins: Twins | None = None,
+    share: float = 1e-3,
     **options: Any,
 ) -> Training:
     """Train an emulator's network from ``labels[spectrum, label]`` to whitened ``coefficients``.
 
     ``deviation[coefficient]`` is what one unit of each coefficient is in flux (root mean square over the
     range), so the loss is the root mean square flux error of a spectrum, before rotation and instrument; the
-    mean over spectra.
+    mean over spectra. With ``twins`` it also contains ``share`` times the relative error of differences.
     """
-    network = design.initial(domain, len(deviation), plan.seed)
-    loss = weighted_distance(deviation.astype(np.float32) ** 2)
+    weight, arrays = deviation.astype(np.float32) ** 2, (labels, coefficients)
     rows = training, validation
-    return fit_rows(network, loss, (labels, coefficients), rows, plan, size, **options)
+    if twins is None or not len(twins.star):
+        network = design.initial(domain, len(deviation), plan.seed)
+        return fit_rows(network, weighted_distance(weight), arrays, rows, plan, size, **options)
+    usual = twins.within(training).usual(coefficients, deviation)
+    network = design.initial(domain, len(deviation), plan.seed, relevance(usual))
+    batches = (
+        WithTwins(
+            array_batches(arrays, own, size, seed), twins.within(own).arrays(*arrays, usual), size // TWINS
+        )
+        for own, seed in zip(rows, (plan.seed, None), strict=True)
+    )
+    return train(network, distance_with_twins(weight, share), *batches, plan, **options)
 
 
 def fit_rows(
@@ -66,15 +81,20 @@ def fit_rows(
 
 @dataclass(frozen=True)
 class EmulatorRecipe:
-    """How an emulator is made from a store: the size of its basis, its network and how that is trained."""
+    """How an emulator is made from a store: the size of its basis, its network and how that is trained.
+
+    ``share``: how much the loss is of differences between stars and their twins, where there are some.
+    """
 
     coefficients: int
     network: CoefficientNetwork = field(default_factory=CoefficientNetwork)
     plan: Plan = field(default_factory=Plan)
     batch: int = 512
+    share: float = 1e-3
 
     def __post_init__(self):
         recipes.at_least(1, coefficients=self.coefficients, batch=self.batch)
+        recipes.at_least(0, share=self.share)
 
     @classmethod
     def load(cls, name_or_path: str | PathLike = "default") -> "EmulatorRecipe":
@@ -121,6 +141,8 @@ def _fit_chunk(stores, domain: Domain, recipe: EmulatorRecipe, finish: Finish, n
         rows["validation"],
         recipe.plan,
         recipe.batch,
+        Twins.among(stores),
+        recipe.share,
         **options,
     )
     return assembled(domain, fitted.network, basis, finish), fitted

@@ -7,12 +7,13 @@ resolution. Everything is smooth in the labels and written for NumPy and JAX arr
 it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from math import ceil, pi
 from os import cpu_count
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,9 +64,18 @@ class CoefficientNetwork:
         one_of(ACTIVATIONS, activation=self.activation)
         one_of(INITIALISERS, initialiser=self.initialiser)
 
-    def initial(self, domain: Domain, coefficients: int, seed: int) -> Network:
-        """The untrained network: labels of an intrinsic ``domain`` to coefficients of unit variance."""
-        entry = label_scaling(domain, self.reciprocal and "teff" in domain.names)
+    def initial(
+        self,
+        domain: Domain,
+        coefficients: int,
+        seed: int,
+        relevance: Mapping[str, float] = MappingProxyType({}),
+    ) -> Network:
+        """The untrained network: labels of an intrinsic ``domain`` to coefficients of unit variance.
+
+        ``relevance`` is as of ``label_scaling``.
+        """
+        entry = label_scaling(domain, self.reciprocal and "teff" in domain.names, relevance)
         sizes = (entry.outputs, *self.hidden, coefficients)
         layers = dense_layers(sizes, self.activation, residual=self.residual)
         return entry.then(Network.initial(layers, seed, self.initialiser))

@@ -1,23 +1,37 @@
 """Fixed layers between the units of labels and spectra and what networks are trained on."""
 
+from collections.abc import Mapping
+from functools import reduce
+from types import MappingProxyType
+
 import numpy as np
 
 from starloom.labels import Domain
-from starloom.networks.forward import Network, Reciprocal, affine
+from starloom.networks.forward import Network, Reciprocal, affine, linear
 
 
-def label_scaling(domain: Domain, reciprocal: bool = False) -> Network:
+def label_scaling(
+    domain: Domain, reciprocal: bool = False, relevance: Mapping[str, float] = MappingProxyType({})
+) -> Network:
     """Fixed network: the labels of a domain to [-1, 1] over its ranges.
 
-    ``reciprocal``: followed by one over Teff, to [-1, 1] as well.
+    Elements of the domain's ``spread`` are counted from their default. ``relevance``: by label, 1 elsewhere,
+    the half width of its range instead of 1. ``reciprocal``: followed by one over Teff, to [-1, 1] as well.
     """
-    low, high = domain.low, domain.high
-    if not reciprocal:
-        return affine((low + high) / 2, _scale(low, high))
-    teff = domain.index("teff")
-    low, high = np.append(low, 1 / high[teff]), np.append(high, 1 / low[teff])
-    inverse = Network((Reciprocal(len(domain.labels), teff),), ({},))
-    return inverse.then(affine((low + high) / 2, _scale(low, high)))
+    low, high = domain.offset_ends
+    half = np.array([relevance.get(name, 1.0) for name in domain.names])
+    parts = [_offsets(domain)] if domain.spread else []
+    if reciprocal:
+        teff = domain.index("teff")
+        low, high = np.append(low, 1 / high[teff]), np.append(high, 1 / low[teff])
+        half = np.append(half, half[teff])
+        parts.append(Network((Reciprocal(len(domain.labels), teff),), ({},)))
+    return reduce(Network.then, [*parts, affine((low + high) / 2, half * _scale(low, high))])
+
+
+def _offsets(domain: Domain) -> Network:
+    """Fixed network: labels to ``domain.offsets``, which are linear in them."""
+    return linear(domain.offsets(np.eye(len(domain.labels))), np.zeros(len(domain.labels)))
 
 
 def _scale(low: np.ndarray, high: np.ndarray) -> np.ndarray:

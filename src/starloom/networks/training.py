@@ -158,6 +158,26 @@ def weighted_distance(weight: np.ndarray) -> Loss:
     return loss
 
 
+def distance_with_twins(weight: np.ndarray, share: float) -> Loss:
+    """``weighted_distance``, plus ``share`` times that of differences between stars and their twins.
+
+    A difference is counted in units of what is usual for the element in which the twins differ: those of weak
+    lines, which the distance alone is blind to, count like those of strong ones.
+    """
+    distance, floor = weighted_distance(weight), 1e-10 * weight.max()
+
+    def loss(predict: Predict, arrays: tuple[Any, ...]) -> Any:
+        inputs, targets, stars, twins, differences, usual = arrays
+        # one pass through the network for all
+        count, each = inputs.shape[0], stars.shape[0]
+        found = predict(jnp.concatenate([inputs, stars, twins]))
+        off = found[count + each :] - found[count : count + each] - differences
+        relative = jnp.sqrt(jnp.sum(weight * off**2, axis=-1) + floor) / usual
+        return distance(lambda _: found[:count], (inputs, targets)) + share * jnp.mean(relative)
+
+    return loss
+
+
 def train(
     network: Network,
     loss: Loss,
