@@ -93,6 +93,7 @@ class Vocabulary(dict):
 
 
 LABELS: Mapping[str, Label] = Vocabulary((label.name, label) for label in _vocabulary())
+ELEMENTS = "elements"  # not a label, but how far all elements of a domain are from their default
 BROADENING = ("vsini", "vmac", "resolution")  # applied to a spectrum exactly, never synthesised
 
 
@@ -486,6 +487,18 @@ class Domain:
             for name in set(self.spread) & set(ALPHA_ELEMENTS):
                 defaults[..., self.index(name)] = alpha
         return defaults
+
+    def coordinate(self, name: str, labels) -> np.ndarray:
+        """A label of each row of ``labels[..., label]``, or how far its elements are from their default.
+
+        The latter, by the name ELEMENTS: root mean square of their offsets in units of half the ranges.
+        """
+        if name != ELEMENTS:
+            return np.asarray(labels)[..., self.index(name)]
+        places = [self.index(symbol) for symbol in self.spread]
+        low, high = (end[places] for end in self.offset_ends)
+        half = np.where(high > low, (high - low) / 2, 1.0)
+        return np.sqrt((((self.offsets(labels)[..., places] - (low + high) / 2) / half) ** 2).mean(axis=-1))
 
     def _highest_carbon(self, labels):
         """[C/M] [dex] at the highest [C/O]; oxygen follows ``alpha`` where it is no label itself."""

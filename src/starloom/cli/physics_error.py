@@ -15,9 +15,15 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 def make(
     output: Target,
     band: Annotated[str, typer.Option(help="Name of a wavelength band with its line list.")] = "rvs",
+    lines: Annotated[str, typer.Option(help="listed or calibrated.")] = "listed",
+    resolution: Annotated[
+        float | None, typer.Option(help="Finest of the models; by default the band's.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Synthesise how the flux of a band answers to its lines, and write the patterns (minutes)."""
+    from dataclasses import replace
+
     from tqdm import tqdm
 
     from starloom import bands
@@ -26,9 +32,11 @@ def make(
     from starloom.networks import physics_error, weights
 
     check_targets([(output, _weights)], overwrite)
+    opened = bands.load(band, lines)
+    opened = replace(opened, finest_resolution=resolution or opened.finest_resolution)
     nodes = line_errors.node_stars(line_errors.NODES)
     with tqdm(total=len(nodes), unit=" stars", disable=None) as bar:
-        made = line_errors.physics_error(bands.load(band), progress=bar.update)
+        made = line_errors.physics_error(opened, progress=bar.update)
     weights.save(output, physics_error.packed(made), "float16")
     size = output.stat().st_size / 1e6
     print(f"{output}: {made.patterns.shape[3]} patterns at {len(nodes)} nodes, {size:.2f} MB")

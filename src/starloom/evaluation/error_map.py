@@ -8,7 +8,7 @@ import numpy as np
 
 from starloom.errors import ConfigError
 from starloom.evaluation.errors import SMALLEST, AbsoluteErrors, Cells, ErrorMap
-from starloom.labels import Domain
+from starloom.labels import ELEMENTS, Domain
 from starloom.networks.generator import Generator
 from starloom.networks.stated_error import MEASURES, Correction, StatedError
 from starloom.wavelength import Points
@@ -28,10 +28,11 @@ SHARES = {"p68": 0.6827, "p99": 0.99}  # what one standard deviation of a normal
 # Edges of cells in what the errors of emulators depend on most: narrow where spectra change fastest, below
 # 4600 K, where molecules form, and for slow rotators.
 EDGES = {
-    "teff": (3800.0, 4100.0, 4600.0, 5500.0, 7000.0, 9000.0, 11500.0),
-    "mh": (-0.5, 0.25, 0.9),
+    "teff": (3500.0, 3800.0, 4100.0, 4600.0, 5500.0, 7000.0, 9000.0, 11500.0),
+    "mh": (-1.75, -0.5, 0.25, 0.9),
     "vsini": (20.0, 60.0, 150.0),
 }
+ELEMENTS_EDGES = (0.0, 0.1, 0.4, 0.65, 1.0 + 1e-6)  # solar ratios, near them, at random, at ends
 
 
 def default_cells(domain: Domain) -> Cells:
@@ -41,6 +42,8 @@ def default_cells(domain: Domain) -> Cells:
         if label.name in EDGES and low < high:
             inside = [edge for edge in EDGES[label.name] if low < edge < high]
             edges[label.name] = np.array([low, *inside, high])
+    if domain.spread:
+        edges[ELEMENTS] = np.array(ELEMENTS_EDGES)
     return Cells(domain, edges)
 
 
@@ -92,7 +95,9 @@ class EndCorrection:
     """
 
     def __init__(self, stated: StatedError, reach: Mapping[str, float] | None = None) -> None:
-        wide = [label.name for label, low, high in stated.domain.intrinsic.ranges if low < high]
+        # of elements, each of which would triple the nodes, the cells know how far they are off
+        domain = stated.domain.intrinsic
+        wide = [own.name for own, low, high in domain.ranges if low < high and own.name not in domain.spread]
         reach = reach or dict.fromkeys(wide, REACH)
         self.stated, self.width = replace(stated, ends=None), BROAD * stated.width
         self._band = np.arange(stated.points.count) // self.width

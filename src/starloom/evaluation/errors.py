@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.labels import Domain
+from starloom.labels import ELEMENTS, Domain
 
 # cells along a label: more where spectra change most
 CELLS = {"teff": 6, "vsini": 6, "vmic": 4, "resolution": 4}
@@ -79,14 +79,18 @@ class AbsoluteErrors:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A division of a domain: ascending edges for some of its labels; cells are their product."""
+    """A division of a domain: ascending edges for some of its labels; cells are their product.
+
+    One may be ``labels.ELEMENTS``.
+    """
 
     domain: Domain
     edges: Mapping[str, np.ndarray]
 
     def __post_init__(self):
         for name, edges in self.edges.items():
-            if name not in self.domain.names or len(edges) < 2 or not np.all(np.diff(edges) > 0):
+            known = name in self.domain.names or (name == ELEMENTS and self.domain.spread)
+            if not known or len(edges) < 2 or not np.all(np.diff(edges) > 0):
                 raise ConfigError(f"cells of {name}: needs a label's name and ascending edges, got {edges}")
 
     @classmethod
@@ -111,7 +115,7 @@ class Cells:
         """Number of the cell of each row of ``labels[spectrum, label]``; error outside the edges."""
         cell = np.zeros(len(labels), int)
         for name, edges in self.edges.items():
-            values = labels[:, self.domain.index(name)]
+            values = self.domain.coordinate(name, labels)
             outside = ~((values >= edges[0]) & (values <= edges[-1]))
             if outside.any():
                 raise OutOfRangeError(

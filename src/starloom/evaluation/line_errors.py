@@ -27,9 +27,9 @@ CALCIUM = 19  # of the line list's elements: atomic number - 1
 PATTERNS = 12  # of lines, of each node
 COMPONENTS = 64  # of which all nodes' patterns are made up
 NODES = {
-    "teff": np.array([3600.0, 4200, 4900, 5700, 6700, 8000, 10000, 12500, 15000]),
-    "logg": np.array([2.0, 3.5, 5.0]),
-    "mh": np.array([-1.5, -0.5, 0.4, 1.5]),
+    "teff": np.array([3300.0, 3700, 4200, 4900, 5700, 6700, 8000, 10000, 12500, 15000]),
+    "logg": np.array([0.0, 2.0, 3.5, 5.0]),
+    "mh": np.array([-3.0, -1.5, -0.5, 0.4, 1.5]),
 }
 # half width [A] that a group is given, by its strength over the continuum's opacity
 REACHES_AA = ((3.0, 4.0), (0.3, 2.2), (0.0, 1.2))

@@ -14,7 +14,7 @@ import numpy as np
 
 from starloom.arrays import one_line
 from starloom.errors import ConfigError, StoreError
-from starloom.labels import Domain
+from starloom.labels import ELEMENTS, Domain
 from starloom.networks.forward import Network, linear
 from starloom.networks.weights import Model
 from starloom.wavelength import Points, from_vacuum
@@ -60,10 +60,10 @@ class Correction:
 class StatedError:
     """Absolute flux errors by cell of labels and band of wavelengths, all above 0 and finite.
 
-    ``edges`` divide the ``domain`` for some labels; ``sizes`` is [measure, cell, band] in the order of
-    MEASURES, cells in the order of their product (last label fastest); a band is ``width`` neighbouring
-    points of ``points``. ``ends`` corrects them, in bands of a multiple of that width. ``spectra`` is how
-    many they come from.
+    ``edges`` divide the ``domain`` for some labels, or ``labels.ELEMENTS``; ``sizes`` is [measure, cell,
+    band] in the order of MEASURES, cells in the order of their product (last label fastest); a band is
+    ``width`` neighbouring points of ``points``. ``ends`` corrects them, in bands of a multiple of that width.
+    ``spectra`` is how many they come from.
     """
 
     domain: Domain
@@ -84,7 +84,8 @@ class StatedError:
 
     def _check(self, what: str, labels: Iterable[str], sizes: np.ndarray, cells: int, width: int) -> None:
         shape = len(MEASURES), cells, -(-self.points.count // width)
-        if sizes.shape != shape or set(labels) - set(self.domain.names):
+        known = {*self.domain.names, *([ELEMENTS] if self.domain.spread else [])}
+        if sizes.shape != shape or set(labels) - known:
             raise ConfigError(f"{what} of the shape {sizes.shape}, expected {shape}")
         if width % self.width:
             raise ConfigError(f"{what} in bands of {width} points: no multiple of {self.width}")
@@ -130,7 +131,7 @@ class StatedError:
         """Number of the cell that each row of ``labels[..., label]`` lies in."""
         cell = np.zeros(labels.shape[:-1], int)
         for name, ends in self.edges.items():
-            place = np.searchsorted(ends, labels[..., self.domain.index(name)], side="right") - 1
+            place = np.searchsorted(ends, self.domain.coordinate(name, labels), side="right") - 1
             cell = cell * (len(ends) - 1) + np.clip(place, 0, len(ends) - 2)
         return cell
 
@@ -150,9 +151,14 @@ class StatedError:
     def summary(self) -> dict[str, float]:
         """Each of the MEASURES, averaged over bands and the cells' centres (other labels amid the domain)."""
         middles = [(edges[1:] + edges[:-1]) / 2 for edges in self.edges.values()]
-        labels = np.tile((self.domain.low + self.domain.high) / 2, (*map(len, middles), 1))
+        offsets = np.tile(np.mean(self.domain.offset_ends, axis=0), (*map(len, middles), 1))
+        half = np.diff(self.domain.offset_ends, axis=0)[0] / 2
         for name, middle in zip(self.edges, np.meshgrid(*middles, indexing="ij"), strict=True):
-            labels[..., self.domain.index(name)] = middle
+            for place in map(self.domain.index, self.domain.spread if name == ELEMENTS else ()):
+                offsets[..., place] += middle * half[place]
+            if name != ELEMENTS:
+                offsets[..., self.domain.index(name)] = middle
+        labels = self.domain.from_offsets(offsets)
         return {name: float(np.exp(self.by_band(name, labels), dtype=float).mean()) for name in MEASURES}
 
 
