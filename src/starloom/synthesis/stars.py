@@ -127,18 +127,11 @@ def synthesize_together(
         each = [checked_star(star, **given) for star, given in _inputs(rows, abundances)]
         atmosphere, abundance, turbulence = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
         matter = gas_of_each((atmosphere, abundance, turbulence), arrays.lines, arrays.nodes)
-        names_of = ["/".join(f"{value:g}" for value in row) for row in rows.tolist()]
-        single = [jax.tree.map(lambda part, i=i: part[i], matter) for i in range(len(rows))]
-        for one, name in zip(single, names_of, strict=True):
-            check_converged(one.state, name)
+        for one, row in zip(_each_of(matter), rows.tolist(), strict=True):
+            check_converged(one.state, _named(row))
         if checked_ions(nlte):
-            known = zip(each, single, rows[:, 0].tolist(), names_of, strict=True)
-            found = [
-                departures(star[0], star[2], one.state, arrays.lines, teff=teff, source=name)
-                for star, one, teff, name in known
-            ]
-            matter = matter.out_of_lte(departing.together(found))
-            single = [jax.tree.map(lambda part, i=i: part[i], matter) for i in range(len(rows))]
+            matter = _out_of_lte(matter, each, rows, arrays.lines)
+        single = _each_of(matter)
         half = [half_widths_seen(star[0], one, arrays) for star, one in zip(each, single, strict=True)]
         angles, weights = flux_quadrature()
         parts = []
@@ -149,6 +142,26 @@ def synthesize_together(
             parts.append([per_angstrom(weights, part) for part in intensities])
     flux, continuum = zip(*parts, strict=True)
     return _of_stars(rows, names, flux, continuum, band, nlte)
+
+
+def _out_of_lte(matter, each: Sequence[tuple], rows: np.ndarray, lines):
+    """The gas of several stars with the departures of each from LTE."""
+    known = zip(each, _each_of(matter), rows.tolist(), strict=True)
+    found = [
+        departures(atmosphere, turbulence, one.state, lines, teff=row[0], source=_named(row))
+        for (atmosphere, _, turbulence), one, row in known
+    ]
+    return matter.out_of_lte(departing.together(found))
+
+
+def _each_of(matter) -> list:
+    """The gas of each of several stars."""
+    return [jax.tree.map(lambda part, i=i: part[i], matter) for i in range(len(matter.state.electrons))]
+
+
+def _named(row: Sequence[float]) -> str:
+    """A star in messages: its labels."""
+    return "/".join(f"{value:g}" for value in row)
 
 
 def synthesize_each(
