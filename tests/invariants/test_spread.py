@@ -7,7 +7,11 @@ import pytest
 
 from starloom.database import recipe as recipes
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.labels import Domain
+from starloom.evaluation.error_map import EndCorrection, default_cells
+from starloom.evaluation.errors import Cells
+from starloom.labels import ELEMENTS, Domain
+from starloom.networks.stated_error import StatedError
+from starloom.wavelength import Points
 
 pytest.importorskip("scipy.stats")
 NEAR = Domain.of(
@@ -74,6 +78,32 @@ def test_carbon_has_a_highest_ratio_to_oxygen():
     assert domain.only("teff", "alpha", "C").c_to_o == domain.c_to_o == 0.2
     assert domain.only("teff", "alpha").c_to_o == domain.only("teff", "C").c_to_o == np.inf
     assert domain.around([domain, Domain.of(ranges, None, spread, 0.1)]).c_to_o == 0.2
+
+
+def test_how_far_elements_are_from_their_default_is_a_coordinate():
+    """0 where all are there, 1 where all are at an end, whatever alpha; a label is what it is."""
+    domain = Domain.of({"alpha": (-0.2, 0.6)}, spread={"N": (-0.5, 0.5), "Ca": (-0.2, 0.2)})
+    rows = domain.array(alpha=0.3, N=[0.0, 0.5, 0.0], Ca=[0.3, 0.1, 0.4])
+    assert domain.coordinate(ELEMENTS, rows) == pytest.approx([0, 1, np.sqrt(0.25 / 2)])
+    assert domain.coordinate("Ca", rows).tolist() == [0.3, 0.1, 0.4]
+    cells = Cells(domain, {"alpha": np.array([-0.2, 0.2, 0.6]), ELEMENTS: np.array([0.0, 0.1, 0.6, 1.1])})
+    assert cells.of(rows).tolist() == [3, 5, 4]
+    with pytest.raises(ConfigError, match="cells of elements"):
+        Cells(Domain.of({"alpha": (0, 1)}), {ELEMENTS: np.array([0.0, 1.0])})
+
+
+def test_what_a_model_states_knows_how_far_elements_are_off():
+    """Cells of a domain with elements around their default have an axis more, the correction of ends none."""
+    domain = Domain.of({"teff": (4000, 6000), "alpha": (-0.2, 0.6)}, spread={"N": (-0.5, 0.5)})
+    edges = default_cells(domain).edges
+    assert list(edges) == ["teff", ELEMENTS]
+    points = Points("air", "linear", 8400.0, 8401.0, 11)
+    shape = 3, 4 * (len(edges["teff"]) - 1), 1
+    stated = StatedError(domain, edges, np.arange(1.0, 1 + np.prod(shape)).reshape(shape), points, 20, 100)
+    rows = domain.array(teff=4050, alpha=0.2, N=[0.0, 0.1, 0.45])
+    assert np.exp(stated.by_band("mean", rows))[:, 0] == pytest.approx([1, 2, 4])
+    assert list(EndCorrection(stated)._nodes.reach) == ["teff", "alpha"]
+    assert stated.summary["mean"] == pytest.approx(np.exp(np.log(stated.sizes[0])).mean())
 
 
 def test_stores_of_narrower_and_wider_spreads_make_one_domain():
