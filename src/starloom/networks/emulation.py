@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from starloom import recipes
-from starloom.broadening import Finish, finish_of
+from starloom.broadening import Finish, check_filling, finish_of
 from starloom.database.store import Store, common
+from starloom.errors import ConfigError
 from starloom.labels import Domain
 from starloom.networks.batches import array_batches
 from starloom.networks.emulator import CoefficientNetwork, Emulator, assembled, mode_basis, whitened
@@ -66,15 +67,23 @@ def fit_rows(
 
 @dataclass(frozen=True)
 class EmulatorRecipe:
-    """How an emulator is made from a store: the size of its basis, its network and how that is trained."""
+    """How an emulator is made from a store: the size of its basis, its network and how that is trained.
+
+    ``filling`` is the range of the label that it has beside the store's, which nothing has to learn.
+    """
 
     coefficients: int
     network: CoefficientNetwork = field(default_factory=CoefficientNetwork)
     plan: Plan = field(default_factory=Plan)
     batch: int = 512
+    filling: tuple[float, float] | None = None
 
     def __post_init__(self):
         recipes.at_least(1, coefficients=self.coefficients, batch=self.batch)
+        if self.filling is not None:
+            check_filling(np.array(self.filling))
+            if len(self.filling) != 2 or not self.filling[0] < self.filling[1]:
+                raise ConfigError(f"filling = {list(self.filling)}: expected its lowest and highest value")
 
     @classmethod
     def load(cls, name_or_path: str | PathLike = "default") -> "EmulatorRecipe":
@@ -123,7 +132,7 @@ def _fit_chunk(stores, domain: Domain, recipe: EmulatorRecipe, finish: Finish, n
         recipe.batch,
         **options,
     )
-    return assembled(domain, fitted.network, basis, finish), fitted
+    return assembled(domain, fitted.network, basis, finish, recipe.filling), fitted
 
 
 def _portions(
