@@ -1,7 +1,5 @@
 """The closed-form derivatives against automatic and numerical ones."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ from starloom.inference.derivatives import (
     parameters,
 )
 from starloom.labels import TABLE_1, Domain
+from starloom.networks import emulator, weights
 from starloom.networks.forward import ACTIVATIONS, Dense, Dropout, Network, Reciprocal, linear
 from starloom.networks.generator import Generator
 from starloom.networks.pixels import PixelNetwork
@@ -87,7 +86,7 @@ def test_labels_against_automatic_derivatives(model):
 def test_filling_against_automatic_derivatives(model):
     """By the filling, and by Teff where it goes out."""
     pytest.importorskip("jax")
-    filled = replace(model, model=model.model.filled(-0.1, 0.5))
+    filled = Generator.of(emulator.filled(weights.load(weights.find("default")), -0.1, 0.5), "filled")
     labels = np.column_stack([LABELS, [0.1, 0.3, 0.5]])
     labels[1, 0] = 7300
     every = range(len(parameters(filled.domain)))

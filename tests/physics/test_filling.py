@@ -27,7 +27,10 @@ def test_unit_filling_is_one_in_the_core_of_8542():
         # to the other lines are 40 widths or more; linear between points of 0.7 km/s: 0.1 (0.7 / width)^2
         assert core(made, line) == pytest.approx(ratio, abs=1e-3)
     assert filling.RATIOS[1] == 1
-    far = np.abs(np.log(GRID.wavelength_aa[:, None] / filling.CORES_AA)).min(axis=1) > 6 * filling.WIDTH_KMS / 3e5
+    far = (
+        np.abs(np.log(GRID.wavelength_aa[:, None] / filling.CORES_AA)).min(axis=1)
+        > 6 * filling.WIDTH_KMS / 3e5
+    )
     assert made[far].max() < 1e-7
 
 

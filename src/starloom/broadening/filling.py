@@ -15,8 +15,8 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 LABEL = "filling"
 RANGE = -0.1, 0.6
 CORES_AA = 8500.358, 8544.438, 8664.520  # vacuum
-RATIOS = 1.0, 1.0, 1.0
-WIDTH_KMS = 20.0  # standard deviation
+RATIOS = 0.93, 1.0, 0.99  # of 8498, 8542, 8662: data/filling
+WIDTH_KMS = 17.0  # standard deviation, from there too
 TOLD = f"Ca II cores filled ({':'.join(f'{ratio:g}' for ratio in RATIOS)}, sigma {WIDTH_KMS:g} km/s)"
 FILLED_K, UNFILLED_K = 7000.0, 8000.0
 

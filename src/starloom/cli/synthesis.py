@@ -60,9 +60,7 @@ Nlte = Annotated[
 ]
 Filling = Annotated[
     float | None,
-    _option(
-        STAR, "Emission in the Ca II triplet's cores over the continuum, -0.1 to 0.6; none by default."
-    ),
+    _option(STAR, "Emission in the Ca II triplet's cores over the continuum, -0.1 to 0.6; none by default."),
 ]
 Lines = Annotated[
     LineData, _option(STAR, "Atomic lines as listed (default), or calibrated on the Sun and stars.")

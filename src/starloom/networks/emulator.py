@@ -156,7 +156,7 @@ class Emulator:
         """The same emulator with the label ``filling`` in this range, the last of its labels.
 
         ``OutOfRangeError`` outside ``broadening.filling.RANGE``, ``ConfigError`` where it has that label or
-        lacks Teff.
+        lacks Teff. For a whole model: ``filled``.
         """
         check_filling(np.array([low, high]))
         return replace(self, domain=self.domain.with_label("filling", low, high))
@@ -343,6 +343,15 @@ def packed(emulators: Sequence[Emulator], band: Band, recipe: str = "", card: st
     header = Header(FAMILY, first.domain, band.points, band.bare, recipe, card, settings)
     names = network_names(len(emulators))
     return Model(header, {name: each.network for name, each in zip(names, emulators, strict=True)})
+
+
+def filled(model: Model, low: float, high: float) -> Model:
+    """A trained model of emulators with the label ``filling`` in this range beside its own.
+
+    What the model states of its errors stays. Errors as of ``Emulator.filled``, and of ``unpacked``.
+    """
+    domain = unpacked(model)[0].filled(low, high).domain
+    return replace(model, header=replace(model.header, domain=domain))
 
 
 def network_names(chunks: int) -> list[str]:
