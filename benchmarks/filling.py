@@ -1,4 +1,4 @@
-"""The Ca II cores of the Sun and stars in LTE, out of it, and filled by a chromosphere; tables for the documents.
+"""The Ca II cores of the Sun and stars in LTE, out of it, and filled by a chromosphere.
 
 ``python benchmarks/filling.py OUTPUT`` prints Markdown and draws the cores into the folder OUTPUT. Needs the
 folder ``shared``. Lines as calibrated; ``data/filling/measure.py`` has the fit and the priors.
