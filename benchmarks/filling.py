@@ -134,8 +134,8 @@ def draw(rows: list[tuple[str, list[tuple[str, Fit]]]], output: Path) -> None:
                 panel.plot(fit.vacuum_aa, 0.1 + residual, colour, lw=0.7)
             panel.axhline(0.1, color="k", lw=0.3)
             panel.set(xlim=(line - 6, line + 6), ylim=(0, 1.05), title=f"{name}, {line:.1f} A (vacuum)")
-    panels[0, 0].legend()
-    figure.savefig(output / "filling.png", dpi=70)
+    panels[0, 0].legend(loc="center right")
+    figure.savefig(output / "filling.png", dpi=50)
     pyplot.close(figure)
 
 
