@@ -95,6 +95,7 @@ class Vocabulary(dict):
 LABELS: Mapping[str, Label] = Vocabulary((label.name, label) for label in _vocabulary())
 ELEMENTS = "elements"  # not a label, but how far all elements of a domain are from their default
 BROADENING = ("vsini", "vmac", "resolution")  # applied to a spectrum exactly, never synthesised
+EXACT = (*BROADENING, "filling")  # so is the filling, which no store samples: what no network learns
 
 
 def label(name: str) -> Label:
@@ -338,8 +339,15 @@ class Domain:
 
     @property
     def intrinsic(self) -> "Domain":
-        """The domain of the labels that are synthesised: all but rotation, macroturbulence and resolution."""
-        return self.only(*(name for name in self.names if name not in BROADENING))
+        """The domain of the labels that a network learns: all but those of ``EXACT``."""
+        return self.only(*(name for name in self.names if name not in EXACT))
+
+    def with_label(self, name: str, low: float, high: float) -> "Domain":
+        """The domain with one more label, the last; ``ConfigError`` where it has that label already."""
+        if name in self.names:
+            raise ConfigError(f"label {name} is one of the domain's already: {self.extent}")
+        ranges = {own.name: ends for own, *ends in self.ranges} | {name: (low, high)}
+        return Domain.of(ranges, self.floor, self.spread, self.c_to_o)
 
     def array(self, **values) -> np.ndarray:
         """Labels as float64[..., label], broadcast against each other; not checked.

@@ -21,7 +21,7 @@ from starloom.networks.scaling import label_scaling
 from starloom.networks.stated_error import MEASURES, Correction, StatedError, attached
 from starloom.wavelength import Points, air_from_vacuum
 
-SEVEN = (  # giants, in two chunks, with nothing known of the band's lines
+EIGHT = (  # giants, in two chunks, with nothing known of the band's lines
     Domain.of(
         {
             "teff": (4000.0, 7000.0),
@@ -29,6 +29,7 @@ SEVEN = (  # giants, in two chunks, with nothing known of the band's lines
             "mh": (-2.0, 0.5),
             "alpha": (-0.2, 0.6),
             "Ca": (-0.5, 0.5),
+            "filling": (-0.1, 0.5),
             "vsini": (0.0, 50.0),
             "resolution": (5000.0, 14500.0),
         }
@@ -114,7 +115,7 @@ class Toy:
         return self.generator.model.spectrum(self.domain.array(**labels)[None], np.array([velocity]))[0]
 
 
-@pytest.fixture(scope="module", params=[SEVEN, TWO], ids=["seven labels", "two labels"])
+@pytest.fixture(scope="module", params=[EIGHT, TWO], ids=["eight labels", "two labels"])
 def toy(request, tmp_path_factory) -> Toy:
     return Toy(*request.param, tmp_path_factory.mktemp("toy"))
 

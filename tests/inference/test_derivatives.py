@@ -12,6 +12,7 @@ from starloom.inference.derivatives import (
     parameters,
 )
 from starloom.labels import TABLE_1, Domain
+from starloom.networks import emulator, weights
 from starloom.networks.forward import ACTIVATIONS, Dense, Dropout, Network, Reciprocal, linear
 from starloom.networks.generator import Generator
 from starloom.networks.pixels import PixelNetwork
@@ -79,6 +80,23 @@ def test_labels_against_automatic_derivatives(model):
     for index in range(6):
         ours, theirs = found[:, 1 + index], automatic[..., index]
         # float32 through four layers and a transform: 1e-4 of the largest derivative of a star
+        assert (np.abs(ours - theirs).max(axis=1) < 1e-4 * np.abs(theirs).max(axis=1)).all()
+
+
+def test_filling_against_automatic_derivatives(model):
+    """By the filling, and by Teff where it goes out."""
+    pytest.importorskip("jax")
+    filled = Generator.of(emulator.filled(weights.load(weights.find("default")), -0.1, 0.5), "filled")
+    labels = np.column_stack([LABELS, [0.1, 0.3, 0.5]])
+    labels[1, 0] = 7300
+    every = range(len(parameters(filled.domain)))
+    found = Derivatives(filled.model.on(WAVELENGTH_AA))(labels, VELOCITY, every)
+    options = {"wavelength_aa": WAVELENGTH_AA, "medium": "vacuum", "radial_velocity": VELOCITY}
+    assert np.abs(found[:, 0] - filled.flux(labels, **options)).max() < 2e-6
+    automatic = filled.jacobian(labels, **options)
+    for index in range(7):
+        ours, theirs = found[:, 1 + index], automatic[..., index]
+        # as in the test of the other labels
         assert (np.abs(ours - theirs).max(axis=1) < 1e-4 * np.abs(theirs).max(axis=1)).all()
 
 

@@ -181,6 +181,11 @@ def test_a_domain_has_the_labels_it_is_given():
         domain.array(teff=5000, mh=-2.0, alpha=0.1)
     assert domain.only("teff", "Ca").names == ("teff", "Ca")
     assert TABLE_1.intrinsic.names == ("teff", "logg", "mh", "vmic")
+    filled = TABLE_1.with_label("filling", -0.1, 0.5)
+    assert filled.names == (*TABLE_1.names, "filling")
+    assert (filled.intrinsic, filled.floor) == (TABLE_1.intrinsic, TABLE_1.floor)
+    with pytest.raises(ConfigError, match="label filling is one of the domain's already"):
+        filled.with_label("filling", 0, 1)
 
 
 def test_a_floor_stays_with_the_labels_that_it_needs():

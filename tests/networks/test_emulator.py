@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from starloom import bands, broadening
+from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError, StoreError
 from starloom.labels import TABLE_1
 from starloom.networks import emulator as emulation
@@ -61,6 +62,70 @@ def test_rotation_table_has_the_slope_of_the_closed_form():
     ahead, behind = (broadening.rotation_transfer(1 / (2 * pi), x + d, 0.3) for d in (5e-3, -5e-3))
     # differences of the closed form carry its 3e-8 / 1e-2
     np.testing.assert_allclose(slope, (ahead - behind) / 1e-2, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def filled(untrained):
+    return untrained.filled(-0.1, 0.5)
+
+
+def with_filling(labels, filling):
+    return np.column_stack([labels, np.broadcast_to(filling, len(labels))])
+
+
+def test_filling_is_added_before_rotation_and_instrument(untrained, filled, labels):
+    """Against the emission on a grid ten times as fine, broadened there."""
+    rows = labels[:40].copy()
+    rows[:, 0] = np.linspace(3600, 8500, 40)
+    grid = RVS.kept[0]
+    fine = grid.first_aa * np.exp(np.arange(10 * grid.points) * grid.step_kms / 10 / SPEED_OF_LIGHT_KMS)
+    amount = np.linspace(-0.1, 0.5, 40) * broadening.chromosphere(rows[:, 0])
+    exact = broadening.broaden(
+        amount[:, None] * broadening.emission(fine),
+        grid.step_kms / 10,
+        vsini=rows[:, 2],
+        resolution=rows[:, 5],
+    )
+    exact = np.array([np.interp(OWN_AA, fine, each) for each in exact])
+    given = with_filling(rows, np.linspace(-0.1, 0.5, 40))
+    added = filled.flux(given).astype(float) - untrained.flux(rows)
+    # an untrained network's flux may be large, and float32 has 1e-7 of it
+    np.testing.assert_allclose(added, exact, atol=1e-5 * max(1.0, np.abs(untrained.flux(rows)).max()))
+    assert not added[rows[:, 0] >= 8000].any()
+
+
+def test_no_filling_is_the_emulator_without_it(untrained, filled, labels):
+    assert filled.domain.names == (*TABLE_1.names, "filling")
+    assert filled.domain.intrinsic == TABLE_1.intrinsic
+    np.testing.assert_array_equal(filled.flux(with_filling(labels, 0.0)), untrained.flux(labels))
+
+
+def test_filling_of_fewer_modes_and_in_a_file(filled, labels, tmp_path):
+    some = with_filling(labels[:20], 0.3)
+    some[:, 5] = np.minimum(some[:, 5], 7000)
+    np.testing.assert_allclose(filled.seen(OWN_AA, 7000).spectrum(some), filled.flux(some), atol=1e-5)
+    weights.save(tmp_path / "filled.safetensors", emulation.packed([filled], RVS))
+    (again,) = emulation.unpacked(weights.load(tmp_path / "filled.safetensors"))
+    assert again.domain == filled.domain
+    np.testing.assert_allclose(again.flux(some), filled.flux(some), atol=1e-6)
+
+
+def test_filling_differentiates_by_jax(filled, labels):
+    row = jnp.asarray(with_filling(labels[:1], 0.2)[0], jnp.float32).at[0].set(7400.0)
+    slope = jax.jacfwd(filled.spectrum)(row)[:, -1]
+    one, none = (filled.spectrum(row.at[-1].set(value)) for value in (1.0, 0.0))
+    np.testing.assert_allclose(slope, one - none, atol=1e-5 * float(jnp.abs(none).max()))
+
+
+def test_a_range_of_filling_that_cannot_be(untrained, filled):
+    with pytest.raises(OutOfRangeError, match=r"^filling = 0.7 is outside \[-0.1, 0.6\]$"):
+        untrained.filled(-0.1, 0.7)
+    with pytest.raises(ConfigError, match="label filling is one of the domain's already"):
+        filled.filled(-0.1, 0.5)
+    domain = TABLE_1.only("mh", "vsini").with_label("filling", 0.0, 0.5)
+    network = CoefficientNetwork((4,)).initial(domain.intrinsic, 2 * FINISH.frequency.size, seed=0)
+    with pytest.raises(ConfigError, match="label filling needs teff: the labels are mh, vsini, filling"):
+        Emulator(domain, network, FINISH, 0.6, 14500.0)
 
 
 class KnownModes:

@@ -601,6 +601,17 @@ def test_evaluate_asks_at_the_models_points_and_in_its_order(run, store, tmp_pat
     assert 5000 <= float(worst[1]) <= 14500
 
 
+def test_evaluate_of_a_filled_model_takes_stores_for_unfilled(run, model, store, tmp_path):
+    plain = run("evaluate", model, store, "--copies", "4", with_model=False)[1]
+    weights.save(tmp_path / "filled.safetensors", emulation.filled(weights.load(model), -0.1, 0.5))
+    code, out, err = run(
+        "evaluate", tmp_path / "filled.safetensors", store, "--copies", "4", with_model=False
+    )
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:2] == plain.splitlines()[:2]
+    assert re.search("worst spectrum: .* filling = 0", out)
+
+
 def test_evaluate_refuses_a_store_of_other_labels(run, giants, store):
     code, _, err = run("evaluate", giants, store, with_model=False)
     assert code == 2

@@ -12,7 +12,7 @@ pytest.importorskip("scipy.stats")
 from starloom import recipes
 from starloom.cli import app
 from starloom.database import recipe as store_recipe
-from starloom.errors import ConfigError, ParseError
+from starloom.errors import ConfigError, ParseError, StarloomError
 from starloom.networks import emulation
 from starloom.networks.emulation import EmulatorRecipe
 from starloom.paper import recipe as paper_recipe
@@ -139,6 +139,22 @@ def test_packaged_recipes_are_what_they_were():
     assert (default.coefficients, default.plan.epochs, default.plan.optimiser) == (192, 1700, "muon")
     assert recipes.packaged(emulation.__package__) == ["default", "tiny"]
     assert paper_recipe.packaged() == ["improved", "paper", "short", "tiny"]
+
+
+def test_the_filling_of_an_emulator(tmp_path):
+    path = tmp_path / "filled.toml"
+    path.write_text("coefficients = 6\nfilling = [-0.1, 0.5]\n")
+    assert EmulatorRecipe.load(path).filling == (-0.1, 0.5)
+    assert EmulatorRecipe.load().filling is None
+    for told, message in (
+        ("[0.1, 0.7]", r"filling = 0.7 is outside \[-0.1, 0.6\]"),
+        ("[0.1, 0.1]", r"filling = \[0.1, 0.1\]: expected its lowest and highest value"),
+        ("[0.1]", r"filling = \[0.1\]: expected its lowest and highest value"),
+        ("0.1", "filling = 0.1 is no list of numbers"),
+    ):
+        path.write_text(f"coefficients = 6\nfilling = {told}\n")
+        with pytest.raises(StarloomError, match=message):
+            EmulatorRecipe.load(path)
 
 
 @pytest.mark.parametrize("kind", READERS)

@@ -11,6 +11,7 @@ from astropy import units
 from typer.testing import CliRunner
 
 from starloom import Spectrum, bands, cli, tables
+from starloom.broadening import emission
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError, ParseError, StarloomError
 from starloom.wavelength import air_from_vacuum
@@ -109,6 +110,17 @@ def test_less_calcium_seen_by_an_instrument(sun, model, tmp_path):
     assert 2 < ratio < np.sqrt(10)
 
 
+def test_filled_cores(sun, tmp_path):
+    run(*SUN, "--filling", 0.1, "-o", tmp_path / "filled.fits")
+    filled = Spectrum.read(tmp_path / "filled.fits")
+    assert dict(filled.labels) == {**sun[0].labels, "filling": 0.1}
+    assert "Ca II cores filled (" in filled.provenance["physics"]
+    assert "filled" not in sun[0].provenance["physics"]
+    added = 0.1 * emission(SYNTHESIS_GRID_AA)
+    assert np.abs(filled.flux - sun[0].flux - added).max() < 1e-6  # float32
+    assert added.max() > 0.099
+
+
 def made_of(normalized: np.ndarray):
     """A ``SyntheticSpectrum`` of this flux over its continuum."""
     from starloom.synthesis import SyntheticSpectrum
@@ -188,6 +200,8 @@ def test_view_of_an_intensity():
         ((*SUN, "--resolution", 10), OutOfRangeError, "resolution = 10 is outside"),
         ((*SUN, "--rv", "inf"), OutOfRangeError, r"rv = inf km/s is outside \[-1000, 1000\] km/s"),
         ((*SUN, "--mu", 0), OutOfRangeError, r"mu = 0 is outside \[0.01, 1\]"),
+        ((*SUN, "--filling", "0.7"), OutOfRangeError, r"^filling = 0.7 is outside \[-0.1, 0.6\]$"),
+        ((*SUN, "--filling", "nan"), OutOfRangeError, "filling = nan is outside"),
         ((*SUN, "--mu", 1, "--vsini", 2), ConfigError, "--mu and --vsini exclude each other"),
         ((*SUN, "--line-report", "8540"), ConfigError, "--line-report 8540: expected LOW:HIGH"),
         ((*SUN, "--line-report", "2:1"), ConfigError, "--line-report 2:1: the window is empty"),

@@ -5,11 +5,19 @@ velocity :math:`u = c \\ln(\\lambda/\\lambda_0)` is the relativistic radial velo
 km/s at 300 km/s). A spectrum's transform is multiplied by the kernel's own transform in closed form, never by
 that of a sampled kernel: a rotation far below the pixel is as exact as a fast one. Wavelengths are in vacuum
 [Angstrom], velocities in km/s, frequencies in cycles per km/s. NumPy and JAX arrays are accepted alike,
-float32 or float64; what comes back is of the flux's own kind.
+float32 or float64; what comes back is of the flux's own kind. ``filling`` is what a chromosphere
+adds before all that.
 """
 
 from starloom.broadening.convolution import broaden, keep
 from starloom.broadening.degrading import Degraded, degraded, kernel_width, pixel_ends
+from starloom.broadening.filling import (
+    check_filling,
+    chromosphere,
+    chromosphere_slope,
+    emission,
+    emission_modes,
+)
 from starloom.broadening.finish import BandFinish, Finish, finish_of, finish_onto, known_range
 from starloom.broadening.kernels import (
     LIMB_DARKENING,
@@ -36,8 +44,13 @@ __all__ = [
     "Finish",
     "Sampler",
     "broaden",
+    "check_filling",
+    "chromosphere",
+    "chromosphere_slope",
     "degraded",
     "doppler_shift",
+    "emission",
+    "emission_modes",
     "finish_of",
     "finish_onto",
     "gaussian_transfer",

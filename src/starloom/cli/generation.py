@@ -207,22 +207,26 @@ def _errors(generator: "Generator", spectra: Iterator[tuple], statement):
 
 
 def _held_out(generator: "Generator", store: "Store", split: str, copies: int) -> Iterator[tuple]:
-    """Labels, in the model's order, and flux, at the model's points, of a split of a store."""
+    """Labels, in the model's order, and flux, at the model's points, of a split of a store.
+
+    What a model has beside the labels of stores, as the filling, is none in them.
+    """
     from dataclasses import replace
 
     from starloom.broadening import finish_of
     from starloom.database.batches import batches
     from starloom.errors import ConfigError
+    from starloom.labels import BROADENING, EXACT
 
     names = generator.domain.names
-    if set(names) != set(store.domain.names):
+    if {name for name in names if name not in EXACT or name in BROADENING} != set(store.domain.names):
         told = f"{', '.join(store.domain.names)}, the model's are {', '.join(names)}"
         raise ConfigError(f"{store.manifest.folder}: the store's labels are {told}")
-    columns = [store.domain.index(name) for name in names]
     finisher = finish_of(replace(store.band, points=generator.header.points))
     options = {"copies": copies or store.recipe.broadenings, "shuffle": False, "size": 256}
     for batch in batches(store, split, epoch=0, finisher=finisher, **options):
-        yield batch.labels[:, columns], batch.flux
+        given = dict(zip(store.domain.names, batch.labels.T, strict=True))
+        yield generator.domain.array(**given), batch.flux
 
 
 def wavelengths(text: str, option: str = "--grid"):

@@ -58,6 +58,10 @@ Carbon = Annotated[float | None, _option(STAR, "12C/13C; 89.4, the Sun's, by def
 Nlte = Annotated[
     list[str] | None, _option(STAR, "Ion out of LTE, as 'Ca II'; repeatable. It is in LTE from 8000 K on.")
 ]
+Filling = Annotated[
+    float | None,
+    _option(STAR, "Emission in the Ca II triplet's cores over the continuum, -0.1 to 0.6; none by default."),
+]
 Lines = Annotated[
     LineData, _option(STAR, "Atomic lines as listed (default), or calibrated on the Sun and stars.")
 ]
@@ -83,6 +87,7 @@ def synthesize(
     element: Elements = None,
     carbon: Carbon = None,
     nlte: Nlte = None,
+    filling: Filling = None,
     lines: Lines = LineData.LISTED,
     vsini: Vsini = 0.0,
     resolution: Resolution = None,
@@ -100,6 +105,7 @@ def synthesize(
         raise ConfigError("nothing to make: give --output, --plot or --line-report")
     targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite, [atmosphere])
     window = _window(line_report) if line_report else None
+    _check_filling(filling)
     elements = assignments.numbers("--element", element, "SYMBOL=NUMBER, as Ca=+0.3")
 
     from starloom import bands, synthesis
@@ -119,6 +125,7 @@ def synthesize(
     options = {"elements": elements, "carbon_ratio": carbon, "lines": str(lines), "nlte": ions}
     star = synthesis.photosphere(structure, mh=mh, alpha=alpha, vmic=vmic, **options)
     made = star.spectrum(mu=mu)
+    made = made if filling is None else made.filled(filling)
     spectrum = view.observe(made, origin)
     seconds = perf_counter() - start
     if window or plot:
@@ -134,6 +141,13 @@ def synthesize(
         print(f"wrote {output}: {spectrum}")
     if plot:
         print(f"drew {plot}")
+
+
+def _check_filling(filling: float | None) -> None:
+    from starloom.broadening.filling import check_filling
+
+    if filling is not None:
+        check_filling(filling)
 
 
 def _structure(labels: dict, model: Path | None):

@@ -14,7 +14,7 @@ from starloom import bands, recipes, sampling
 from starloom.bands import Band
 from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError
-from starloom.labels import BROADENING, FLOORED, RADIATION_LIMIT, TABLE_1, Domain
+from starloom.labels import BROADENING, EXACT, FLOORED, RADIATION_LIMIT, TABLE_1, Domain
 
 SPLITS = ("train", "validation", "test")
 IMPORTED = "imported"  # the sampling of a store whose labels came with its spectra
@@ -78,6 +78,8 @@ class Recipe:
             raise ConfigError(f"ends = {self.ends:g} is no probability")
         if self.step and not self.domain.spread:
             raise ConfigError(f"step = {self.step:g} dex, but no element is drawn around its default")
+        if added := [name for name in EXACT if name not in BROADENING and name in self.domain.names]:
+            raise ConfigError(f"label {added[0]} cannot be synthesised: not intrinsic, a model gets it after")
         if self.intrinsic % self.family:
             raise ConfigError(
                 f"intrinsic = {self.intrinsic} is no multiple of {self.family}, a star and its twins"

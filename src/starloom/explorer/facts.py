@@ -13,6 +13,7 @@ import numpy as np
 from starloom import __version__
 from starloom.bands import Band
 from starloom.broadening import Finish
+from starloom.broadening.filling import CORES_AA, FILLED_K, LABEL, RATIOS, UNFILLED_K, WIDTH_KMS
 from starloom.broadening.samplers import KAISER_SHAPE, TAPS
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.io.formats.gaia import FIRST_NM, NOISE_KMS, STEP_NM
@@ -116,6 +117,7 @@ def facts(header: Header, chunks: Sequence[Emulator]) -> dict[str, Any]:
             {"network": name, **_finish(chunk.finish)}
             for name, chunk in zip(network_names(len(chunks)), chunks, strict=True)
         ],
+        "filling": _filling() if LABEL in names else None,
         "rotation": _rotation(chunks[0].rotation) if "vsini" in names else None,  # chunks are of one step
         "presets": list(_presets(domain)),
         "starts": [{name: start[name] for name in start if name in names} for start in STARTS],
@@ -156,7 +158,7 @@ def _usual(label: Label, low: float, high: float) -> float:
 
 def _roles(header: Header) -> dict[str, Any]:
     """The labels that the page treats by their meaning, and the value that holds where a model has none."""
-    still = {"vsini": 0.0, "vmac": 0.0, "resolution": header.settings["modes_resolution"]}
+    still = {"vsini": 0.0, "vmac": 0.0, LABEL: 0.0, "resolution": header.settings["modes_resolution"]}
     otherwise = {name: SUN[name] for name in ("teff", "logg", "mh")} | still
     return {
         role: {"label": role if role in header.names else None, "otherwise": value}
@@ -189,6 +191,17 @@ def _finish(finish: Finish) -> dict[str, Any]:
         "step_kms": grid.step_kms * grid.points / finish.points,
         "taps": TAPS,
         "kaiser_shape": KAISER_SHAPE,
+    }
+
+
+def _filling() -> dict[str, Any]:
+    """The emission in the cores of the Ca II triplet: ``broadening.filling``."""
+    return {
+        "cores_aa": CORES_AA,
+        "ratios": RATIOS,
+        "width_kms": WIDTH_KMS,
+        "filled_k": FILLED_K,
+        "unfilled_k": UNFILLED_K,
     }
 
 

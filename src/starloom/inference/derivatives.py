@@ -8,6 +8,7 @@ one core for a spectrum.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from math import log, pi, sqrt
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 from scipy import fft
 
 from starloom.broadening import (
+    chromosphere,
+    chromosphere_slope,
     doppler_shift,
     gaussian_transfer,
     instrument_variance,
@@ -119,6 +122,8 @@ class Derivatives:
         ``wanted`` are indices of ``parameters``; labels are not checked. Derivatives are per unit of each.
         """
         modes = self._modes(labels, any(index in self._inputs for index in wanted))
+        if "filling" in self.names:
+            self._fill(modes, labels)
         rotation, others, phase = self._transfer(labels, velocity)
         common = rotation * others * phase
         finish = self.emulator.finish
@@ -128,6 +133,8 @@ class Derivatives:
         for place, index in enumerate(wanted, start=1):
             if index in self._inputs:
                 np.multiply(modes[:, self._inputs[index]], common, out=out[:, place])
+            elif self.names[index] == "filling":
+                out[:, place] = self._by_filling(labels) * common
             elif self.names[index] == "vsini":
                 out[:, place] = modes[:, 0] * (self._by_vsini(labels) * others * phase)
             else:
@@ -159,6 +166,23 @@ class Derivatives:
         modes = np.empty((*halves.shape[:-1], count), np.complex64)
         modes.real, modes.imag = halves[..., :count], halves[..., count:]
         return modes
+
+    def _fill(self, modes: np.ndarray, labels: np.ndarray) -> None:
+        """Add the emission in the Ca II cores, and its slope by Teff, which it goes by."""
+        filling, teff = (self.emulator.profile(labels, name)[:, None] for name in ("filling", "teff"))
+        modes[:, 0] += filling.astype(np.float32) * self._by_filling(labels)
+        if modes.shape[1] > 1:
+            slope = (filling * chromosphere_slope(teff)).astype(np.float32)
+            modes[:, self._inputs[self.names.index("teff")]] += slope * self._emission
+
+    def _by_filling(self, labels: np.ndarray) -> np.ndarray:
+        share = chromosphere(self.emulator.profile(labels, "teff")).astype(np.float32)
+        return share[:, None] * self._emission
+
+    @cached_property
+    def _emission(self) -> np.ndarray:
+        halves = self.emulator.emission
+        return halves[: self._frequency.size] + 1j * halves[self._frequency.size :]
 
     def _transfer(self, labels, velocity):
         """Factors of the modes: by rotation, by the other profiles, and by motion."""

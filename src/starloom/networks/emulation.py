@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from starloom import recipes
-from starloom.broadening import Finish, finish_of
+from starloom.broadening import Finish, check_filling, finish_of
 from starloom.database.store import Store, common
+from starloom.errors import ConfigError
 from starloom.labels import Domain
 from starloom.networks.batches import WithTwins, array_batches
 from starloom.networks.emulator import CoefficientNetwork, Emulator, assembled, mode_basis, whitened
@@ -84,6 +85,7 @@ class EmulatorRecipe:
     """How an emulator is made from a store: the size of its basis, its network and how that is trained.
 
     ``share``: how much the loss is of differences between stars and their twins, where there are some.
+    ``filling`` is the range of the label that it has beside the store's, which nothing has to learn.
     """
 
     coefficients: int
@@ -91,10 +93,15 @@ class EmulatorRecipe:
     plan: Plan = field(default_factory=Plan)
     batch: int = 512
     share: float = 1e-3
+    filling: tuple[float, float] | None = None
 
     def __post_init__(self):
         recipes.at_least(1, coefficients=self.coefficients, batch=self.batch)
         recipes.at_least(0, share=self.share)
+        if self.filling is not None:
+            check_filling(np.array(self.filling))
+            if len(self.filling) != 2 or not self.filling[0] < self.filling[1]:
+                raise ConfigError(f"filling = {list(self.filling)}: expected its lowest and highest value")
 
     @classmethod
     def load(cls, name_or_path: str | PathLike = "default") -> "EmulatorRecipe":
@@ -145,7 +152,7 @@ def _fit_chunk(stores, domain: Domain, recipe: EmulatorRecipe, finish: Finish, n
         recipe.share,
         **options,
     )
-    return assembled(domain, fitted.network, basis, finish), fitted
+    return assembled(domain, fitted.network, basis, finish, recipe.filling), fitted
 
 
 def _portions(

@@ -24,7 +24,10 @@ from starloom.bands import Band
 from starloom.broadening import (
     LIMB_DARKENING,
     Finish,
+    check_filling,
+    chromosphere,
     doppler_shift,
+    emission_modes,
     finish_onto,
     gaussian_transfer,
     instrument_variance,
@@ -128,6 +131,7 @@ class Emulator:
     ``domain`` has the labels, in the order in which they are given. ``network`` maps its intrinsic ones to
     real parts and then imaginary parts of the modes of ``finish``, of spectra seen at ``modes_resolution``,
     the finest that can be asked for. Labels of broadening that the domain lacks are 0, and this resolution.
+    The label ``filling`` is applied exactly too (``broadening.filling``): see ``filled``.
     """
 
     domain: Domain
@@ -145,6 +149,8 @@ class Emulator:
                 f"a network of {self.network.inputs} inputs and {self.network.outputs} outputs "
                 f"is no emulator: expected {expected[0]} and {expected[1]}"
             )
+        if "filling" in self.domain.names and "teff" not in self.domain.names:
+            raise ConfigError(f"label filling needs teff: the labels are {', '.join(self.domain.names)}")
 
     @property
     def chunks(self) -> "tuple[Emulator]":
@@ -155,6 +161,21 @@ class Emulator:
     def intrinsic(self) -> np.ndarray:
         """Places of the labels that the network takes."""
         return np.array([self.domain.index(name) for name in self.domain.intrinsic.names])
+
+    def filled(self, low: float, high: float) -> "Emulator":
+        """The same emulator with the label ``filling`` in this range, the last of its labels.
+
+        ``OutOfRangeError`` outside ``broadening.filling.RANGE``, ``ConfigError`` where it has that label or
+        lacks Teff. For a whole model: ``filled``.
+        """
+        check_filling(np.array([low, high]))
+        return replace(self, domain=self.domain.with_label("filling", low, high))
+
+    @cached_property
+    def emission(self) -> np.ndarray:
+        """What unit filling adds to the network's output: real parts, then imaginary parts."""
+        modes = emission_modes(self.finish, self.modes_resolution)
+        return np.concatenate([modes.real, modes.imag]).astype(np.float32)
 
     @cached_property
     def rotation(self) -> RotationTable:
@@ -207,6 +228,9 @@ class Emulator:
         xp = array_library(labels)
         frequency = self.finish.frequency.astype(np.float32)
         modes = self.network(labels[..., self.intrinsic])
+        if "filling" in self.domain.names:
+            amount = self.profile(labels, "filling") * chromosphere(self.profile(labels, "teff"))
+            modes = modes + xp.asarray(amount).astype(np.float32)[..., None] * self.emission
         vsini = xp.asarray(2 * pi * self.profile(labels, "vsini")).astype(np.float32)
         resolution = self.profile(labels, "resolution")
         left = instrument_variance(resolution) - instrument_variance(self.modes_resolution)
@@ -304,12 +328,22 @@ def whitened(kept: Iterable[np.ndarray], basis: Basis, finish: Finish) -> np.nda
     return np.concatenate([encoder(scaled_modes(batch, finish)) for batch in kept])
 
 
-def assembled(domain: Domain, network: Network, basis: Basis, finish: Finish) -> Emulator:
-    """The emulator of a network that gives the whitened coefficients of ``basis`` for the domain's labels."""
+def assembled(
+    domain: Domain,
+    network: Network,
+    basis: Basis,
+    finish: Finish,
+    filling: tuple[float, float] | None = None,
+) -> Emulator:
+    """The emulator of a network that gives the whitened coefficients of ``basis`` for the domain's labels.
+
+    ``filling`` is the range of that label, which is added: see ``Emulator.filled``.
+    """
     decoder = linear(
         basis.components * basis.deviation[:, None] / _parseval(finish), basis.mean / _parseval(finish)
     )
-    return Emulator(domain, network.then(decoder), finish, LIMB_DARKENING, finish.finest_resolution)
+    made = Emulator(domain, network.then(decoder), finish, LIMB_DARKENING, finish.finest_resolution)
+    return made if filling is None else made.filled(*filling)
 
 
 def packed(emulators: Sequence[Emulator], band: Band, recipe: str = "", card: str = "") -> Model:
@@ -319,6 +353,15 @@ def packed(emulators: Sequence[Emulator], band: Band, recipe: str = "", card: st
     header = Header(FAMILY, first.domain, band.points, band.bare, recipe, card, settings)
     names = network_names(len(emulators))
     return Model(header, {name: each.network for name, each in zip(names, emulators, strict=True)})
+
+
+def filled(model: Model, low: float, high: float) -> Model:
+    """A trained model of emulators with the label ``filling`` in this range beside its own.
+
+    What the model states of its errors stays. Errors as of ``Emulator.filled``, and of ``unpacked``.
+    """
+    domain = unpacked(model)[0].filled(low, high).domain
+    return replace(model, header=replace(model.header, domain=domain))
 
 
 def network_names(chunks: int) -> list[str]:

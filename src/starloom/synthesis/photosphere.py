@@ -127,6 +127,7 @@ def synthesize(
     mu: float | None = None,
     synspec: bool = False,
     nlte: Sequence[str] = (),
+    filling: float | None = None,
 ) -> SyntheticSpectrum:
     """Spectrum of one atmosphere over a band: its flux, or its intensity towards ``mu``.
 
@@ -138,11 +139,12 @@ def synthesize(
     the atmosphere's arrays and the numbers: inside a transformation give ``windows`` (from ``line_windows``
     on numbers).  ``synspec`` takes SYNSPEC's Gaunt factor of dissolved levels and its interpolation of Stark
     profiles, for comparisons.  ``nlte`` are the ions out of LTE, of which there is ``"Ca II"``; from 7000 to
-    8000 K it goes over into LTE (``nlte.trust``).
+    8000 K it goes over into LTE (``nlte.trust``).  ``filling`` is the emission of a chromosphere in the cores
+    of the Ca II triplet, over the continuum (``SyntheticSpectrum.filled``).
 
     Raises OutOfRangeError for an impossible or too shallow atmosphere, element (``checked_elements``), and
-    outside VMIC_KMS and ``abundances.RANGES``, ConvergenceError where the equation of state or
-    ``nlte`` does not converge, ConfigError where the band's tables do not serve.
+    outside VMIC_KMS, ``abundances.RANGES`` and ``filling.RANGE``, ConvergenceError where the equation of
+    state or ``nlte`` does not converge, ConfigError where the band's tables do not serve.
     """
     mu = mu if mu is None else _checked_mu(mu)
     star = photosphere(
@@ -158,7 +160,8 @@ def synthesize(
         synspec=synspec,
         nlte=nlte,
     )
-    return star.spectrum(mu=mu, windows=windows)
+    made = star.spectrum(mu=mu, windows=windows)
+    return made if filling is None else made.filled(filling, atmosphere.teff)
 
 
 def line_windows(atmosphere: Atmosphere, **options) -> tuple[Windows, ...]:

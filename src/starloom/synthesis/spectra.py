@@ -1,6 +1,6 @@
 """The result of synthesis: intrinsic spectra of one star or several, over the chunks of a band."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -10,10 +10,12 @@ from jaxtyping import Array, Float
 
 from starloom.arrays import array_library, one_line
 from starloom.bands import Band
+from starloom.broadening import filling as chromospheric
 from starloom.constants import SPEED_OF_LIGHT_KMS, SYMBOLS
-from starloom.errors import ConfigError
+from starloom.errors import ConfigError, OutOfRangeError
 from starloom.physics.abundances import CARBON_RATIO, MIXTURE, relative
 from starloom.spectrum import Spectrum
+from starloom.units import plain
 from starloom.wavelength import air_from_vacuum
 
 
@@ -75,6 +77,37 @@ class SyntheticSpectrum:
         """Flux over continuum."""
         return self.flux / self.continuum
 
+    def filled(self, filling, teff=None) -> "SyntheticSpectrum":
+        """With the emission of a chromosphere in the cores of the Ca II triplet, times the continuum.
+
+        ``filling`` is a number or an array that broadcasts with the leading axes; it joins the labels.
+        ``teff`` [K] is the label's unless given. See ``broadening.filling``. Raises OutOfRangeError outside
+        its RANGE and where Teff is unknown, ConfigError for a spectrum that has a filling.
+        """
+        teff = self.labels.get("teff") if teff is None else teff
+        if chromospheric.LABEL in self.labels:
+            raise ConfigError(f"filling = {filling!r:.60}: the spectrum has one already")
+        if teff is None:
+            raise OutOfRangeError("teff is not given by the atmosphere: filling goes by it")
+        chromospheric.check_filling(filling)
+        if array_library(filling) is np:
+            filling = plain(chromospheric.LABEL, filling, "")
+        xp = array_library(filling, teff, *self.chunk_flux)
+        amount = xp.asarray(filling * chromospheric.chromosphere(teff))[..., None]
+        added, continuum = [], []
+        for flux, level, grid in zip(self.chunk_flux, self.chunk_continuum, self.band.chunks, strict=True):
+            more = (amount * chromospheric.emission(grid.wavelength_aa)).astype(flux.dtype)
+            added.append(flux + level * more)
+            continuum.append(xp.broadcast_to(level, added[-1].shape))
+        labels = self._labels_with(filling, added[0].shape[:-1])
+        return replace(self, chunk_flux=tuple(added), chunk_continuum=tuple(continuum), labels=labels)
+
+    def _labels_with(self, filling, shape: tuple[int, ...]) -> dict:
+        if not shape:
+            return {**self.labels, **numbers({chromospheric.LABEL: filling})}
+        every = {**self.labels, chromospheric.LABEL: filling}
+        return {name: np.broadcast_to(values, shape) for name, values in every.items()}
+
     @property
     def abundances(self) -> dict[str, float | str]:
         """What one star is made of, as far as it is known as numbers: what is scaled, and by how much."""
@@ -99,16 +132,17 @@ class SyntheticSpectrum:
             labels=self.labels,
             provenance={
                 "made by": "starloom.synthesis",
-                "physics": f"{physics_of(self.nlte)}, plane-parallel",
+                "physics": f"{physics_of(self)}, plane-parallel",
                 "lines": self.band.lines,
                 "abundances": self.abundances,
             },
         )
 
 
-def physics_of(nlte: Sequence[str]) -> str:
-    """``LTE``, and which ions are not in it."""
-    return f"LTE but {', '.join(nlte)}" if nlte else "LTE"
+def physics_of(made: SyntheticSpectrum) -> str:
+    """``LTE``, which ions are not in it, and whether cores are filled."""
+    ions = f"LTE but {', '.join(made.nlte)}" if made.nlte else "LTE"
+    return f"{ions}, {chromospheric.TOLD}" if chromospheric.LABEL in made.labels else ions
 
 
 @cache

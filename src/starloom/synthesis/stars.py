@@ -70,6 +70,7 @@ def synthesize_labels(
     band: Band | None = None,
     together: int | None = None,
     nlte: Sequence[str] = (),
+    filling=None,
     **abundances,
 ) -> SyntheticSpectrum:
     """Spectra of stars by their labels: numbers or arrays that broadcast; their shape leads the result's.
@@ -77,7 +78,8 @@ def synthesize_labels(
     Structures are interpolated in the packaged grid; units and errors as of ``domain``. ``alpha`` is
     [alpha/M], of the structure too; ``elements`` has [X/M] by symbol, as have ``abundances``: ``Ca=[0.0,
     0.3]``, instead of ``alpha`` for that element; ``carbon_ratio`` is 12C/13C. What is given is among the
-    result's labels.  ``nlte`` is as of ``synthesize``.  ``together`` stars are computed at once
+    result's labels.  ``nlte`` and ``filling`` are as of ``synthesize``; a filling of more axes than the
+    labels leads the result's.  ``together`` stars are computed at once
     (``synthesize_together``); None is one on the processor, which that makes no faster, ``TOGETHER`` on
     another device.  For more stars than memory holds (175 kB each and chunk) use ``synthesize_each``, for
     several processes the database.
@@ -101,7 +103,8 @@ def synthesize_labels(
             flux[number][some] = spectra.chunk_flux[number]
             continuum[number][some] = spectra.chunk_continuum[number]
     flux, continuum = (tuple(c.reshape(*stars.shape[:-1], -1) for c in part) for part in (flux, continuum))
-    return _of_stars(stars, known.names, flux, continuum, band, nlte)
+    made = _of_stars(stars, known.names, flux, continuum, band, nlte)
+    return made if filling is None else made.filled(filling)
 
 
 def synthesize_together(

@@ -120,7 +120,7 @@ class View:
         digests = tables.synthesis_digests(made.band.tables, made.band.lines == CALIBRATED)
         return {
             "made by": f"starloom {__version__} synthesize, jax {version('jax')}",
-            "physics": f"{physics_of(made.nlte)}, plane-parallel layers, one spectrum for the whole disk",
+            "physics": f"{physics_of(made)}, plane-parallel layers, one spectrum for the whole disk",
             "quantity": "intensity" if self.mu else "flux",
             "mu": self.mu,
             "lines": made.band.lines,

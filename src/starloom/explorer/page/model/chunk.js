@@ -17,6 +17,7 @@ export class Chunk {
     this.re = new Float64Array(modes);
     this.im = new Float64Array(modes);
     this.grid = new Float64Array(points);
+    this.emission = this.filling && this.#emission();
     this.inputs = null; // labels of the modes in `output`
     const margin = Math.exp(((taps / 2 + 1) * step) / this.c);
     this.range = [first * margin, last / margin]; // vacuum wavelengths [A] with room for the interpolation
@@ -59,18 +60,45 @@ export class Chunk {
     this.inputs = inputs;
   }
 
+  /** Modes of the Ca II cores' emission of unit filling, real, then imaginary parts (broadening.emission_modes). */
+  #emission() {
+    const { modes, points, first_aa: first, last_aa: last, step_kms: step, frequency_step: frequency } = this.finish;
+    const { cores_aa: cores, ratios, width_kms: width } = this.filling;
+    const variance = width ** 2 + this.variance(this.modesResolution);
+    const found = new Float64Array(2 * modes);
+    cores.forEach((core, i) => {
+      if (core < first || core > last) return;
+      const place = 2 * Math.PI * this.c * Math.log(core / first);
+      const area = (ratios[i] * width * Math.sqrt(2 * Math.PI)) / (points * step);
+      for (let k = 0; k < modes; k++) {
+        const size = area * Math.exp(-2 * (Math.PI * k * frequency) ** 2 * variance);
+        found[k] += size * Math.cos(place * k * frequency);
+        found[modes + k] -= size * Math.sin(place * k * frequency);
+      }
+    });
+    return found;
+  }
+
+  /** How much of its filling a star shows (broadening.chromosphere). */
+  #chromosphere(teff) {
+    const { filled_k: from, unfilled_k: to } = this.filling;
+    const t = Math.min(Math.max((teff - from) / (to - from), 0), 1);
+    return 1 - t ** 2 * (3 - 2 * t);
+  }
+
   #broaden(labels, velocity) {
     const { modes, frequency_step: step } = this.finish;
     const variance = this.variance(this.meaning(labels, "resolution")) - this.variance(this.modesResolution);
     const rotates = this.rotation ? rotationTransfer(this.rotation, this.meaning(labels, "vsini")) : () => 1;
     const speed = this.meaning(labels, "vmac");
+    const filled = this.filling ? this.meaning(labels, "filling") * this.#chromosphere(this.meaning(labels, "teff")) : 0;
     const shift = dopplerShift(velocity, this.c);
     for (let k = 0; k < modes; k++) {
       const frequency = k * step;
       const instrument = Math.exp(-2 * Math.PI ** 2 * frequency ** 2 * variance);
       const transfer = rotates(frequency) * instrument * macroturbulenceTransfer(frequency, speed);
-      const re = this.output[k] * transfer;
-      const im = this.output[modes + k] * transfer;
+      const re = (this.output[k] + (filled && filled * this.emission[k])) * transfer;
+      const im = (this.output[modes + k] + (filled && filled * this.emission[modes + k])) * transfer;
       const angle = 2 * Math.PI * frequency * shift;
       const cosine = velocity === 0 ? 1 : Math.cos(angle);
       const sine = velocity === 0 ? 0 : Math.sin(angle);

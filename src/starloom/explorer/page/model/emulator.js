@@ -15,8 +15,8 @@ export class Emulator {
     if (header.family !== FAMILY) throw new Error(`a model of the family ${header.family} is no ${FAMILY}`);
     this.header = header;
     this.c = facts.speed_of_light_kms;
-    const { intrinsic, rotation } = facts;
-    const shared = { c: this.c, intrinsic, rotation, meaning: meaning(facts.roles), modesResolution: header.settings.modes_resolution };
+    const { intrinsic, rotation, filling } = facts;
+    const shared = { c: this.c, intrinsic, rotation, filling, meaning: meaning(facts.roles), modesResolution: header.settings.modes_resolution };
     this.chunks = facts.finish.map((finish) => {
       const { network: name, modes } = finish;
       if (networks[name].at(-1).outputs !== 2 * modes) throw new Error(`the model does not give ${modes} modes`);
