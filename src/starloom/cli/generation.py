@@ -97,7 +97,8 @@ def check_complete(generator: "Generator", given: dict[str, float], hint: str = 
     """Raise ConfigError, one line with the options, where labels of the model are not given."""
     from starloom.errors import ConfigError
 
-    if missing := [name for name in generator.domain.names if name not in given]:
+    known = {**generator.domain.defaults(given), **given}
+    if missing := [name for name in generator.domain.names if name not in known]:
         wanted = ", ".join(f"--{name}" if name in OPTIONS else f"--label {name}=VALUE" for name in missing)
         raise ConfigError(f"labels are missing: {wanted}{hint}")
 

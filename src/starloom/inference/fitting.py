@@ -103,6 +103,7 @@ def _results(setup: Setup, items: Sequence) -> Sequence[FitResult | Failure]:
     setup = setup.with_free_resolution if items[0].resolution_error else setup
     stars = Stars.of(setup, items)
     pixels, solution = solved(stars)
+    stars, setup = replace(stars, setup=setup.last), setup.last
     at, rows, free = solution.minima.at, np.arange(len(items)), list(setup.free)
     objective = objective_of(stars, pixels, rows, at)
     place = setup.coordinates.from_parameters(at)[:, free]
@@ -137,15 +138,21 @@ def _result(
     used, noise, dof = around.used, around.noise, around.dof
     known = uncertain(around, bounds.shift)
     priors = pixels.prior[star].known(setup.coordinates.names, setup.free)
+    from_default = {name: priors.pop(name) for name in setup.offsets if name in priors}
+    counted = {"priors_from_default": from_default} if from_default else {}
     snr = float(np.median(stars.flux[star][used] / noise[used]))
+    values = setup.given(here.parameters[star])
     state = _state(stars, solution, star, bounds) | {
         "bad_fit": chi2 / dof > BAD_CHI2,
         "low_snr": snr < LOW_SNR,
+        "not_measured": bool(known.not_measured),
     }
+    # the fit's own domain has no highest [C/O], and no ends of elements whose prior is of [X/M]
+    state["outside_domain"] |= bool(setup.labels.spread) and not setup.labels.contains(values[:-1])
     return FitResult(
         spectrum=observation.spectrum,
-        domain=setup.domain,
-        values=here.parameters[star],
+        domain=setup.labels,
+        values=values,
         covariance=known.covariance,
         bounds=known.bounds,
         intervals=known.intervals,
@@ -162,8 +169,9 @@ def _result(
         used=used,
         flags=tuple(name for name in FLAGS if state[name]),
         at_bound=bounds.names,
+        not_measured=known.not_measured,
         iterations=int(solution.minima.iterations[star]),
-        settings={"model": setup.generator.name, **setup.settings.about, "priors": priors},
+        settings={"model": setup.generator.name, **setup.settings.about, "priors": priors, **counted},
         patterns=pixels.patterns[star] * observation.scale,
         left_out=observation.without(pixels.known[star], used),
     )
