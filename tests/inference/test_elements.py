@@ -1,4 +1,4 @@
-"""Models whose elements lie around a default: made of fewer labels, and fits of them with and without elements."""
+"""Models whose elements lie around a default, as models of fewer labels; fits with and without elements."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ RANGES = {
     "vsini": (0.0, 60.0),
     "resolution": (6000.0, 14500.0),
 }
-AROUND = {name: (-0.5, 0.5) for name in ("C", "O", "Ca", "Ni")}
+AROUND = dict.fromkeys(("C", "O", "Ca", "Ni"), (-0.5, 0.5))
 STAR = {"teff": 4600.0, "logg": 1.4, "mh": -0.7, "alpha": 0.3, "vsini": 9.0, "resolution": 11500.0}
 LABELS = tuple(RANGES)
 
@@ -91,7 +91,7 @@ def test_elements_keep_their_place_around_the_default(stars):
     some = stars.only(*LABELS, "C", "Ca")
     assert dict(some.domain.spread) == {"C": (-0.5, 0.5), "Ca": (-0.5, 0.5)}
     assert some.domain.c_to_o == 0.2
-    with pytest.raises(OutOfRangeError, match="Ca is 0.6 dex from its default"):
+    with pytest.raises(OutOfRangeError, match=r"Ca is 0\.6 dex from its default"):
         some.flux(some.domain.array(**STAR, Ca=0.9))
     without = stars.only("teff", "logg", "mh", "vsini", "resolution", "Ca")
     assert (without.domain.low[-1], without.domain.high[-1]) == (-0.5, 0.5)

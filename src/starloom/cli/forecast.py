@@ -137,16 +137,17 @@ def _known(texts: Repeated) -> list[str]:
 
 
 def _print(found) -> None:
+    import numpy as np
+
     from starloom.labels import number
 
     width = max(12, *(len(name) + 1 for name in found.domain.names))
     print(f"{'label':<{width}}{'value':>9}{'bound':>12} {'unit':<6}{'range':<16}remark")
-    defaults = found.domain.defaults(
-        {name: found.labels[name] for name in ("alpha",) if name in found.labels}
-    )
+    domain = found.domain
+    offsets = domain.offsets(np.array(list(found.labels.values())))
     for label, low, high in found.domain.ranges:
-        default = label.name in found.domain.spread and found.labels[label.name] == defaults[label.name]
-        if default and label.name not in found.names:
+        held = label.name in domain.spread and label.name not in found.names
+        if held and offsets[domain.index(label.name)] == 0:
             continue
         value = number(found.labels[label.name])
         row = f"{label.name:<{width}}{value:>9}"

@@ -61,8 +61,8 @@ class Setting:
     ``physics_error``: what the model tells of it counts. ``continuum``: order of the polynomial that is
     not known (0: scale, 1: scale and slope); None: it is known. ``fixed``: parameters that are known: labels
     of the model, or "velocity". ``free``: elements that are not known, or "abundances", all of them; those of
-    a model that has them around a default are else as far from it as the star's are. ``priors``: standard deviations of Gaussian knowledge, by name. Raises
-    ConfigError or OutOfRangeError for what makes no sense.
+    a model that has them around a default are else as far from it as the star's are. ``priors``: standard
+    deviations of Gaussian knowledge, by name. Raises ConfigError or OutOfRangeError for what makes no sense.
     """
 
     snr: float | np.ndarray

@@ -4,10 +4,10 @@ For where a covariance is not enough: at the ends of the domain, for bent or dou
 
 The likelihood is that of the fit: the same pixels and errors, the chi2 over its inflation and over what
 pixels share of their noise, the continuum's coefficients integrated out (flat prior), and the amplitudes of
-the physics error's patterns (0 +- 1, over the inflation). Errors of the model
-count pixel by pixel: what neighbours share of them is in the fit's covariance alone, which is therefore wider
-where these errors come up to the noise (model ``default``: from S/N 50 on). Labels have a uniform prior over
-the domain, corner included (but not its highest [C/O]), times the Gaussian ones of the fit. JAX computes in float64 inside, the emulator
+the physics error's patterns (0 +- 1, over the inflation). Errors of the model count pixel by pixel: what
+neighbours share of them is in the fit's covariance alone, which is therefore wider where these errors come up
+to the noise (model ``default``: from S/N 50 on). Labels have a uniform prior over the domain, corner included
+(but not its highest [C/O]), times the Gaussian ones of the fit. JAX computes in float64 inside, the emulator
 in float32.
 """
 

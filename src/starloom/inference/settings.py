@@ -37,25 +37,25 @@ class Settings:
     model has around a default (``Domain.spread``). Those that are not named follow [alpha/M] or are 0; those
     that are named start there, from the fit of all other labels, with a prior of 0.3 dex around that default
     unless ``priors`` has one of [X/M]. All other labels are free anyway. [alpha/M] has no prior; ``filling``
-    has 0 +- 0.1, without which hot stars would not tell it. ``resolution``: of the instrument; None: what the spectrum says
-    of itself; ``free_resolution`` fits it too, with that as no more than a start. ``continuum``: order of
-    the Chebyshev polynomial that multiplies the model (1: scale and slope). ``velocities``: range
-    searched [km/s]. ``starts``: how many of the best templates are refined (16 of hot stars). ``windows``:
-    ranges of wavelengths (low, high) [A], as the spectrum has them, that are not used. ``telluric``: nor are
-    pixels that lines of water vapour in the Earth's atmosphere may reach. ``core_kms``: half width, in the
-    star's frame, of the cores of the Ca II triplet, which form in the chromosphere and not in LTE:
-    there ``core_floor``, an error in units of the continuum, is added in quadrature (None: 50 km/s, or none
-    for a model whose label ``filling`` describes them). ``floor``: the same for
-    all pixels. ``snr``: signal-to-noise ratio of a spectrum without errors; None: from the scatter around the
-    fit. ``degrade``: the resolution that finer spectra are brought to first (``starloom.degrade``);
-    ``resolution`` is then the one that they have. ``pixel``: what the instrument averages the flux over,
-    where its resolution does not include that: a width (a number [A], "0.37 A", "9 km/s" or a quantity) or
-    "bins", half way from pixel to pixel. ``clip``: pixels this many standard deviations above the model are
-    taken for cosmic rays; 0: none. ``physics_error``: what the model's file tells of the errors of its line
-    list and continuum counts (``networks.physics_error``), where it does. ``typical_vmic``: cool dwarfs have
-    the microturbulence of their kind, as a prior (``microturbulence``), unless it has one or is fixed.
-    ``noise_correlation``: standard deviation [km/s] of a Gaussian that smoothed the noise of the pixels (0:
-    they are independent); None: what the spectrum tells.
+    has 0 +- 0.1, without which hot stars would not tell it. ``resolution``: of the instrument; None: what the
+    spectrum says of itself; ``free_resolution`` fits it too, with that as no more than a start.
+    ``continuum``: order of the Chebyshev polynomial that multiplies the model (1: scale and slope).
+    ``velocities``: range searched [km/s]. ``starts``: how many of the best templates are refined (16 of hot
+    stars). ``windows``: ranges of wavelengths (low, high) [A], as the spectrum has them, that are not used.
+    ``telluric``: nor are pixels that lines of water vapour in the Earth's atmosphere may reach. ``core_kms``:
+    half width, in the star's frame, of the cores of the Ca II triplet, which form in the chromosphere and not
+    in LTE: there ``core_floor``, an error in units of the continuum, is added in quadrature (None: 50 km/s,
+    or none for a model whose label ``filling`` describes them). ``floor``: the same for all pixels. ``snr``:
+    signal-to-noise ratio of a spectrum without errors; None: from the scatter around the fit. ``degrade``:
+    the resolution that finer spectra are brought to first (``starloom.degrade``); ``resolution`` is then the
+    one that they have. ``pixel``: what the instrument averages the flux over, where its resolution does not
+    include that: a width (a number [A], "0.37 A", "9 km/s" or a quantity) or "bins", half way from pixel to
+    pixel. ``clip``: pixels this many standard deviations above the model are taken for cosmic rays; 0: none.
+    ``physics_error``: what the model's file tells of the errors of its line list and continuum counts
+    (``networks.physics_error``), where it does. ``typical_vmic``: cool dwarfs have the microturbulence of
+    their kind, as a prior (``microturbulence``), unless it has one or is fixed. ``noise_correlation``:
+    standard deviation [km/s] of a Gaussian that smoothed the noise of the pixels (0: they are independent);
+    None: what the spectrum tells.
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class Settings:
             raise ConfigError(f"{name} has a prior, but is held at its default: ", Option("free", (name,)))
 
     def _check_together(self, domain: Domain) -> None:
-        """Raise OutOfRangeError where no values of the free labels make the held ones a place of the domain."""
+        """Raise OutOfRangeError where no free labels make the held ones a place of the domain."""
         easiest = {label.name: high if label.name == "logg" else low for label, low, high in domain.ranges}
         if domain.spread:
             easiest = {name: value for name, value in easiest.items() if name not in domain.spread}

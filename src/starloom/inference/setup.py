@@ -115,7 +115,7 @@ class Setup:
         return matrix
 
     def given(self, parameters: np.ndarray) -> np.ndarray:
-        """Labels and velocity as they are given, of ``parameters[p]`` of the fit; as they are without offsets."""
+        """Labels and velocity as they are given, of ``parameters[p]`` of the fit."""
         if not self.offsets:
             return parameters
         found = self.to_labels @ parameters

@@ -49,9 +49,8 @@ class Reduction:
             else:
                 bias[column] = label.default
             if label.name in ALPHA_ELEMENTS and "alpha" in names:
-                weight[names.index("alpha"), column] = label.name not in names or label.name in (
-                    offsets or ()
-                )
+                follows = label.name not in names or label.name in (offsets or ())
+                weight[names.index("alpha"), column] = follows
         reduction = cls(whole, domain, weight, bias)
         reduction._check_defaults([name for name in whole.names if name not in names])
         return reduction
