@@ -215,6 +215,14 @@ def test_a_model_without_elements_has_none(toy):
     assert "free" not in Settings().about
 
 
+@pytest.mark.parametrize(("snr", "alpha", "flagged"), [(100.0, 0.0, 0), (100.0, 0.2, 10), (1000.0, 0.0, 0)])
+def test_an_alpha_held_where_it_is_not_is_flagged(stars, snr, alpha, flagged):
+    """Three standard deviations: one false alarm in 370, none missed of 0.2 dex, known to 0.02."""
+    options = {"fixed": {"alpha": 0.0}, "starts": 2}
+    found = [fit(seen(stars, seed, snr, alpha=alpha), stars, **options) for seed in range(10)]
+    assert sum("held_alpha" in result.flags for result in found) == flagged
+
+
 # Other scales
 
 

@@ -14,6 +14,7 @@ LOW_SNR = 10.0
 FLAGS = {
     "at_bound": "a label is at the end of its range",
     "outside_domain": "the spectrum asks for labels beyond the model's domain",
+    "held_alpha": "the spectrum asks for another [alpha/M] than the one that is held",
     "bad_fit": f"chi2 / dof is above {BAD_CHI2:g}",
     "low_snr": f"signal-to-noise ratio below {LOW_SNR:g}",
     "not_converged": "the iteration did not reach its tolerance",

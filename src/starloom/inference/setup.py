@@ -165,6 +165,17 @@ class Setup:
         return replace(self, settings=replace(self.settings, fixed=kept))
 
     @cached_property
+    def with_free_alpha(self) -> "Setup | None":
+        """The same with [alpha/M] free; None where it is not held, or has one value."""
+        if "alpha" not in self.settings.fixed:
+            return None
+        low, high = self.settings.alpha_ends(self.generator.domain)
+        if low >= high:
+            return None
+        fixed = {name: value for name, value in self.settings.fixed.items() if name != "alpha"}
+        return replace(self, settings=replace(self.settings, fixed=fixed))
+
+    @cached_property
     def last(self) -> "Setup":
         """That of the last step of the fit: the one with the elements free."""
         return replace(self, elements_free=True) if self.elements else self

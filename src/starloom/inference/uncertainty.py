@@ -34,6 +34,7 @@ FWHM = 2.3548  # of a Gaussian, in its standard deviations
 SHARING = 2 * sqrt(pi) / FWHM
 HEAVY_TAILS = 1.15  # rms over 68 % size of the same errors
 SIGNIFICANT = 4.0  # standard deviations beyond which a misfit is taken for real
+PULLED = 3.0  # standard deviations of what is asked for [alpha/M] to be another than the one held
 UNTOLD = 0.8  # of the prior's standard deviation: above it an element is said not to be measured
 FAR = 3.0  # standard deviations beyond a bound at which the domain is said to be left
 # lines sharper than the instrument's, or than thermal ones, are no sign of another kind of star
@@ -227,6 +228,20 @@ def beyond_bounds(names: tuple[str, ...], free: tuple[int, ...], place, slope, n
         telling = place[index] > 0.5 or names[free[index]] not in WIDTHS
         outside |= telling and bool(abs(slope[index]) * sqrt(variance) > FAR)
     return Bounds(tuple(names[free[index]] for index in np.flatnonzero(at)), outside, shift)
+
+
+def pull(index: int, place, slope, normal, low, high) -> float:
+    """Standard deviations by which chi2 asks one of the free coordinates ``place`` to change.
+
+    That of its ``slope``, which the other coordinates have at 0 or against a bound, with these free: Rao's
+    score test (1948, Proc. Cambridge Phil. Soc. 44, 50); it is the projection of the weighted residual on the
+    derivative by this coordinate, less what the others can do.
+    """
+    others = ~is_held(place[None], slope[None], low + 1e-9, high - 1e-9)[0]
+    others[index] = True
+    row = int(others[:index].sum())
+    variance = inverted(normal[np.ix_(others, others)])[row, row]
+    return float(slope[index] * sqrt(variance))
 
 
 def band_edges(vacuum_aa: np.ndarray, width_kms: float = BAND_KMS) -> np.ndarray:
