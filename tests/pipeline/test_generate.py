@@ -224,10 +224,22 @@ def test_labels_are_the_models(run, giants, tmp_path):
     np.testing.assert_array_equal(spectrum.flux, expected)
 
 
+def test_labels_have_their_default(run, giants, tmp_path):
+    """[alpha/M] is 0 where it is not given, an element follows it."""
+    for number, (without, labels) in enumerate(
+        ((("Ca",), {"Ca": 0.3}), (("alpha", "Ca"), {"alpha": 0.0, "Ca": 0.0}))
+    ):
+        path = tmp_path / f"{number}.fits"
+        options = options_of(GIANT, *without)
+        code, _, err = run("generate", *options, "-o", path, "--model", giants, with_model=False)
+        assert (code, err) == (0, "")
+        assert dict(Spectrum.read(path).labels) == GIANT | labels
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (options_of(GIANT, "alpha", "Ca"), "labels are missing: --label alpha=VALUE, --label Ca=VALUE (or"),
+        (options_of(GIANT, "mh", "Ca"), "labels are missing: --mh (or give a table: --from)"),
         ([*options_of(GIANT), "--vmic", "2"], "has no label vmic: it has teff, logg, mh, alpha, Ca, v"),
         ([*options_of(GIANT), "--label", "Mg=0"], "has no label Mg: it has teff"),
         ([*options_of(GIANT), "--label", "alpha=0"], "--label alpha is given twice"),
