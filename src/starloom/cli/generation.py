@@ -271,7 +271,7 @@ def _generate_table(generator: "Generator", path: Path, given: dict, output: Pat
     from starloom import io
     from starloom.networks.generator import OutsideDomainWarning
 
-    table = io.open_labels(path, generator.domain, given)
+    table = io.open_labels(path, generator.domain, given, complete=False)
     if table.unknown:
         names = ", ".join(table.unknown)
         print(f"starloom: {path}: no labels of the model, only carried along: {names}", file=sys.stderr)
