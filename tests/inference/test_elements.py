@@ -223,6 +223,25 @@ def test_an_alpha_held_where_it_is_not_is_flagged(stars, snr, alpha, flagged):
     assert sum("held_alpha" in result.flags for result in found) == flagged
 
 
+def test_the_posterior_has_elements_around_their_default(stars):
+    """The best fit is more probable than its neighbours, and the sampler starts where it is."""
+    util = pytest.importorskip("numpyro.infer.util")
+    jax = pytest.importorskip("jax")
+    from starloom.inference import posterior
+
+    result = fit(seen(stars, Ca=0.1), stars, free="Ca", starts=2)
+    start = posterior._inner(result)
+    assert start["Ca_offset"] == pytest.approx(-0.2, abs=0.02)
+    values = {name: start[name] for name in start if name != "logg_part"}
+    with jax.enable_x64(True):
+        model = posterior._model(result, stars)
+        best, other = (
+            float(util.log_density(model, (), {}, values | change)[0])
+            for change in ({}, {"Ca_offset": -0.2 + 4 * result.errors["Ca"]})
+        )
+    assert best - other > 4
+
+
 # Other scales
 
 
