@@ -87,8 +87,8 @@ def toy_of():
     """Makes models of any labels in a band of two chunks; and what they are in a weights file."""
     pytest.importorskip("scipy")
 
-    def make(ranges):
-        domain, vacuum_aa = Domain.of(ranges), TOY_BAND.points.vacuum_aa
+    def make(ranges, **around):
+        domain, vacuum_aa = Domain.of(ranges, **around), TOY_BAND.points.vacuum_aa
         parts = np.split(vacuum_aa, np.searchsorted(vacuum_aa, TOY_BAND.edges_aa[1:-1]))
         chunks = [_chunk(domain, *pair) for pair in zip(TOY_BAND.kept, parts, strict=True)]
         return emulator.packed(chunks, TOY_BAND)

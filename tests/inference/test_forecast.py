@@ -181,7 +181,7 @@ def test_knowing_less_never_helps(generator, free):
     assert (1 / np.diagonal(alone, axis1=1, axis2=2)[:, :7] <= worst * (1 + 1e-9)).all()
     for name in PARAMETERS:
         setting = Setting(50.0, fixed=(name,))
-        kept = [PARAMETERS.index(other) for other in setting.free(TABLE_1)]
+        kept = [PARAMETERS.index(other) for other in setting.unknown(TABLE_1)]
         known = np.diagonal(covariances(generator, STARS, setting), axis1=1, axis2=2)
         assert (known <= worst[:, kept] * (1 + 1e-6)).all()
         prior = covariances(generator, STARS, Setting(50.0, fixed=(), priors={name: 0.1}))

@@ -236,10 +236,6 @@ def test_forecast_of_any_label(run):
     ("options", "message"),
     [
         (
-            ("--label", "alpha=0.2"),
-            "labels are missing: --label Ca=VALUE",
-        ),
-        (
             ("--label", "alpha=0.2", "--label", "Ca=0", "--vmic", 1),
             "has no label vmic: it has teff, logg, mh, alpha, Ca",
         ),

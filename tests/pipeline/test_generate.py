@@ -225,9 +225,31 @@ def test_labels_are_the_models(run, giants, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("without", "labels"), [(["Ca"], {"Ca": 0.3}), (["alpha", "Ca"], {"alpha": 0, "Ca": 0})]
+)
+def test_labels_have_their_default(run, giants, tmp_path, without, labels):
+    """[alpha/M] is 0 where it is not given, an element follows it."""
+    path, options = tmp_path / "star.fits", options_of(GIANT, *without)
+    code, _, err = run("generate", *options, "-o", path, "--model", giants, with_model=False)
+    assert (code, err) == (0, "")
+    assert dict(Spectrum.read(path).labels) == GIANT | labels
+
+
+def test_labels_of_a_table_have_their_default(run, giants, tmp_path):
+    (tmp_path / "t.csv").write_text("teff,logg,mh,alpha\n4500,1.2,-1,0.3\n4400,1.2,-1,0.1\n")
+    arguments = ["--from", tmp_path / "t.csv", "--vsini", "6", "--label", "resolution=11500"]
+    output = tmp_path / "out.fits"
+    code, _, err = run("generate", *arguments, "-o", output, "--model", giants, with_model=False)
+    assert (code, err) == (0, "")
+    assert io.read_many(output)[1].labels[:, GIANTS.index("Ca")].tolist() == [0.3, 0.1]
+    with pytest.raises(ParseError, match="no column Ca, vsini, resolution"):
+        io.open_labels(tmp_path / "t.csv", GIANTS)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (options_of(GIANT, "alpha", "Ca"), "labels are missing: --label alpha=VALUE, --label Ca=VALUE (or"),
+        (options_of(GIANT, "mh", "Ca"), "labels are missing: --mh (or give a table: --from)"),
         ([*options_of(GIANT), "--vmic", "2"], "has no label vmic: it has teff, logg, mh, alpha, Ca, v"),
         ([*options_of(GIANT), "--label", "Mg=0"], "has no label Mg: it has teff"),
         ([*options_of(GIANT), "--label", "alpha=0"], "--label alpha is given twice"),

@@ -31,6 +31,11 @@ def named(option: str, texts: Repeated, expected: str) -> Iterator[tuple[str, st
         yield text, name, value
 
 
+def words(texts: Repeated) -> list[str]:
+    """The words of a repeatable option that may have several in one, with commas between."""
+    return [word.strip() for text in texts or () for word in text.split(",") if word.strip()]
+
+
 def places(text: str) -> tuple[str | int, ...]:
     """Columns by their numbers or names, with commas between."""
     words = [word.strip() for word in text.split(",") if word.strip()]

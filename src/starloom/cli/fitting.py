@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from starloom.cli import targets
-from starloom.cli.assignments import Repeated, numbers, pair, pairs, places
+from starloom.cli.assignments import Repeated, numbers, pair, pairs, places, words
 from starloom.cli.database import Medium
 from starloom.cli.generation import ModelName
 
@@ -44,6 +44,11 @@ FreeResolution = Annotated[bool, typer.Option("--free-resolution", help="Fit the
 Fixed = Annotated[
     Repeated, typer.Option(help="NAME=VALUE of a label of the model to hold, as logg=4.44; repeatable.")
 ]
+Free = Annotated[
+    Repeated,
+    typer.Option(help="Elements to fit, as Ca,Si, or abundances: all that the model has; else at default."),
+]
+Abundances = Annotated[bool, typer.Option("--abundances", help="Elements as [X/H], [X/Fe] and A(X) as well.")]
 Known = Annotated[Repeated, typer.Option(help="NAME=MEAN:SIGMA known beforehand; repeatable.")]
 NoVmicPrior = Annotated[
     bool, typer.Option("--no-vmic-prior", help="Of cool dwarfs too the spectrum alone tells vmic.")
@@ -55,7 +60,11 @@ Telluric = Annotated[
     bool, typer.Option("--telluric", help="Leave out where lines of the Earth's atmosphere may lie.")
 ]
 Core = Annotated[
-    float, typer.Option(help="Half width of the Ca II cores, which are not trusted [km/s]; 0: none.")
+    float | None,
+    typer.Option(
+        help="Half width of the Ca II cores, which are not trusted [km/s]; 0: none. "
+        "50, or 0 where the model has filling."
+    ),
 ]
 Floor = Annotated[float, typer.Option(help="Error to add in quadrature, in units of the flux.")]
 NoPhysicsError = Annotated[
@@ -91,13 +100,15 @@ def fit(
     resolution: Resolution = None,
     free_resolution: FreeResolution = False,
     fix: Fixed = None,
+    free: Free = None,
+    abundances: Abundances = False,
     prior: Known = None,
     no_vmic_prior: NoVmicPrior = False,
     continuum: Order = 1,
     velocities: Velocities = "-500:500",
     mask: Mask = None,
     telluric: Telluric = False,
-    core: Core = 50.0,
+    core: Core = None,
     floor: Floor = 0.0,
     no_physics_error: NoPhysicsError = False,
     noise_correlation: NoiseCorrelation = None,
@@ -121,16 +132,16 @@ def fit(
     options = {"resolution": resolution, "free_resolution": free_resolution, "continuum": continuum}
     options |= {"telluric": telluric, "core_kms": core, "floor": floor, "degrade": degrade, "pixel": pixel}
     options |= {"physics_error": not no_physics_error, "typical_vmic": not no_vmic_prior, "snr": snr}
-    options |= {"noise_correlation": noise_correlation}
+    options |= {"noise_correlation": noise_correlation, "free": tuple(words(free))}
     settings = _settings(fix, prior, velocities, mask, options)
     _check_one(star, listed)
     if listed is not None:
         _check_list(output, plot, posterior, source)
-        _fit_list(listed, output, settings, model, given, workers, overwrite)
+        _fit_list(listed, output, settings, model, given, workers, overwrite, abundances)
         return
     drawn = [(plot, targets.figure), (posterior, _check_posterior)]
     targets.check_targets([(output, targets.spectrum), *drawn], overwrite, [star])
-    _fit_one(star, output, plot, posterior, settings, model, {**given, "source": source})
+    _fit_one(star, output, plot, posterior, settings, model, {**given, "source": source}, abundances)
 
 
 def _settings(fix: Repeated, prior: Repeated, velocities: str, mask: Repeated, options: dict) -> "Settings":
@@ -160,13 +171,16 @@ def _check_list(output, plot, posterior, source) -> None:
         raise ConfigError("--from needs -o FILE and goes with neither --plot, --posterior nor --source")
 
 
-def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -> None:
-    from starloom.inference import figure
+def _fit_one(star, output, plot, posterior, settings, model: str, given: dict, scales: bool) -> None:
+    from starloom.inference import abundances, figure
     from starloom.inference import fit as fitted
+    from starloom.inference.setup import Setup
     from starloom.io import read_observed
     from starloom.networks.generator import Generator
 
     generator = Generator.load(model)
+    if scales:
+        abundances.check(Setup(generator, settings).labels)
     spectrum = read_observed(star, **given)
     if settings.snr is not None and spectrum.error is not None:
         print(f"starloom: {star}: --snr is for spectra without errors; this one's are used", file=sys.stderr)
@@ -175,7 +189,7 @@ def _fit_one(star, output, plot, posterior, settings, model: str, given: dict) -
         result.write(output, overwrite=True)
     if plot is not None:
         figure.draw(result, plot, generator.header.band)
-    print(figure.text(result))
+    print(figure.text(result, scales))
     if output is not None:
         print(f"wrote {output}")
     if plot is not None:
@@ -195,7 +209,9 @@ def _check_posterior(path: Path) -> None:
     check(path)
 
 
-def _fit_list(listed, output, settings, model: str, given: dict, workers: int, overwrite: bool) -> None:
+def _fit_list(
+    listed, output, settings, model: str, given: dict, workers: int, overwrite: bool, scales: bool
+) -> None:
     from tqdm import tqdm
 
     from starloom.inference.table import check_table, fit_files
@@ -212,6 +228,7 @@ def _fit_list(listed, output, settings, model: str, given: dict, workers: int, o
             model=model,
             reading=given,
             workers=workers,
+            scales=scales,
             progress=bar.update,
             overwrite=overwrite,
             spell=attrgetter("in_command"),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from starloom.cli.assignments import Repeated, numbers
+from starloom.cli.assignments import Repeated, numbers, words
 from starloom.cli.database import Medium
 from starloom.cli.generation import OPTIONS, ModelName, Number, check_complete, labels_of, wavelengths
 
@@ -30,6 +30,9 @@ Span = Annotated[
 OfMedium = Annotated[Medium, typer.Option(help="Of the wavelengths.")]
 Order = Annotated[int, typer.Option(help="Order of the continuum's unknown polynomial; -1: it is known.")]
 Fixed = Annotated[Repeated, typer.Option(help="Known label, or velocity; repeatable, or NAME,NAME.")]
+Free = Annotated[
+    Repeated, typer.Option(help="Elements that are not known, as Ca,Si, or abundances: all of the model.")
+]
 Prior = Annotated[Repeated, typer.Option(help="NAME=SIGMA known to a standard deviation; repeatable.")]
 FreeResolution = Annotated[
     bool, typer.Option("--free-resolution", help="The resolution is not known either.")
@@ -56,6 +59,7 @@ def forecast(
     medium: OfMedium = Medium.VACUUM,
     continuum: Order = 1,
     fix: Fixed = None,
+    free: Free = None,
     prior: Prior = None,
     free_resolution: FreeResolution = False,
     noise_correlation: NoiseCorrelation = None,
@@ -85,6 +89,7 @@ def forecast(
         priors=numbers("--prior", prior, "NAME=SIGMA"),
         noise_correlation=noise_correlation,
         physics_error=not no_physics_error,
+        free=tuple(words(free)),
     )
     generator = Generator.load(model)
     labels = _labels(generator, given, label)
@@ -125,18 +130,25 @@ def _known(texts: Repeated) -> list[str]:
     """Names of what is known; a forecast has its values from the star."""
     from starloom.errors import ConfigError
 
-    names = [name.strip() for text in texts or () for name in text.split(",")]
+    names = words(texts)
     if given := [name for name in names if "=" in name]:
         raise ConfigError(f"--fix {given[0]}: expected NAME alone, for the value is the star's")
     return names
 
 
 def _print(found) -> None:
+    import numpy as np
+
     from starloom.labels import number
 
     width = max(12, *(len(name) + 1 for name in found.domain.names))
     print(f"{'label':<{width}}{'value':>9}{'bound':>12} {'unit':<6}{'range':<16}remark")
+    domain = found.domain
+    offsets = domain.offsets(np.array(list(found.labels.values())))
     for label, low, high in found.domain.ranges:
+        held = label.name in domain.spread and label.name not in found.names
+        if held and offsets[domain.index(label.name)] == 0:
+            continue
         value = number(found.labels[label.name])
         row = f"{label.name:<{width}}{value:>9}"
         print(_rest(row, found, label.name, label.unit, f"{number(low)} to {number(high)}"))

@@ -97,7 +97,8 @@ def check_complete(generator: "Generator", given: dict[str, float], hint: str = 
     """Raise ConfigError, one line with the options, where labels of the model are not given."""
     from starloom.errors import ConfigError
 
-    if missing := [name for name in generator.domain.names if name not in given]:
+    known = {**generator.domain.defaults(given), **given}
+    if missing := [name for name in generator.domain.names if name not in known]:
         wanted = ", ".join(f"--{name}" if name in OPTIONS else f"--label {name}=VALUE" for name in missing)
         raise ConfigError(f"labels are missing: {wanted}{hint}")
 
@@ -274,7 +275,7 @@ def _generate_table(generator: "Generator", path: Path, given: dict, output: Pat
     from starloom import io
     from starloom.networks.generator import OutsideDomainWarning
 
-    table = io.open_labels(path, generator.domain, given)
+    table = io.open_labels(path, generator.domain, given, complete=False)
     if table.unknown:
         names = ", ".join(table.unknown)
         print(f"starloom: {path}: no labels of the model, only carried along: {names}", file=sys.stderr)

@@ -63,12 +63,18 @@ SLOPES: dict[str, Callable] = {
 }
 
 
-def network_derivatives(network: Network, inputs: np.ndarray) -> np.ndarray:
-    """Outputs and their derivatives by each of ``inputs[row, input]``: ``[row, 1 + input, output]``."""
+def network_derivatives(
+    network: Network, inputs: np.ndarray, wanted: Sequence[int] | None = None
+) -> np.ndarray:
+    """Outputs and their derivatives by the ``wanted`` ones of ``inputs[row, input]``, or by all of them.
+
+    ``[row, 1 + wanted, output]``.
+    """
     rows, count = inputs.shape
-    x = np.zeros((rows, 1 + count, count), network.precision)
+    directions = np.eye(count)[slice(None) if wanted is None else list(wanted)]
+    x = np.zeros((rows, 1 + len(directions), count), network.precision)
     x[:, 0] = inputs
-    x[:, 1:] = np.eye(count)
+    x[:, 1:] = directions
     for layer, parameters in zip(network.layers, network.parameters, strict=True):
         if isinstance(layer, Affine):
             x[:, 0] -= parameters["offset"]
@@ -113,7 +119,7 @@ class Derivatives:
 
     def __init__(self, emulator: Emulator, slowest: float = SLOWEST):
         self.emulator, self.slowest, self.names = emulator, slowest, parameters(emulator.domain)
-        self._inputs = {index: number for number, index in enumerate(emulator.intrinsic.tolist(), start=1)}
+        self._inputs = {index: number for number, index in enumerate(emulator.intrinsic.tolist())}
         self._frequency = emulator.finish.frequency.astype(np.float32)
 
     def __call__(self, labels: np.ndarray, velocity: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
@@ -121,9 +127,10 @@ class Derivatives:
 
         ``wanted`` are indices of ``parameters``; labels are not checked. Derivatives are per unit of each.
         """
-        modes = self._modes(labels, any(index in self._inputs for index in wanted))
+        intrinsic = [index for index in wanted if index in self._inputs]
+        modes = self._modes(labels, [self._inputs[index] for index in intrinsic])
         if "filling" in self.names:
-            self._fill(modes, labels)
+            self._fill(modes, labels, intrinsic)
         rotation, others, phase = self._transfer(labels, velocity)
         common = rotation * others * phase
         finish = self.emulator.finish
@@ -132,7 +139,7 @@ class Derivatives:
         np.multiply(modes[:, 0], common, out=out[:, 0])
         for place, index in enumerate(wanted, start=1):
             if index in self._inputs:
-                np.multiply(modes[:, self._inputs[index]], common, out=out[:, place])
+                np.multiply(modes[:, 1 + intrinsic.index(index)], common, out=out[:, place])
             elif self.names[index] == "filling":
                 out[:, place] = self._by_filling(labels) * common
             elif self.names[index] == "vsini":
@@ -158,22 +165,22 @@ class Derivatives:
         out *= common
         return finish.sampler(fft.irfft(whole, n=finish.points, axis=-1, overwrite_x=True))
 
-    def _modes(self, labels: np.ndarray, derivatives: bool) -> np.ndarray:
-        """Modes complex64[row, 1 (+ inputs), mode], in units of flux times points."""
+    def _modes(self, labels: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+        """Modes and derivatives by ``wanted`` inputs complex64[row, 1 + wanted, mode]: flux times points."""
         network, inputs = self.emulator.network, labels[:, self.emulator.intrinsic]
-        halves = network_derivatives(network, inputs) if derivatives else network(inputs)[:, None]
+        halves = network_derivatives(network, inputs, wanted) if wanted else network(inputs)[:, None]
         count = halves.shape[-1] // 2
         modes = np.empty((*halves.shape[:-1], count), np.complex64)
         modes.real, modes.imag = halves[..., :count], halves[..., count:]
         return modes
 
-    def _fill(self, modes: np.ndarray, labels: np.ndarray) -> None:
-        """Add the emission in the Ca II cores, and its slope by Teff, which it goes by."""
+    def _fill(self, modes: np.ndarray, labels: np.ndarray, intrinsic: Sequence[int]) -> None:
+        """Add the emission in the Ca II cores, and its slope by Teff, where that is ``intrinsic`` wanted."""
         filling, teff = (self.emulator.profile(labels, name)[:, None] for name in ("filling", "teff"))
         modes[:, 0] += filling.astype(np.float32) * self._by_filling(labels)
-        if modes.shape[1] > 1:
+        if (index := self.names.index("teff")) in intrinsic:
             slope = (filling * chromosphere_slope(teff)).astype(np.float32)
-            modes[:, self._inputs[self.names.index("teff")]] += slope * self._emission
+            modes[:, 1 + intrinsic.index(index)] += slope * self._emission
 
     def _by_filling(self, labels: np.ndarray) -> np.ndarray:
         share = chromosphere(self.emulator.profile(labels, "teff")).astype(np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 
 from starloom.bands import Band
 from starloom.figures import check, pyplot, save
+from starloom.inference.abundances import SOLAR_SCALE, abundances
 from starloom.inference.result import FitResult, rounded
 from starloom.spectrum import broken
 from starloom.spectrum.lines import name_lines
@@ -45,8 +46,11 @@ def draw(result: FitResult, path: str | PathLike, band: Band | None = None) -> N
     save(figure, path, dpi=140)
 
 
-def text(result: FitResult) -> str:
-    """The labels as lines: value, standard deviation, and in brackets the one that noise alone allows."""
+def text(result: FitResult, scales: bool = False) -> str:
+    """The labels as lines: value, standard deviation, and in brackets the one that noise alone allows.
+
+    With ``scales`` those of ``inference.abundances`` follow.
+    """
     lines = []
     symbols = [*((label.symbol, label.unit) for label in result.domain.labels), ("velocity", "km/s")]
     width = max(9, *(len(symbol) + 1 for symbol, _ in symbols))
@@ -57,8 +61,13 @@ def text(result: FitResult) -> str:
             continue
         shown, error = rounded(value, result.errors[name])
         note = " at bound" if name in result.at_bound else ""
+        note += " not measured" if name in result.not_measured else ""
         numbers = f"{shown} ± {error} {unit}".rstrip()
         lines.append(f"{symbol:<{width}}{numbers} ({result.bounds[index]:.2g}){note}")
+    for name, (value, error) in abundances(result).items() if scales else ():
+        lines.append("{:<{}}{} ± {}".format(name, width, *rounded(value, error)))
+    if scales:
+        lines.append(f"[X/Fe]: of [M/H]; A(X): {SOLAR_SCALE}")
     lines.append("")
     lines.append("±: all uncertainties")
     lines.append("(): what noise alone allows")

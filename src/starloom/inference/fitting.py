@@ -16,7 +16,7 @@ from starloom.inference.result import BAD_CHI2, FLAGS, LOW_SNR, FitResult
 from starloom.inference.settings import Settings
 from starloom.inference.setup import Setup
 from starloom.inference.solution import Pixels, Solution, Stars, objective_of, solved
-from starloom.inference.uncertainty import Bounds, Neighbourhood, beyond_bounds, uncertain
+from starloom.inference.uncertainty import PULLED, Bounds, Neighbourhood, beyond_bounds, pull, uncertain
 from starloom.networks.emulator import linear_algebra
 from starloom.networks.generator import Generator, loaded
 from starloom.spectrum import Spectrum
@@ -103,11 +103,13 @@ def _results(setup: Setup, items: Sequence) -> Sequence[FitResult | Failure]:
     setup = setup.with_free_resolution if items[0].resolution_error else setup
     stars = Stars.of(setup, items)
     pixels, solution = solved(stars)
+    stars, setup = replace(stars, setup=setup.last), setup.last
     at, rows, free = solution.minima.at, np.arange(len(items)), list(setup.free)
     objective = objective_of(stars, pixels, rows, at)
     place = setup.coordinates.from_parameters(at)[:, free]
     chi2, slope, normal = objective.plain(rows, place)
     low, high = (end[:, free] for end in setup.corner.limits(objective.place(rows, place), *setup.box))
+    pulls = _pulls_of_alpha(stars, pixels, at)
     here, results = objective.linearised(rows, place), []
     for star in rows:
         if (count := pixels.usable[star]) < FEWEST:
@@ -118,8 +120,20 @@ def _results(setup: Setup, items: Sequence) -> Sequence[FitResult | Failure]:
         bounds = beyond_bounds(
             names, setup.free, place[star], slope[star], normal[star], low[star], high[star]
         )
-        results.append(_result(stars, pixels, solution, here, star, float(chi2[star]), bounds))
+        results.append(_result(stars, pixels, solution, here, star, float(chi2[star]), bounds, pulls[star]))
     return results
+
+
+def _pulls_of_alpha(stars: Stars, pixels: Pixels, at: np.ndarray) -> np.ndarray:
+    """How many deviations of noise [alpha/M] is held away from what each spectrum asks for; 0 where free."""
+    freed, rows = stars.setup.with_free_alpha, np.arange(len(at))
+    if freed is None:
+        return np.zeros(len(at))
+    objective = objective_of(replace(stars, setup=freed), pixels, rows, at)
+    index = freed.free_names.index("alpha")
+    place = freed.coordinates.from_parameters(at)[:, list(freed.free)]
+    _, slope, normal = objective.plain(rows, place)
+    return np.array([pull(index, *each, *freed.ends) for each in zip(place, slope, normal, strict=True)])
 
 
 def _result(
@@ -130,6 +144,7 @@ def _result(
     star: int,
     chi2: float,
     bounds: Bounds,
+    pulled: float,
 ) -> FitResult:
     """The fit of one of the stars."""
     setup, observation = stars.setup, stars.observations[star]
@@ -137,15 +152,22 @@ def _result(
     used, noise, dof = around.used, around.noise, around.dof
     known = uncertain(around, bounds.shift)
     priors = pixels.prior[star].known(setup.coordinates.names, setup.free)
+    from_default = {name: priors.pop(name) for name in setup.offsets if name in priors}
+    counted = {"priors_from_default": from_default} if from_default else {}
     snr = float(np.median(stars.flux[star][used] / noise[used]))
+    values = setup.given(here.parameters[star])
     state = _state(stars, solution, star, bounds) | {
         "bad_fit": chi2 / dof > BAD_CHI2,
         "low_snr": snr < LOW_SNR,
+        "held_alpha": abs(pulled) > PULLED * np.sqrt(known.inflation * known.shared),
+        "not_measured": bool(known.not_measured),
     }
+    # the fit's own domain has no highest [C/O], and no ends of elements whose prior is of [X/M]
+    state["outside_domain"] |= bool(setup.labels.spread) and not setup.labels.contains(values[:-1])
     return FitResult(
         spectrum=observation.spectrum,
-        domain=setup.domain,
-        values=here.parameters[star],
+        domain=setup.labels,
+        values=values,
         covariance=known.covariance,
         bounds=known.bounds,
         intervals=known.intervals,
@@ -162,8 +184,9 @@ def _result(
         used=used,
         flags=tuple(name for name in FLAGS if state[name]),
         at_bound=bounds.names,
+        not_measured=known.not_measured,
         iterations=int(solution.minima.iterations[star]),
-        settings={"model": setup.generator.name, **setup.settings.about, "priors": priors},
+        settings={"model": setup.generator.name, **setup.settings.about, "priors": priors, **counted},
         patterns=pixels.patterns[star] * observation.scale,
         left_out=observation.without(pixels.known[star], used),
     )

@@ -28,12 +28,12 @@ from types import MappingProxyType
 import numpy as np
 
 from starloom.arrays import one_line
-from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.errors import ConfigError, OutOfRangeError
+from starloom.constants import ALPHA_ELEMENTS, SPEED_OF_LIGHT_KMS
+from starloom.errors import ConfigError, Option, OutOfRangeError
 from starloom.inference.degrading import LAGS
 from starloom.inference.derivatives import derivatives_of, parameters
 from starloom.inference.objective import chebyshev
-from starloom.inference.settings import LARGEST_CORRELATION
+from starloom.inference.settings import ABUNDANCES, LARGEST_CORRELATION
 from starloom.inference.uncertainty import SHARING, band_edges
 from starloom.io.formats.gaia import NOISE_KMS, WAVELENGTH_NM
 from starloom.labels import Domain
@@ -60,8 +60,9 @@ class Setting:
     that smoothed their noise, 0: they are independent; None: that of Gaia's points, or 0 at others.
     ``physics_error``: what the model tells of it counts. ``continuum``: order of the polynomial that is
     not known (0: scale, 1: scale and slope); None: it is known. ``fixed``: parameters that are known: labels
-    of the model, or "velocity". ``priors``: standard deviations of Gaussian knowledge, by name. Raises
-    ConfigError or OutOfRangeError for what makes no sense.
+    of the model, or "velocity". ``free``: elements that are not known, or "abundances", all of them; those of
+    a model that has them around a default are else as far from it as the star's are. ``priors``: standard
+    deviations of Gaussian knowledge, by name. Raises ConfigError or OutOfRangeError for what makes no sense.
     """
 
     snr: float | np.ndarray
@@ -72,6 +73,7 @@ class Setting:
     priors: Mapping[str, float] = field(default_factory=dict)
     noise_correlation: float | None = None
     physics_error: bool = True
+    free: tuple[str, ...] = ()
 
     __repr__ = one_line
 
@@ -87,6 +89,10 @@ class Setting:
         object.__setattr__(self, "wavelength_aa", plain("wavelength", self.wavelength_aa, "Angstrom"))
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         object.__setattr__(self, "fixed", tuple(dict.fromkeys(self.fixed)))
+        named = self.free.split(",") if isinstance(self.free, str) else self.free
+        object.__setattr__(self, "free", tuple(dict.fromkeys(str(name).strip() for name in named)))
+        if both := set(self.free) & set(self.fixed):
+            raise ConfigError(f"{min(both)} is fixed and free: give one of them")
         snr = plain("snr", self.snr, "")
         if snr.shape not in ((), self.wavelength_aa.shape):
             raise ConfigError(f"snr has the shape {snr.shape}, the wavelengths {self.wavelength_aa.shape}")
@@ -101,14 +107,24 @@ class Setting:
             if not 0 < deviation < np.inf:
                 raise OutOfRangeError(f"prior of {name} = {deviation} is not a positive standard deviation")
 
-    def free(self, domain: Domain) -> tuple[str, ...]:
-        """Parameters of a domain that are not fixed; ConfigError for a name that it does not have."""
+    def unknown(self, domain: Domain) -> tuple[str, ...]:
+        """Parameters of a domain that are not known; ConfigError for a name that it does not have."""
         names = parameters(domain)
+        if wrong := [name for name in self.free if name not in (ABUNDANCES, *names)]:
+            raise ConfigError(f"free: {wrong[0]!r} is not one of {ABUNDANCES}, {', '.join(names)}")
         for name in (*self.fixed, *self.priors):
             # the resolution of a model without such a label is fixed whether that is said or not
             if name not in names and (name in self.priors or name != "resolution"):
                 raise ConfigError(f"{name!r} is not one of {', '.join(names)}")
-        return tuple(name for name in names if name not in self.fixed)
+        held = set() if ABUNDANCES in self.free else set(domain.spread) - set(self.free)
+        if wrong := held & set(self.priors):
+            raise ConfigError(f"{min(wrong)} has a prior, but is not free: ", Option("free", (min(wrong),)))
+        return tuple(name for name in names if name not in held and name not in self.fixed)
+
+    def following(self, domain: Domain) -> tuple[str, ...]:
+        """Elements that move with [alpha/M]: their difference to it is known."""
+        apart = {*self.fixed, *self.unknown(domain)}
+        return tuple(name for name in domain.spread if name in ALPHA_ELEMENTS and name not in apart)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +149,7 @@ class Forecast:
         """What to know about a bound, in words; empty for a good one."""
         bound = self.bounds[name]
         if name not in self.names:
-            return "fixed"
+            return "held" if name in self.domain.spread else "fixed"
         if name not in self.labels:
             return "unconstrained" if np.isinf(bound) else ""
         index, value = self.domain.index(name), self.labels[name]
@@ -157,7 +173,7 @@ def forecast(generator: Generator, labels, setting: Setting) -> Forecast:
     labels, domain = plain("labels", labels, ""), generator.domain
     if labels.shape != (expected := (len(domain.labels),)):
         raise ConfigError(f"labels have the shape {labels.shape}, expected {expected}")
-    names = setting.free(domain)
+    names = setting.unknown(domain)
     if not names:
         raise ConfigError("every parameter is fixed: nothing is left to forecast")
     told = information(generator, labels[None], setting)
@@ -181,7 +197,7 @@ def covariances(generator: Generator, labels, setting: Setting) -> np.ndarray:
     NaN in the rows and columns of a parameter that the spectrum does not constrain.
     """
     told = information(generator, labels, setting)
-    return _covariances(told, generator.domain, setting.free(generator.domain))
+    return _covariances(told, generator.domain, setting.unknown(generator.domain))
 
 
 def _covariances(told: np.ndarray, domain: Domain, names: tuple[str, ...]) -> np.ndarray:
@@ -203,7 +219,7 @@ def information(generator: Generator, labels, setting: Setting) -> np.ndarray:
     for star, patterns in zip(derivatives, _patterns(generator, labels, setting), strict=True):
         total.append(told((star[used] * snr[used, None]).T, patterns[:, used] * snr[used]))
     total = np.array(total)
-    free = setting.free(generator.domain)
+    free = setting.unknown(generator.domain)
     for name, deviation in setting.priors.items():
         place = free.index(name)
         total[:, place, place] += deviation**-2
@@ -275,12 +291,18 @@ def model_derivatives(generator: Generator, labels, setting: Setting) -> np.ndar
     flux = generator.flux(labels, wavelength_aa=wavelength, medium=setting.medium).astype(np.float64)
     vacuum = to_vacuum(wavelength, setting.medium)
     derivatives = derivatives_of(generator.model.on(vacuum), slowest=0.0)
-    wanted = [parameters(domain).index(name) for name in setting.free(domain)]
+    names, follow = setting.unknown(domain), ()
+    if "alpha" in names:
+        follow = setting.following(domain)
+    wanted = [parameters(domain).index(name) for name in (*names, *follow)]
     columns = np.empty((*flux.shape, len(wanted)))
     for start in range(0, len(labels), PORTION):
         part = labels[start : start + PORTION]
         found = derivatives(part, np.zeros(len(part)), wanted)[:, 1:]
         columns[start : start + PORTION] = found.swapaxes(1, 2)
+    columns, moved = columns[..., : len(names)], columns[..., len(names) :]
+    if follow:
+        columns[..., names.index("alpha")] += moved.sum(axis=-1)
     if setting.continuum is None:
         return columns
     place = np.interp(wavelength, wavelength[[0, -1]], [-1, 1])

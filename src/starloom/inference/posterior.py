@@ -4,10 +4,10 @@ For where a covariance is not enough: at the ends of the domain, for bent or dou
 
 The likelihood is that of the fit: the same pixels and errors, the chi2 over its inflation and over what
 pixels share of their noise, the continuum's coefficients integrated out (flat prior), and the amplitudes of
-the physics error's patterns (0 +- 1, over the inflation). Errors of the model
-count pixel by pixel: what neighbours share of them is in the fit's covariance alone, which is therefore wider
-where these errors come up to the noise (model ``default``: from S/N 50 on). Labels have a uniform prior over
-the domain, corner included, times the Gaussian ones of the fit. JAX computes in float64 inside, the emulator
+the physics error's patterns (0 +- 1, over the inflation). Errors of the model count pixel by pixel: what
+neighbours share of them is in the fit's covariance alone, which is therefore wider where these errors come up
+to the noise (model ``default``: from S/N 50 on). Labels have a uniform prior over the domain, corner included
+(but not its highest [C/O]), times the Gaussian ones of the fit. JAX computes in float64 inside, the emulator
 in float32.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from starloom import extras
 from starloom.arrays import one_line
+from starloom.constants import ALPHA_ELEMENTS
 from starloom.errors import ConfigError
 from starloom.figures import check as check_figure
 from starloom.figures import pyplot, save
@@ -98,6 +99,7 @@ def _model(result: FitResult, generator: Generator):
     data = np.where(used, spectrum.flux[result.pixels], 0.0) / scale
     basis = chebyshev(vacuum, len(result.continuum) - 1).astype(np.float64)
     priors = result.settings.get("priors", {})
+    around = result.settings.get("priors_from_default", {})
     patterns = result.patterns.astype(np.float64) / scale
     known = np.append(np.zeros(len(basis)), np.full(len(patterns), 1 / result.inflation))
     ends, floored = _ends(result), _floored(result)
@@ -105,8 +107,14 @@ def _model(result: FitResult, generator: Generator):
     def model():
         values = dict(zip(result.parameters, result.values, strict=True))
         for name in result.free:
-            if name != floored:
+            if name != floored and name not in around:
                 values[name] = numpyro.sample(name, distributions.Uniform(*ends[name]))
+        for name, (mean, deviation) in around.items():
+            low, high = result.domain.spread[name]
+            own = numpyro.sample(f"{name}_offset", distributions.Uniform(low, high))
+            default = values["alpha"] if name in ALPHA_ELEMENTS and "alpha" in values else 0.0
+            values[name] = numpyro.deterministic(name, default + own)
+            numpyro.factor(f"prior_{name}", -0.5 * ((own - mean) / deviation) ** 2)
         if floored:
             low, high = ends[floored]
             teff, mh = (jnp.asarray(values[name]) for name in ("teff", "mh"))
@@ -134,7 +142,10 @@ def _seen(result: FitResult, generator: Generator, vacuum_aa: np.ndarray) -> Emu
     ends = ends_of(result.settings.get("pixel", ""), result.spectrum.wavelength)
     if ends is not None:
         ends = tuple(to_vacuum(end[result.pixels], result.spectrum.medium) for end in ends)
-    return generator.model.seen(vacuum_aa, finest, ends)
+    model = generator.model
+    if result.domain.names != generator.domain.names:
+        model = generator.only(*result.domain.names).model
+    return model.seen(vacuum_aa, finest, ends)
 
 
 def _ends(result: FitResult) -> dict[str, tuple[float, float]]:
@@ -155,6 +166,12 @@ def _inner(result: FitResult) -> dict[str, float]:
     for name in result.free:
         low, high = ends[name]
         inner[name] = float(np.clip(values[name], low + 0.02 * (high - low), high - 0.02 * (high - low)))
+    labels = np.array([(values | inner)[name] for name in result.domain.names])
+    offsets = dict(zip(result.domain.names, result.domain.offsets(labels).tolist(), strict=True))
+    for name in result.settings.get("priors_from_default", {}):
+        low, high = result.domain.spread[name]
+        del inner[name]
+        inner[f"{name}_offset"] = float(np.clip(offsets[name], 0.98 * low, 0.98 * high))
     if floored := _floored(result):
         labels = np.array([(values | inner)[name] for name in result.domain.names])
         lowest, highest = float(result.domain.lowest_logg(labels)), ends[floored][1]

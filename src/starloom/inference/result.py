@@ -14,9 +14,11 @@ LOW_SNR = 10.0
 FLAGS = {
     "at_bound": "a label is at the end of its range",
     "outside_domain": "the spectrum asks for labels beyond the model's domain",
+    "held_alpha": "the spectrum asks for another [alpha/M] than the one that is held",
     "bad_fit": f"chi2 / dof is above {BAD_CHI2:g}",
     "low_snr": f"signal-to-noise ratio below {LOW_SNR:g}",
     "not_converged": "the iteration did not reach its tolerance",
+    "not_measured": "the spectrum tells an element hardly better than it was known beforehand",
     "ambiguous": "another, different set of labels fits almost as well",
     "error_estimated": "the spectrum has no errors: they are estimated from the residuals",
 }
@@ -43,7 +45,8 @@ class FitResult:
     - ``continuum``: Chebyshev coefficients in the observed unit;
     - ``patterns[pattern, pixel]``: of the physics error, in the observed unit, each with an amplitude of
       deviation 1, which chi2 has in it;
-    - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range.
+    - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range;
+      ``not_measured``: elements that the spectrum does not tell.
     """
 
     spectrum: Spectrum
@@ -68,6 +71,7 @@ class FitResult:
     settings: dict = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     shared: float = 1.0
+    not_measured: tuple[str, ...] = ()
     patterns: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
 
     def __post_init__(self):
@@ -124,6 +128,7 @@ class FitResult:
             "left_out": self.left_out,
             "flags": list(self.flags),
             "at_bound": list(self.at_bound),
+            **({"not_measured": list(self.not_measured)} if self.not_measured else {}),
             "settings": self.settings,
         }
         return Spectrum(

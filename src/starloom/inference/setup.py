@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil, log
 
 import numpy as np
 
+from starloom.constants import ALPHA_ELEMENTS
 from starloom.errors import ConfigError
 from starloom.inference.coordinates import Coordinates
 from starloom.inference.corner import Corner
-from starloom.inference.settings import Settings
+from starloom.inference.settings import ELEMENT_DEX, FILLING, Settings
 from starloom.labels import Domain
 from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
 from starloom.networks.generator import Generator
 from starloom.networks.physics_error import PhysicsError
+from starloom.networks.reduction import Reduction
+from starloom.networks.stated_error import StatedError
 
 ROUNDING = 1e-12
 LARGEST_STEP = 1.25  # of the resolution, from table to table
@@ -56,27 +59,83 @@ class Prior:
 class Setup:
     """A generator and the settings of a fit by it.
 
+    A model with elements around a default is fitted as a ``reduced`` one, without those that have theirs;
+    elements that are free are counted from their default, so that its ``domain`` is a box, but for the floor.
+    They are ``elements_free`` in a fit's second step; in the first they are held there. ``labels`` are the
+    same as one gives them.
+
     Raises ConfigError or OutOfRangeError where the model's derivatives are not those of an emulator, and
     where the settings name labels or values that it does not have.
     """
 
     generator: Generator
     settings: Settings
+    elements_free: bool = False
 
     def __post_init__(self):
         if not isinstance(self.generator.model, Emulator | BandEmulator):
             raise ConfigError("a fit needs a model of the family 'emulator', whose derivatives are known")
-        self.settings.check(self.domain)
+        self.settings.check(self.generator.domain)
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """Elements that the settings free."""
+        return self.settings.elements(self.generator.domain)
+
+    @cached_property
+    def offsets(self) -> tuple[str, ...]:
+        """Those of them that are counted from their default; of others a prior of [X/M] is known."""
+        return tuple(name for name in self.elements if name not in self.settings.priors)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The labels of the fit: all but elements that have their default."""
+        domain = self.generator.domain
+        chosen = {*self.settings.fixed, *self.elements}
+        return tuple(name for name in domain.names if name not in domain.spread or name in chosen)
+
+    @cached_property
+    def reduced(self) -> Generator:
+        """The model of these labels, as it is fitted."""
+        return _reduced(self.generator, self.names, self.offsets)
+
+    @cached_property
+    def labels(self) -> Domain:
+        """The labels of the fit as they are given, and where the model knows them."""
+        whole = self.generator.domain
+        return Reduction.of(whole, self.names).domain if whole.spread else whole
+
+    @cached_property
+    def to_labels(self) -> np.ndarray:
+        """Labels and velocity as they are given, from those of the fit: a matrix ``[p, p]``."""
+        matrix = np.eye(len(self.coordinates.names))
+        if "alpha" in self.names:
+            for name in set(self.offsets) & set(ALPHA_ELEMENTS):
+                matrix[self.coordinates.index(name), self.coordinates.index("alpha")] = 1
+        return matrix
+
+    def given(self, parameters: np.ndarray) -> np.ndarray:
+        """Labels and velocity as they are given, of ``parameters[p]`` of the fit."""
+        if not self.offsets:
+            return parameters
+        found = self.to_labels @ parameters
+        found[:-1] = np.clip(found[:-1], self.labels.low, self.labels.high)  # rounding
+        return found
 
     @property
     def model(self) -> Emulator | BandEmulator:
-        """The generator's emulator."""
-        return self.generator.model
+        """The emulator that is fitted."""
+        return self.reduced.model
+
+    @property
+    def stated(self) -> StatedError | None:
+        """What the model states about its error."""
+        return self.reduced.stated
 
     @property
     def domain(self) -> Domain:
-        """The model's labels and their ranges."""
-        return self.generator.model.domain
+        """The labels of the fit and their ranges, elements as differences from their default."""
+        return self.reduced.domain
 
     @cached_property
     def coordinates(self) -> Coordinates:
@@ -91,17 +150,49 @@ class Setup:
     @cached_property
     def with_free_resolution(self) -> "Setup":
         """The same with the resolution free."""
-        return Setup(self.generator, replace(self.settings, free_resolution=True))
+        return replace(self, settings=replace(self.settings, free_resolution=True))
+
+    @property
+    def holds(self) -> bool:
+        """Whether labels are held that a fit without ``fixed`` would not hold."""
+        return bool(set(self.settings.fixed) - set(self.generator.domain.spread))
 
     @cached_property
     def released(self) -> "Setup":
-        """The same with no label held."""
-        return Setup(self.generator, replace(self.settings, fixed={}))
+        """The same with no label held but elements, which hardly move how pixels count."""
+        spread = self.generator.domain.spread
+        kept = {name: value for name, value in self.settings.fixed.items() if name in spread}
+        return replace(self, settings=replace(self.settings, fixed=kept))
+
+    @cached_property
+    def with_free_alpha(self) -> "Setup | None":
+        """The same with [alpha/M] free; None where it is not held, or has one value."""
+        if "alpha" not in self.settings.fixed:
+            return None
+        low, high = self.settings.alpha_ends(self.generator.domain)
+        if low >= high:
+            return None
+        fixed = {name: value for name, value in self.settings.fixed.items() if name != "alpha"}
+        return replace(self, settings=replace(self.settings, fixed=fixed))
+
+    @cached_property
+    def last(self) -> "Setup":
+        """That of the last step of the fit: the one with the elements free."""
+        return replace(self, elements_free=True) if self.elements else self
+
+    @cached_property
+    def held(self) -> dict[str, float]:
+        """What all starts have: fixed labels, elements at their default or as they are known, no filling."""
+        rest = {"filling": 0.0} if "filling" in self.names else {}
+        known = {name: self.settings.priors[name][0] for name in self.elements if name not in self.offsets}
+        return {**rest, **self.settings.fixed, **dict.fromkeys(self.offsets, 0.0), **known}
 
     @cached_property
     def free(self) -> tuple[int, ...]:
         """Places of the parameters that are fitted; a label of a single value is held."""
         held = {*self.settings.fixed, *(label.name for label, low, high in self.domain.ranges if low == high)}
+        if not self.elements_free:
+            held.update(self.elements)
         if not self.settings.free_resolution:
             held.add("resolution")
         return tuple(index for index, name in enumerate(self.coordinates.names) if name not in held)
@@ -114,7 +205,8 @@ class Setup:
     @cached_property
     def prior(self) -> Prior:
         """The priors of all parameters."""
-        return Prior.of(self.coordinates.names, self.settings.priors)
+        known = {**dict.fromkeys(self.offsets, (0.0, ELEMENT_DEX)), "filling": (0.0, FILLING)}
+        return Prior.of(self.coordinates.names, {**known, **self.settings.priors})
 
     @cached_property
     def corner(self) -> Corner:
@@ -126,6 +218,9 @@ class Setup:
         """The lowest and highest coordinates, each where the labels that are held allow it."""
         velocities, fixed = self.settings.velocities, self.settings.fixed
         low, high = np.append(self.domain.low, velocities[0]), np.append(self.domain.high, velocities[1])
+        if "alpha" in self.domain.names:
+            index = self.coordinates.index("alpha")
+            low[index], high[index] = self.settings.alpha_ends(self.generator.domain)
         if (floor := self.domain.floor) is not None and "logg" in fixed:
             teff, _, mh = self.coordinates.floored
             coolest, poorest = fixed.get("teff", low[teff]), fixed.get("mh", low[mh])
@@ -171,3 +266,11 @@ class Setup:
             lowest = self.domain.low[index] if self.settings.free_resolution else parameters[..., index]
             labels[..., index] = lowest
         return labels
+
+
+@lru_cache(maxsize=8)
+def _reduced(generator: Generator, names: tuple[str, ...], offsets: tuple[str, ...]) -> Generator:
+    """The generator of these labels, always the same one: tables of templates belong to it."""
+    if not generator.domain.spread:
+        return generator
+    return generator.reduced(Reduction.of(generator.domain, names, offsets))

@@ -182,11 +182,18 @@ class Solution:
 
 
 def solved(stars: Stars) -> tuple[Pixels, Solution]:
-    """The minimum of each star, with the pixels and errors that belong to it.
+    """The minimum of each star, with the pixels and errors that belong to it; see ``_with_elements``."""
+    pixels, solution = _at_defaults(stars)
+    return _with_elements(stars, pixels, solution) if stars.setup.elements else (pixels, solution)
 
-    Those of a fit that holds labels are those of one that holds nothing: so chi2 of a star's fits compare.
+
+def _at_defaults(stars: Stars) -> tuple[Pixels, Solution]:
+    """The minimum of each star with the elements held.
+
+    Pixels and errors of a fit that holds labels are those of one that holds nothing: so chi2 of a star's fits
+    compare.
     """
-    if not stars.setup.settings.fixed:
+    if not stars.setup.holds:
         begin, usable, known = known_at(stars, starting(stars, stars.good, stars.noise))
         pixels = weighed(stars, usable, known, stars.noise, begin[:, 0], np.ones(stars.flux.shape))
         every = minima_of(stars, pixels, begin)
@@ -198,10 +205,22 @@ def solved(stars: Stars) -> tuple[Pixels, Solution]:
     return pixels, Solution(settled(stars, pixels, minima, every), _rivals(stars, every))
 
 
+def _with_elements(stars: Stars, pixels: Pixels, solution: Solution) -> tuple[Pixels, Solution]:
+    """The second step: from each minimum on with the elements free, and the errors that belong to that.
+
+    One linear step, which damping only shortens where the model is curved, comes nearly there.
+    """
+    stars, rows = replace(stars, setup=stars.setup.last), np.arange(len(stars.flux))
+    minima = minimised(stars, pixels, rows, solution.minima.at)
+    if not stars.setup.holds:  # else the pixels have been found so
+        pixels, minima = refined(stars, pixels, minima)
+    return pixels, replace(solution, minima=solution.minima.followed(rows, minima))
+
+
 def starting(stars: Stars, good: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Parameters ``[star, start, p]`` from the tables of templates; repetitions of the first are none."""
     setup, settings = stars.setup, stars.setup.settings
-    fixed = tuple((name, float(value)) for name, value in settings.fixed.items() if name != "velocity")
+    fixed = tuple((name, float(value)) for name, value in setup.held.items() if name != "velocity")
     weight = np.where(good, 1 / np.maximum(noise, TEMPLATES_APART) ** 2, 0.0)
     resolution = np.array([each.resolution for each in stars.observations])
     table_of = np.abs(np.log(resolution[:, None] / np.array(setup.resolutions))).argmin(axis=1)
@@ -266,7 +285,7 @@ def weighed(
     ``parameters[star, p]`` and ``level[star, pixel]``, the continuum, are those of the present model;
     ``patterns`` of the physics error those at its parameters, unless given.
     """
-    settings, stated, physics = stars.setup.settings, stars.setup.generator.stated, stars.setup.physics
+    settings, stated, physics = stars.setup.settings, stars.setup.stated, stars.setup.physics
     rest = stars.vacuum_aa * np.exp(-doppler_shift(parameters[:, -1, None]) / SPEED_OF_LIGHT_KMS)
     model_error = np.zeros(stars.flux.shape)
     if stated is not None:
@@ -274,7 +293,7 @@ def weighed(
         model_error = level * np.array([stated.at("p68", labels, star) for labels, star in rows])
     centres = vacuum_from_air(np.array(CALCIUM_AA))
     apart = SPEED_OF_LIGHT_KMS * np.abs(np.log(rest[:, None] / centres[:, None])).min(axis=1)
-    core = np.where(apart < settings.core_kms, settings.core_floor, 0.0)
+    core = np.where(apart < settings.core_width(stars.setup.domain), settings.core_floor, 0.0)
     floor = np.hypot(core, settings.floor) * level
     physics_floor = np.zeros(level.shape) if physics is None else physics.sizes.floor * level
     patterns = physics_patterns(stars, parameters, level) if patterns is None else patterns

@@ -21,6 +21,8 @@ import numpy as np
 from starloom.database.workers import processes
 from starloom.errors import ConfigError, StarloomError
 from starloom.files import check_target, parsing, replacing
+from starloom.inference.abundances import SOLAR_SCALE, abundances, columns
+from starloom.inference.abundances import check as check_abundances
 from starloom.inference.derivatives import parameters
 from starloom.inference.fitting import BATCH, Failure, fit_each
 from starloom.inference.result import FitResult
@@ -36,9 +38,23 @@ from starloom.spectrum import Spectrum
 FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
 MEASURES = ("", "_error", "_low", "_high", "_bound")
 QUALITY = ("chi2", "reduced_chi2", "snr", "inflation")
-TEXTS = ("name", "flags", "at_bound", "left_out", "fault", "digest")
+TEXTS = ("name", "flags", "at_bound", "not_measured", "left_out", "fault", "digest")
 SECONDS = 10.0  # between two writings of the table: what a kill can cost
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What decides a table's columns: labels of the fits, and whether ``elements`` or ``abundances`` are."""
+
+    domain: Domain
+    elements: bool = False
+    abundances: bool = False
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Columns of abundances on other scales, each followed by its error."""
+        return columns(self.domain) if self.abundances else ()
 
 
 @dataclass(frozen=True)
@@ -57,13 +73,15 @@ def fit_files(
     model: str = "default",
     reading: Mapping[str, Any] | None = None,
     workers: int = 1,
+    scales: bool = False,
     progress: Callable[[int], None] = lambda files: None,
     overwrite: bool = False,
     spell: Callable[[StarloomError], str] = str,
 ) -> tuple[int, int]:
     """Fit the spectra in ``paths`` into a table (.ecsv, .csv, .fits); numbers of fits and of faults in it.
 
-    ``reading`` are options of ``io.read_observed``. Files that the table has already are not done again;
+    ``reading`` are options of ``io.read_observed``; with ``scales`` the table has elements as [X/H], [X/Fe]
+    and A(X) too (``inference.abundances``). Files that the table has already are not done again;
     with ``overwrite`` all are, and the table is replaced when the first of them are written. ``progress``
     is told how many files are done; ``spell`` is how the column ``fault`` tells of a file that cannot be
     read. Raises ConfigError for another format or model, and where the table was made with other settings
@@ -72,20 +90,23 @@ def fit_files(
     """
     output = Path(output)
     check_table(output)
-    domain = Setup(loaded(model), settings).domain
+    setup = Setup(loaded(model), settings)
+    if scales:
+        check_abundances(setup.labels)
+    kind = Columns(setup.labels, bool(setup.elements), scales)
     names = [str(path) for path in paths]
     if os.path.realpath(output) in (os.path.realpath(name) for name in names if "\0" not in name):
         raise ConfigError(f"{output} is one of the spectra: give another name")
     about = _about(model, settings, reading or {})
     with locked(output):
-        rows = _rows_in(output, about, names, domain) if output.exists() and not overwrite else []
+        rows = _rows_in(output, about, names, kind) if output.exists() and not overwrite else []
         waiting = sorted(set(range(1, len(names) + 1)) - {row["number"] for row in rows})
         progress(len(names) - len(waiting))
         parts = [tuple(waiting[start : start + BATCH]) for start in range(0, len(waiting), BATCH)]
         tasks = (Task(part, tuple(names[number - 1] for number in part)) for part in parts)
-        results = processes(workers)(partial(_done, model, settings, dict(reading or {}), spell), tasks)
+        results = processes(workers)(partial(_done, model, settings, dict(reading or {}), spell, kind), tasks)
         with outlook(lambda: _saved(output, rows, len(names))):
-            _extend(partial(_write, output, about, domain), rows, results, progress)
+            _extend(partial(_write, output, about, kind), rows, results, progress)
     faults = sum(bool(row["fault"]) for row in rows)
     return len(rows) - faults, faults
 
@@ -120,7 +141,12 @@ def _saved(output: Path, rows: Sequence[dict], files: int) -> str:
 
 
 def _done(
-    model: str, settings: Settings, reading: dict, spell: Callable[[StarloomError], str], task: Task
+    model: str,
+    settings: Settings,
+    reading: dict,
+    spell: Callable[[StarloomError], str],
+    kind: Columns,
+    task: Task,
 ) -> list[dict]:
     """Rows of a task; every file has at least one. A file of many spectra is fitted as it is read."""
     generator, rows, found = loaded(model), [], _read(reading, spell, task)
@@ -128,7 +154,7 @@ def _done(
         fits = fit_each((item[2] for item in seen if not isinstance(item[2], Failure)), generator, settings)
         for number, name, item in seen:
             result = item if isinstance(item, Failure) else next(fits)
-            rows.append(_row(number, name, result, generator.domain))
+            rows.append(_row(number, name, result, kind))
     return rows
 
 
@@ -145,20 +171,25 @@ def _read(
             yield number, path, Failure("no spectrum is in it")
 
 
-def _row(number: int, name: str, result: FitResult | Failure, domain: Domain) -> dict:
+def _row(number: int, name: str, result: FitResult | Failure, kind: Columns) -> dict:
     """A row of the table; NaN and empty where there is no fit."""
     row: dict[str, Any] = {"number": number, "name": _printable(name)}
     failed = isinstance(result, Failure)
-    for index, parameter in enumerate(parameters(domain)):
+    for index, parameter in enumerate(parameters(kind.domain)):
         values = (np.nan,) * 5
         if not failed:
             error = np.sqrt(result.covariance[index, index])
             values = result.values[index], error, *result.intervals[index], result.bounds[index]
         row |= {parameter + measure: float(v) for measure, v in zip(MEASURES, values, strict=True)}
+    told = {} if failed or not kind.abundances else abundances(result)
+    for name in kind.derived:
+        row[name], row[f"{name}_error"] = told.get(name, (np.nan, np.nan))
     row |= {name: np.nan if failed else float(getattr(result, name)) for name in QUALITY}
     row["dof"] = 0 if failed else result.dof
     row["flags"] = "" if failed else " ".join(result.flags)
     row["at_bound"] = "" if failed else " ".join(result.at_bound)
+    if kind.elements:
+        row["not_measured"] = "" if failed else " ".join(result.not_measured)
     row["left_out"] = "" if failed else ", ".join(f"{n} {why}" for why, n in result.left_out.items())
     row["fault"] = _printable(result.reason) if failed else ""
     return row
@@ -180,7 +211,7 @@ def _about(model: str, settings: Settings, reading: Mapping[str, Any]) -> dict[s
     return {"settings": text, "digest": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
-def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str], domain: Domain) -> list[dict]:
+def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str], kind: Columns) -> list[dict]:
     """The rows of a table made earlier; ConfigError where it belongs to other settings or another list."""
     from astropy.table import Table
 
@@ -191,7 +222,8 @@ def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str], domain:
         rows = [{name: _text(value) for name, value in row.items()} for row in rows]
         digests = {row.pop("digest") for row in rows}
         rows = [_of_today(row) for row in rows]
-    if rows and (digests != {about["digest"]} or not set(parameters(domain)) <= set(rows[0])):
+    wanted = {*parameters(kind.domain), *kind.derived}
+    if rows and (digests != {about["digest"]} or not wanted <= set(rows[0])):
         raise ConfigError(f"{path}: made with other settings: give them again, or another output")
     for row in rows:
         number, name = row["number"], row["name"]
@@ -230,7 +262,7 @@ def _as_text():
     return convert_numpy(str)
 
 
-def _write(path: Path, about: Mapping[str, str], domain: Domain, rows: Iterable[dict]) -> None:
+def _write(path: Path, about: Mapping[str, str], kind: Columns, rows: Iterable[dict]) -> None:
     """The whole table in one step, in the order of the list."""
     from astropy.table import Table
 
@@ -242,11 +274,15 @@ def _write(path: Path, about: Mapping[str, str], domain: Domain, rows: Iterable[
         for name in ("name", "fault"):
             table[name] = [_ascii(text) for text in table[name]]
     table["digest"] = about["digest"]
-    units = {label.name: label.unit for label in domain.labels} | {"velocity": "km/s"}
+    units = {label.name: label.unit for label in kind.domain.labels} | {"velocity": "km/s"}
     for name, unit in units.items():
         for measure in MEASURES:
             # the FITS standard has no dex
             table[name + measure].unit = unit if unit not in ("", "dex") else None
+    for name in kind.derived:
+        table[name].unit = table[f"{name}_error"].unit = None if path.suffix.lower() == ".fits" else "dex"
+    if kind.derived:
+        table.meta["SOLAR" if path.suffix.lower() == ".fits" else "solar_scale"] = SOLAR_SCALE
     table.meta["SETTINGS" if path.suffix.lower() == ".fits" else "settings"] = about["settings"]
     with replacing(path) as temporary:
         table.write(temporary, format=FORMATS[path.suffix.lower()], overwrite=True)

@@ -34,6 +34,8 @@ FWHM = 2.3548  # of a Gaussian, in its standard deviations
 SHARING = 2 * sqrt(pi) / FWHM
 HEAVY_TAILS = 1.15  # rms over 68 % size of the same errors
 SIGNIFICANT = 4.0  # standard deviations beyond which a misfit is taken for real
+PULLED = 3.0  # standard deviations of what is asked for [alpha/M] to be another than the one held
+UNTOLD = 0.8  # of the prior's standard deviation: above it an element is said not to be measured
 FAR = 3.0  # standard deviations beyond a bound at which the domain is said to be left
 # lines sharper than the instrument's, or than thermal ones, are no sign of another kind of star
 WIDTHS = ("vsini", "vmac", "vmic", "resolution", "velocity")
@@ -131,6 +133,7 @@ class Uncertainty:
     intervals: np.ndarray
     inflation: float
     shared: float
+    not_measured: tuple[str, ...] = ()
 
 
 def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
@@ -140,6 +143,7 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
     columns = star.columns.astype(np.float64)
     columns[: len(free)] *= slopes[:, None]
     ends = domain_information(coordinates)
+    ends[coordinates.among(star.setup.elements)] = 0  # of which the prior tells more
     information = np.zeros(len(columns))
     information[: len(free)] = ends[free]
     information = np.append(information, np.ones(len(star.patterns)))
@@ -158,12 +162,41 @@ def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
         bound = alone
     bound = star.widened(bound)
     alone = without_ends(matrix, ends, factor) + star.rivals
-    total = in_parameters(coordinates, star.parameters, matrix + star.rivals)
-    # what noise leaves unknown the ends and priors may tell: no bound is above the whole
-    bound = np.minimum(np.diag(in_parameters(coordinates, star.parameters, bound)), np.diag(total))
-    return Uncertainty(
-        total, np.sqrt(bound), intervals(coordinates, star.parameters, alone, shift), factor, shared
+    total, bound = (
+        in_parameters(coordinates, star.parameters, each) for each in (matrix + star.rivals, bound)
     )
+    found, untold = intervals(coordinates, star.parameters, alone, shift), _untold(star, total)
+    if star.setup.offsets:
+        found = _element_intervals(star, found, alone, shift)
+        total, bound = (star.setup.to_labels @ each @ star.setup.to_labels.T for each in (total, bound))
+    # what noise leaves unknown the ends and priors may tell: no bound is above the whole
+    bound = np.minimum(np.diag(bound), np.diag(total))
+    return Uncertainty(total, np.sqrt(bound), found, factor, shared, untold)
+
+
+def _untold(star: Neighbourhood, covariance: np.ndarray) -> tuple[str, ...]:
+    """Elements that are known hardly better than beforehand, by a ``covariance`` of the fit's parameters."""
+    names = star.setup.coordinates.names
+    told = np.sqrt(np.diag(covariance)) <= UNTOLD * star.prior_deviation
+    return tuple(name for name in star.setup.elements if not told[names.index(name)])
+
+
+def _element_intervals(
+    star: Neighbourhood, found: np.ndarray, covariance: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
+    """The intervals ``found[p, 2]`` with those of [X/M] for elements that are counted from their default.
+
+    They end where the domain does at the best labels; else as ``intervals``.
+    """
+    setup, found, slopes = star.setup, found.copy(), star.setup.coordinates.slopes(star.parameters)
+    size = np.sqrt(np.diag((setup.to_labels * slopes) @ covariance @ (setup.to_labels * slopes).T))
+    at = setup.given(star.parameters)
+    for index in setup.coordinates.among(setup.offsets):
+        ends = np.array([setup.domain.low[index], setup.domain.high[index]])
+        ends += at[index] - star.parameters[index]
+        centre = at[index] + slopes[index] * shift[index]
+        found[index] = np.ravel(_shortest(np.array([centre]), size[[index]], ends[:1], ends[1:]))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +228,20 @@ def beyond_bounds(names: tuple[str, ...], free: tuple[int, ...], place, slope, n
         telling = place[index] > 0.5 or names[free[index]] not in WIDTHS
         outside |= telling and bool(abs(slope[index]) * sqrt(variance) > FAR)
     return Bounds(tuple(names[free[index]] for index in np.flatnonzero(at)), outside, shift)
+
+
+def pull(index: int, place, slope, normal, low, high) -> float:
+    """Standard deviations by which chi2 asks one of the free coordinates ``place`` to change.
+
+    That of its ``slope``, which the other coordinates have at 0 or against a bound, with these free: Rao's
+    score test (1948, Proc. Cambridge Phil. Soc. 44, 50); it is the projection of the weighted residual on the
+    derivative by this coordinate, less what the others can do.
+    """
+    others = ~is_held(place[None], slope[None], low + 1e-9, high - 1e-9)[0]
+    others[index] = True
+    row = int(others[:index].sum())
+    variance = inverted(normal[np.ix_(others, others)])[row, row]
+    return float(slope[index] * sqrt(variance))
 
 
 def band_edges(vacuum_aa: np.ndarray, width_kms: float = BAND_KMS) -> np.ndarray:

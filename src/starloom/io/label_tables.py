@@ -72,8 +72,8 @@ class LabelTable:
 class LabelFile:
     """A table of labels in a file, whose columns are known, and whose rows are read when they are asked for.
 
-    ``labels``: the column of each label; ``given``: the value of each that has none; ``others``: what the
-    other columns hold. Made by ``open_labels``.
+    ``labels``: the column of each label; ``given``: the value of each that has none, where it is not its
+    default; ``others``: what the other columns hold. Made by ``open_labels``.
     """
 
     path: Path
@@ -94,13 +94,15 @@ class LabelFile:
         first = 1
         for piece in self.pieces(size):
             faults = {first + row: why for row, why in piece.faults.items()}
-            labels = np.empty((piece.count, len(self.domain.labels)))
-            for index, label in enumerate(self.domain.labels):
+            told = {name: np.full(piece.count, value) for name, value in self.given.items()}
+            for label in self.domain.labels:
                 if label.name in self.labels:
                     column = piece.columns[self.labels[label.name]]
-                    labels[:, index] = _numbers(self.path, label, column, faults, first)
-                else:
-                    labels[:, index] = self.given[label.name]
+                    told[label.name] = _numbers(self.path, label, column, faults, first)
+            told |= self.domain.defaults(told)
+            labels = np.empty((piece.count, len(self.domain.labels)))
+            for index, name in enumerate(self.domain.names):
+                labels[:, index] = told[name]
             with parsing(self.path, ValueError, OverflowError):
                 others = {name: _plain(piece.columns[name], kind) for name, kind in self.others.items()}
             units = {
@@ -148,14 +150,16 @@ def open_labels(
     domain: Domain,
     given: Mapping[str, float] | None = None,
     defaults: Mapping[str, float] | None = None,
+    complete: bool = True,
 ) -> LabelFile:
     """The labels of a domain in a table, whose columns have their names or symbols (``teff``, ``[M/H]`` ...).
 
     ``given`` has the labels that the table lacks, by name, one value for all; ``defaults`` are for those that
-    neither has. Units of columns are heeded; whether a label is inside the domain is not judged. Other
-    columns come along as they are, in ``others``. Raises ParseError (path and reason) for a table that cannot
-    be read, has no rows or lacks a label, ConfigError for another format, a label that is given twice or is
-    none of the domain's.
+    neither has. Labels that are told nowhere are refused, or, unless it must be ``complete``, have the
+    default that the vocabulary gives some (``Domain.defaults``). Units of columns are heeded; whether a label
+    is inside the domain is not judged. Other columns come along as they are, in ``others``. Raises ParseError
+    (path and reason) for a table that cannot be read, has no rows or lacks a label, ConfigError for another
+    format, a label that is given twice or is none of the domain's.
     """
     path, given = Path(path), dict(given or {})
     for name in given:
@@ -165,7 +169,7 @@ def open_labels(
     if twice := [name for name in found if name in given]:
         raise ConfigError(f"{path}: {twice[0]} is a column and an option: give one of them")
     given = {**(defaults or {}), **given}
-    _check_complete(path, domain, names, {*found, *given})
+    _check_complete(path, domain, names, {*found, *given, *(() if complete else domain.defaults({}))})
     kinds = {name: kind() for name in names if name not in found.values()}
     if (count := _survey(pieces(PART), kinds)) == 0:
         raise ParseError(f"{path}: no rows")

@@ -11,6 +11,7 @@ from starloom.arrays import array_library, one_line
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain
 from starloom.networks.emulator import Emulator, Ends, in_portions
+from starloom.networks.reduction import Reduction
 
 ROUNDING_AA = 1e-6  # of air to vacuum and back
 
@@ -60,6 +61,10 @@ class BandEmulator:
     def domain(self) -> Domain:
         """The labels and their ranges."""
         return self.chunks[0].domain
+
+    def reduced(self, reduction: Reduction) -> "BandEmulator":
+        """The same emulator as one of fewer labels."""
+        return replace(self, chunks=tuple(each.reduced(reduction) for each in self.chunks))
 
     def on(self, wavelength_vacuum_aa: np.ndarray) -> "BandEmulator":
         """The same emulator at other wavelengths [A], in vacuum."""

@@ -39,6 +39,7 @@ from starloom.errors import ConfigError, StarloomError, StoreError
 from starloom.labels import Domain
 from starloom.networks.basis import Basis, principal_components
 from starloom.networks.forward import ACTIVATIONS, INITIALISERS, Network, dense_layers, linear
+from starloom.networks.reduction import Reduction
 from starloom.networks.scaling import label_scaling
 from starloom.networks.weights import Header, Model
 from starloom.recipes import at_least, one_of
@@ -183,6 +184,11 @@ class Emulator:
         fastest = self.domain.only("vsini").high[0] if "vsini" in self.domain.names else 0.0
         largest = 2 * pi * self.finish.frequency[-1] * fastest
         return RotationTable.up_to(float(largest), self.limb_darkening)
+
+    def reduced(self, reduction: Reduction) -> "Emulator":
+        """The same emulator as one of fewer labels."""
+        network = reduction.network(self.network, self.domain.intrinsic.names)
+        return replace(self, domain=reduction.domain, network=network)
 
     def on(self, wavelength_vacuum_aa: np.ndarray) -> "Emulator":
         """The same emulator at other wavelengths: increasing, in vacuum, see ``known``."""

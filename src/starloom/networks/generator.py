@@ -26,6 +26,7 @@ from starloom.networks.band_emulator import ROUNDING_AA, BandEmulator
 from starloom.networks.emulator import Emulator
 from starloom.networks.physics_error import PhysicsError, physics_in
 from starloom.networks.pixels import PixelNetwork
+from starloom.networks.reduction import Reduction
 from starloom.networks.stated_error import MEASURES, StatedError, stated_in
 from starloom.networks.weights import Header, Model
 from starloom.recipes import one_of
@@ -139,6 +140,23 @@ class Generator:
     def domain(self) -> Domain:
         """The labels that the model takes, in order, and the ranges in which it was trained."""
         return self.header.domain
+
+    def only(self, *names: str) -> "Generator":
+        """The same model as a function of these labels alone; every other one has its default.
+
+        [alpha/M] is then 0, an element follows it or is 0, as in ``Domain.defaults``. Raises ConfigError for
+        a label that the model does not have, or for one without a default that is missing.
+        """
+        return self.reduced(Reduction.of(self.domain, names))
+
+    def reduced(self, reduction: Reduction) -> "Generator":
+        """The same model by the labels that a reduction of its domain starts from."""
+        return replace(
+            self,
+            header=replace(self.header, domain=reduction.domain),
+            model=self.model.reduced(reduction),
+            stated=self.stated and replace(self.stated, reduction=reduction),
+        )
 
     def __repr__(self) -> str:
         ends = f"{self.header.points.first_aa:g} to {self.header.points.last_aa:g} A"

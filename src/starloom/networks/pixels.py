@@ -11,6 +11,7 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError
 from starloom.labels import Domain
 from starloom.networks.forward import Network
+from starloom.networks.reduction import Reduction
 from starloom.wavelength import Points, from_vacuum, to_vacuum
 
 PORTION = 512  # spectra at once
@@ -40,6 +41,11 @@ class PixelNetwork:
                 f"a network of {self.network.inputs} inputs and {self.network.outputs} outputs is no "
                 f"generator of {self.points.count} points from {len(self.domain.labels)} labels"
             )
+
+    def reduced(self, reduction: Reduction) -> "PixelNetwork":
+        """The same network as one of fewer labels."""
+        network = reduction.network(self.network, self.domain.names)
+        return replace(self, domain=reduction.domain, network=network)
 
     def on(self, wavelength_vacuum_aa: np.ndarray) -> "PixelNetwork":
         """The same network at other wavelengths [A], in vacuum."""

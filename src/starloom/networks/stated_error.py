@@ -16,6 +16,7 @@ from starloom.arrays import one_line
 from starloom.errors import ConfigError, StoreError
 from starloom.labels import ELEMENTS, Domain
 from starloom.networks.forward import Network, linear
+from starloom.networks.reduction import Reduction
 from starloom.networks.weights import Model
 from starloom.wavelength import Points, from_vacuum
 
@@ -63,7 +64,8 @@ class StatedError:
     ``edges`` divide the ``domain`` for some labels, or ``labels.ELEMENTS``; ``sizes`` is [measure, cell,
     band] in the order of MEASURES, cells in the order of their product (last label fastest); a band is
     ``width`` neighbouring points of ``points``. ``ends`` corrects them, in bands of a multiple of that width.
-    ``spectra`` is how many they come from.
+    ``spectra`` is how many they come from. With a ``reduction`` they are asked for by the labels that it
+    starts from.
     """
 
     domain: Domain
@@ -73,6 +75,7 @@ class StatedError:
     width: int
     spectra: int
     ends: Correction | None = None
+    reduction: Reduction | None = None
 
     __repr__ = one_line
 
@@ -120,6 +123,7 @@ class StatedError:
     def by_band(self, measure: str, labels: np.ndarray) -> np.ndarray:
         """Natural logarithm of the error in each band: float32[..., band]."""
         row = MEASURES.index(measure)
+        labels = labels if self.reduction is None else self.reduction(labels)
         by_band = self._logarithms[row][self._cell(labels)]
         if self.ends is None:
             return by_band
@@ -150,6 +154,7 @@ class StatedError:
     @property
     def summary(self) -> dict[str, float]:
         """Each of the MEASURES, averaged over bands and the cells' centres (other labels amid the domain)."""
+        whole = replace(self, reduction=None)
         middles = [(edges[1:] + edges[:-1]) / 2 for edges in self.edges.values()]
         offsets = np.tile(np.mean(self.domain.offset_ends, axis=0), (*map(len, middles), 1))
         half = np.diff(self.domain.offset_ends, axis=0)[0] / 2
@@ -159,7 +164,7 @@ class StatedError:
             if name != ELEMENTS:
                 offsets[..., self.domain.index(name)] = middle
         labels = self.domain.from_offsets(offsets)
-        return {name: float(np.exp(self.by_band(name, labels), dtype=float).mean()) for name in MEASURES}
+        return {name: float(np.exp(whole.by_band(name, labels), dtype=float).mean()) for name in MEASURES}
 
 
 def places(domain: Domain, labels: np.ndarray) -> np.ndarray:
