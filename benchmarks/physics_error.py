@@ -121,7 +121,7 @@ class Stars:
         mixed = (rng.normal(size=len(halves)) * sizes).astype(np.float32) @ halves
         truth, grid = self.truth[number], self.generator.model.finish.grid
         derivatives = derivatives_of(self.model)
-        lines = derivatives.patterns({grid: mixed[None, None]}, truth[None, :-1], truth[-1:])[0, 0]
+        lines = derivatives.emulator.patterns({grid: mixed[None, None]}, truth[None, :-1], truth[-1:])[0, 0]
         orders = chebyshev(GAIA_AA, ORDERS[1])[ORDERS[0] :]
         continuum = self.sizes.continuum * rng.normal(size=len(orders)) @ orders
         floor = smoothed(rng.normal(size=GAIA_AA.size), SPEED_OF_LIGHT_KMS / RESOLUTION / 2.3548)
@@ -235,7 +235,7 @@ def _likelihood_of(generator: Generator, result: FitResult):
     seen = generator.model.on(vacuum)
     halves = generator.physics.with_sizes(Sizes(1.0, 1.0)).halves(generator.domain, labels)
     velocity = np.array([result.velocity])
-    lines = derivatives_of(seen).patterns(halves, labels, velocity)[0][:, used].astype(float)
+    lines = seen.patterns(halves, labels, velocity)[0][:, used].astype(float)
     continuum = chebyshev(vacuum, ORDERS[1])[ORDERS[0] :, used].astype(float)
     speed = SPEED_OF_LIGHT_KMS * np.log(vacuum[used])
     apart = speed[:, None] - speed

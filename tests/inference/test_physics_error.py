@@ -38,7 +38,9 @@ def uncertain(model):
 def patterns_of(generator, labels=SUN, velocity=35.0, wavelength=GAIA_AA):
     physics, labels = generator.physics, np.array(labels)[None]
     derivatives = derivatives_of(generator.model.on(wavelength))
-    return derivatives.patterns(physics.halves(generator.domain, labels), labels, np.array([velocity]))[0]
+    return derivatives.emulator.patterns(
+        physics.halves(generator.domain, labels), labels, np.array([velocity])
+    )[0]
 
 
 def test_projector_is_the_inverse_of_the_covariance():

@@ -19,7 +19,7 @@ from starloom.networks import emulator as emulation
 from starloom.networks import stated_error, weights
 from starloom.networks.emulator import CoefficientNetwork
 from starloom.networks.forward import Network, dense_layers, linear
-from starloom.networks.generator import Generator, OutsideDomainWarning, loaded
+from starloom.networks.generator import ERRORS, Generator, OutsideDomainWarning, loaded
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.scaling import label_scaling
 from starloom.networks.weights import Header, Model
@@ -549,13 +549,41 @@ def test_statements_that_make_no_sense(stating):
         stated_error.attached(stating, replace(stated, points=Points("air", "linear", 8400, 8800, 4000)))
 
 
+# Errors of the physics
+
+
+def test_spectra_have_the_error_that_is_asked_for():
+    """Of the emulator, of the physics, or both, and say which; the physics' is that of its patterns."""
+    generator, sun = loaded("default"), np.array([5777, 4.44, 2, 0.0, 1.0, 11500])
+    by = {which: generator.spectrum(sun, error=which) for which in ERRORS}
+    assert all(each.provenance["error"] == ERRORS[which] for which, each in by.items())
+    assert np.array_equal(by["emulator"].error, generator.spectrum(sun).error)
+    physics = generator.physics_error(sun)
+    np.testing.assert_allclose(by["physics"].error, physics, rtol=1e-6)
+    np.testing.assert_allclose(by["both"].error, np.hypot(by["emulator"].error, physics), rtol=1e-6)
+    assert physics.min() > 0.99 * generator.physics.sizes.floor
+    core = np.abs(OWN_AA - 8542.09).argmin()
+    assert physics[core - 20 : core + 20].max() > 1.5 * generator.physics.sizes.floor
+    moved = generator.physics_error(sun, radial_velocity=100.0, wavelength_aa=OWN_AA[200:-200])
+    assert np.abs(moved - physics[200:-200]).max() > 1e-3
+
+
+def test_a_model_without_physics_error_says_so():
+    bare = replace(loaded("default"), physics=None)
+    assert bare.physics_error(STAR) is None
+    with pytest.raises(ConfigError, match=r"^error = 'both': model default has no physics error$"):
+        bare.spectrum(STAR, error="both")
+    with pytest.raises(ConfigError, match="error = 'all' is not one of emulator, physics, both"):
+        bare.spectrum(STAR, error="all")
+
+
 # What is asked for wrongly
 
 
 @pytest.mark.parametrize("method", ["flux", "error", "jacobian", "spectra", "spectrum"])
 def test_an_unknown_argument_is_told_with_those_known(generator, method):
     call = getattr(generator, method)
-    known = "labels, (measure, )?wavelength_aa, medium, radial_velocity, outside$"
+    known = "labels, (measure, |error, )?wavelength_aa, medium, radial_velocity, outside$"
     with pytest.raises(ConfigError, match=f"{method} has no argument wavelenght_aa: it has {known}"):
         call(STAR, wavelenght_aa=OWN_AA)
     assert "wavelength_aa" in inspect.signature(call).parameters
@@ -563,8 +591,10 @@ def test_an_unknown_argument_is_told_with_those_known(generator, method):
 
 def test_an_unknown_argument_of_generate_is_told_with_labels_and_arguments():
     labels = dict(zip(TABLE_1.names, STAR, strict=True))
-    known = "the labels are teff, .*; further arguments are model, wavelength_aa, medium, radial_velocity and"
-    with pytest.raises(ConfigError, match=f"unknown label wavelenght_aa: {known} outside"):
+    known = (
+        "the labels are teff, .*; further arguments are model, error, wavelength_aa, medium, radial_velocity"
+    )
+    with pytest.raises(ConfigError, match=f"unknown label wavelenght_aa: {known} and outside"):
         starloom.generate(**labels, wavelenght_aa=OWN_AA)
     with pytest.raises(ConfigError, match=r"no label teff: the labels are [a-z, ]*$"):
         starloom.generate(logg=4, vsini=2, mh=0, vmic=1, resolution=11500)

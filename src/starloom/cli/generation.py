@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 Number = float | None
 OPTIONS = ("teff", "logg", "vsini", "mh", "vmic", "resolution")  # of generate; other labels by --label
+
+
+class ErrorOf(StrEnum):
+    """The choices of ``--error``."""
+
+    EMULATOR = "emulator"
+    PHYSICS = "physics"
+    BOTH = "both"
+
+
 ModelName = Annotated[str, typer.Option(help="Name of a packaged model, or a weights file.")]
 
 
@@ -52,6 +63,9 @@ def generate(
     medium: Annotated[Medium, typer.Option(help="Of the wavelengths.")] = Medium.AIR,
     rv: Annotated[float, typer.Option(help="Radial velocity [km/s], positive away from us.")] = 0.0,
     clip: Annotated[bool, typer.Option("--clip", help="Clip labels outside the domain into it.")] = False,
+    error: Annotated[ErrorOf, typer.Option(help="Of the flux: of the emulator, its physics, or both.")] = (
+        ErrorOf.EMULATOR
+    ),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Generate the spectrum of one star, or of every row of a table."""
@@ -61,6 +75,7 @@ def generate(
     values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution), strict=True)
     options = {name: value for name, value in values if value is not None}
     view = {"medium": medium.value, "radial_velocity": rv, "outside": "clip" if clip else "error"}
+    view["error"] = error.value
     if grid:
         view["wavelength_aa"] = wavelengths(grid)
     if output is None and (table is not None or plot is None):
@@ -352,10 +367,14 @@ def _draw(spectrum, generator: "Generator", velocity: float, path: Path) -> None
 
 
 def _error_text(spectrum) -> str:
+    from starloom.networks.generator import ERRORS
+
     if spectrum.error is None:
         return "it states no errors"
-    low, high = spectrum.error.min(), spectrum.error.max()
-    return f"68 % of its flux errors near these labels are within {low:.1e} to {high:.1e} by wavelength"
+    extent = f"{spectrum.error.min():.1e} to {spectrum.error.max():.1e} by wavelength"
+    if spectrum.provenance["error"] != ERRORS["emulator"]:
+        return f"error {extent}: {spectrum.provenance['error']}"
+    return f"68 % of its flux errors near these labels are within {extent}"
 
 
 def _print_errors(errors, domain: "Domain") -> None:

@@ -7,7 +7,7 @@ interpolation. The same numbers as ``Generator.jacobian`` without compiling anyt
 one core for a spectrum.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import log, pi, sqrt
 from typing import Any
@@ -30,7 +30,6 @@ from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator, RotationTable
 from starloom.networks.forward import ACTIVATIONS, Affine, Dense, Dropout, Network, Reciprocal
 from starloom.networks.pixels import PixelNetwork
-from starloom.wavelength import LogGrid
 
 SLOWEST = 0.5  # km/s: a fit takes the derivatives by a rotation, which vanish at 0, here or above
 STEP_KMS = 1.0  # of differences by the velocity
@@ -148,23 +147,6 @@ class Derivatives:
                 out[:, place] = out[:, 0] * self._relative(self.names[index], labels, velocity)
         return finish.sampler(fft.irfft(whole, n=finish.points, axis=-1, overwrite_x=True))
 
-    def patterns(
-        self, halves: Mapping[LogGrid, np.ndarray], labels: np.ndarray, velocity: np.ndarray
-    ) -> np.ndarray:
-        """Patterns of the flux seen like the flux of ``labels``: ``float32[row, pattern, wavelength]``.
-
-        ``halves``, by the kept grid of a chunk: real, then imaginary parts of modes ``[row, pattern, half]``.
-        """
-        finish, count = self.emulator.finish, self._frequency.size
-        given = halves[finish.grid]
-        rotation, others, phase = self._transfer(labels, velocity)
-        common = (rotation * others * phase)[:, None]
-        whole = np.zeros((*given.shape[:2], finish.points // 2 + 1), np.complex64)
-        out, half = whole[..., :count], given.shape[-1] // 2
-        out.real, out.imag = given[..., :count], given[..., half : half + count]
-        out *= common
-        return finish.sampler(fft.irfft(whole, n=finish.points, axis=-1, overwrite_x=True))
-
     def _modes(self, labels: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
         """Modes and derivatives by ``wanted`` inputs complex64[row, 1 + wanted, mode]: flux times points."""
         network, inputs = self.emulator.network, labels[:, self.emulator.intrinsic]
@@ -232,25 +214,14 @@ class Derivatives:
 class BandDerivatives:
     """As ``Derivatives``, of several chunks: each wavelength as ``BandEmulator.spectrum`` has it."""
 
-    def __init__(self, band: BandEmulator, slowest: float = SLOWEST):
-        self.band, self.slowest = band, slowest
+    def __init__(self, emulator: BandEmulator, slowest: float = SLOWEST):
+        self.emulator, self.slowest = emulator, slowest
 
     def __call__(self, labels: np.ndarray, velocity: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
         """As ``Derivatives``."""
-        found = np.zeros((len(labels), 1 + len(wanted), self.band.vacuum_aa.size), np.float32)
-        for part, emulator, mine in self.band.shares(labels, velocity):
-            values = Derivatives(emulator, self.slowest)(labels, velocity, wanted)
-            found[..., part] += np.where(mine[:, None], values, 0)
-        return found
-
-    def patterns(
-        self, halves: Mapping[LogGrid, np.ndarray], labels: np.ndarray, velocity: np.ndarray
-    ) -> np.ndarray:
-        """As ``Derivatives.patterns``."""
-        count = next(iter(halves.values())).shape[1]
-        found = np.zeros((len(labels), count, self.band.vacuum_aa.size), np.float32)
-        for part, emulator, mine in self.band.shares(labels, velocity):
-            values = Derivatives(emulator, self.slowest).patterns(halves, labels, velocity)
+        found = np.zeros((len(labels), 1 + len(wanted), self.emulator.vacuum_aa.size), np.float32)
+        for part, chunk, mine in self.emulator.shares(labels, velocity):
+            values = Derivatives(chunk, self.slowest)(labels, velocity, wanted)
             found[..., part] += np.where(mine[:, None], values, 0)
         return found
 

@@ -273,10 +273,10 @@ def _patterns(generator: Generator, labels, setting: Setting) -> Iterator[np.nda
         return
     known = -1 if setting.continuum is None else setting.continuum
     polynomials = physics.sizes.continuum * chebyshev(vacuum, ORDERS[1])[max(ORDERS[0], known + 1) :]
-    derivatives = derivatives_of(generator.model.on(vacuum))
+    model = generator.model.on(vacuum)
     finest = generator.model.chunks[0].finish.finest_resolution
     for star in labels:
-        lines = derivatives.patterns(physics.halves(generator.domain, star[None]), star[None], np.zeros(1))[0]
+        lines = model.patterns(physics.halves(generator.domain, star[None]), star[None], np.zeros(1))[0]
         resolution = dict(zip(generator.domain.names, star.tolist(), strict=True)).get("resolution", finest)
         edges = band_edges(vacuum, SHARING * SPEED_OF_LIGHT_KMS / resolution)
         band = np.searchsorted(edges, np.arange(vacuum.size), side="right") - 1

@@ -310,7 +310,7 @@ def physics_patterns(stars: Stars, parameters: np.ndarray, level: np.ndarray) ->
     if physics is None:
         return np.zeros((len(parameters), 0, level.shape[-1]), np.float32)
     halves = physics.halves(stars.setup.domain, parameters[:, :-1])
-    lines = stars.derivatives.patterns(halves, parameters[:, :-1], parameters[:, -1])
+    lines = stars.derivatives.emulator.patterns(halves, parameters[:, :-1], parameters[:, -1])
     slopes = chebyshev(stars.vacuum_aa, ORDERS[1])[max(ORDERS[0], settings.continuum + 1) :]
     continuum = np.repeat(physics.sizes.continuum * slopes[None], len(parameters), axis=0)
     return np.concatenate([lines, continuum], axis=1) * level[:, None].astype(np.float32)

@@ -1,6 +1,6 @@
 """The emulators of a band's chunks as one: each wavelength from the chunk that knows it best."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain
 from starloom.networks.emulator import Emulator, Ends, in_portions
 from starloom.networks.reduction import Reduction
+from starloom.wavelength import LogGrid
 
 ROUNDING_AA = 1e-6  # of air to vacuum and back
 
@@ -103,6 +104,16 @@ class BandEmulator:
             ends = [(0, 0)] * (values.ndim - 1) + [(part.start, self.vacuum_aa.size - part.stop)]
             flux = flux + xp.pad(values, ends)
         return flux
+
+    def patterns(
+        self, halves: Mapping[LogGrid, np.ndarray], labels: np.ndarray, velocity: np.ndarray
+    ) -> np.ndarray:
+        """As ``Emulator.patterns``."""
+        count = next(iter(halves.values())).shape[1]
+        found = np.zeros((len(labels), count, self.vacuum_aa.size), np.float32)
+        for part, emulator, mine in self.shares(labels, velocity):
+            found[..., part] += np.where(mine[:, None], emulator.patterns(halves, labels, velocity), 0)
+        return found
 
     def shares(self, labels: Any, radial_velocity: Any = None) -> Iterator[tuple[slice, Emulator, Any]]:
         """Of each chunk: wavelengths that it knows, its emulator there, and which are its own [..., n]."""

@@ -43,6 +43,7 @@ from starloom.networks.reduction import Reduction
 from starloom.networks.scaling import label_scaling
 from starloom.networks.weights import Header, Model
 from starloom.recipes import at_least, one_of
+from starloom.wavelength import LogGrid
 
 FAMILY = "emulator"
 PORTION = 40  # spectra worked on at once: they stay in the processor's cache
@@ -232,11 +233,19 @@ class Emulator:
     def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
         """Flux ``[..., wavelength]`` as a pure function of ``labels[..., label]``, which are not checked."""
         xp = array_library(labels)
-        frequency = self.finish.frequency.astype(np.float32)
         modes = self.network(labels[..., self.intrinsic])
         if "filling" in self.domain.names:
             amount = self.profile(labels, "filling") * chromosphere(self.profile(labels, "teff"))
             modes = modes + xp.asarray(amount).astype(np.float32)[..., None] * self.emission
+        # the inverse transform divides by its length
+        modes = _complex(modes, self._transfer(labels, xp) * np.float32(self.finish.points), xp)
+        if radial_velocity is not None:
+            modes = modes * self._phase(radial_velocity, xp)
+        return self.finish.sampler(xp.fft.irfft(modes, n=self.finish.points, axis=-1))
+
+    def _transfer(self, labels: Any, xp: Any) -> Any:
+        """What rotation, macroturbulence and instrument multiply the modes by: float32[..., mode]."""
+        frequency = self.finish.frequency.astype(np.float32)
         vsini = xp.asarray(2 * pi * self.profile(labels, "vsini")).astype(np.float32)
         resolution = self.profile(labels, "resolution")
         left = instrument_variance(resolution) - instrument_variance(self.modes_resolution)
@@ -245,13 +254,26 @@ class Emulator:
         if "vmac" in self.domain.names:
             vmac = self.profile(labels, "vmac").astype(np.float32)
             transfer = transfer * macroturbulence_transfer(frequency, vmac[..., None])
-        # the inverse transform divides by its length
-        modes = _complex(modes, transfer * np.float32(self.finish.points), xp)
-        if radial_velocity is not None:
-            shift = doppler_shift(radial_velocity).astype(np.float32)[..., None]
-            angle = np.float32(2 * pi) * frequency * shift
-            modes = modes * xp.exp(-1j * angle)
-        return self.finish.sampler(xp.fft.irfft(modes, n=self.finish.points, axis=-1))
+        return transfer
+
+    def _phase(self, radial_velocity: Any, xp: Any) -> Any:
+        """What a motion multiplies the modes by: complex[..., mode]."""
+        shift = doppler_shift(radial_velocity).astype(np.float32)[..., None]
+        return xp.exp(-1j * (np.float32(2 * pi) * self.finish.frequency.astype(np.float32) * shift))
+
+    def patterns(
+        self, halves: Mapping[LogGrid, np.ndarray], labels: np.ndarray, velocity: np.ndarray
+    ) -> np.ndarray:
+        """Patterns of the flux seen like the flux of ``labels``: ``float32[row, pattern, wavelength]``.
+
+        ``halves``, by the kept grid of a chunk: real, then imaginary parts of modes ``[row, pattern, half]``.
+        """
+        given, count = halves[self.finish.grid], self.finish.frequency.size
+        half = given.shape[-1] // 2
+        factor = self._transfer(labels, np) * np.float32(self.finish.points) * self._phase(velocity, np)
+        modes = (given[..., :count] + np.complex64(1j) * given[..., half : half + count]) * factor[:, None]
+        flux = np.fft.irfft(modes.astype(np.complex64), n=self.finish.points, axis=-1)
+        return self.finish.sampler(flux.astype(np.float32))
 
     def profile(self, labels: Any, name: str) -> Any:
         """A label of broadening of each row: 0, or the modes' resolution, where there is none."""

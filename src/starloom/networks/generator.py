@@ -6,7 +6,7 @@ and wavelengths, moved to the star's frame, in the range that the model knows fo
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, wraps
 from inspect import signature
@@ -37,6 +37,11 @@ from starloom.wavelength import AIR_RANGE_AA, MEDIA, from_vacuum, to_vacuum
 
 Generating = Emulator | BandEmulator | PixelNetwork
 OUTSIDE = ("error", "clip")
+ERRORS = {  # of spectra, and what their provenance says of them
+    "emulator": "size that holds 68 % of the errors of held-out spectra near these labels",
+    "physics": "standard deviation by the strengths of lines, and a floor",
+    "both": "emulator's 68 % size and physics' standard deviation, added in quadrature",
+}
 PORTION = 64  # Jacobians at once
 
 
@@ -199,6 +204,30 @@ class Generator:
         return self.stated.at(measure, labels, chosen.vacuum_aa * to_rest[..., None])
 
     @_telling
+    def physics_error(
+        self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
+    ) -> np.ndarray | None:
+        """What the physics that the model learned leaves uncertain: float32[..., wavelength], or None.
+
+        A standard deviation: by the strengths of lines and a floor (``PhysicsError``), correlated from pixel
+        to pixel; None where the model has none.
+        """
+        chosen = self._view(wavelength_aa, medium, radial_velocity)
+        _check_memory(chosen, labels)
+        labels = _inside(self.domain, labels, outside)
+        model = self._model_in(chosen, labels)
+        if self.physics is None:
+            return None
+        rows = labels.reshape(-1, labels.shape[-1])
+        velocity = np.broadcast_to(chosen.radial_velocity, labels.shape[:-1]).reshape(-1)
+        found = np.empty((len(rows), chosen.wavelength_aa.size), np.float32)
+        for start in range(0, len(rows), PORTION):
+            part = slice(start, start + PORTION)
+            halves = self.physics.halves(self.domain, rows[part])
+            found[part] = self.physics.deviation(model.patterns(halves, rows[part], velocity[part]))
+        return found.reshape(*labels.shape[:-1], found.shape[1])
+
+    @_telling
     def jacobian(
         self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
     ) -> np.ndarray:
@@ -220,21 +249,33 @@ class Generator:
 
     @_telling
     def spectra(
-        self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
+        self,
+        labels,
+        *,
+        error: str = "emulator",
+        wavelength_aa=None,
+        medium: str = "air",
+        radial_velocity=0.0,
+        outside: str = "error",
     ) -> Spectra:
-        """Spectra of many labels at once, with the 68 % error that the model states."""
+        """Spectra of many labels at once, with their ``error``, which is said in their provenance.
+
+        "emulator": the 68 % error that the model states; "physics": ``physics_error``; "both": the root of
+        the sum of their squares. ConfigError for a model that has no physics error, where that is asked for.
+        """
+        one_of(ERRORS, error=error)
         chosen = self._view(wavelength_aa, medium, radial_velocity)
         _check_memory(chosen, labels, 1 if self.stated is None else 2)
         wanted = plain("labels", labels, "")
         labels = _inside(self.domain, wanted, outside)
-        flux, error = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity), None
+        flux = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
+        view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
+        found = self._errors(error, labels, view)
         provenance = {"model": self.name, "family": self.header.family, "version": self.header.version}
         if self.header.recipe:
             provenance["recipe"] = self.header.recipe
-        if self.stated is not None:
-            view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
-            error = finished(self.error(labels, **view))
-            provenance["error"] = "size that holds 68 % of the errors of held-out spectra near these labels"
+        if found is not None:
+            provenance["error"] = ERRORS[error]
         if (labels != wanted).any():
             provenance["clipped"] = "labels outside the domain were moved to its edge"
         return Spectra(
@@ -244,20 +285,37 @@ class Generator:
             names=self.domain.names,
             medium=chosen.medium,
             frame=chosen.frame,
-            error=error,
+            error=None if found is None else finished(found),
             provenance=provenance | _velocity_note(chosen.radial_velocity),
         )
 
+    def _errors(self, error: str, labels: np.ndarray, view: Mapping) -> np.ndarray | None:
+        """The errors of one of ERRORS, or None where the model states none."""
+        if error != "emulator" and self.physics is None:
+            raise ConfigError(f"error = {error!r}: model {self.name} has no physics error")
+        own = self.error(labels, **view) if error != "physics" else None
+        if error == "emulator":
+            return own
+        physics = self.physics_error(labels, **view)
+        return physics if own is None else np.hypot(own, physics)
+
     @_telling
     def spectrum(
-        self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
+        self,
+        labels,
+        *,
+        error: str = "emulator",
+        wavelength_aa=None,
+        medium: str = "air",
+        radial_velocity=0.0,
+        outside: str = "error",
     ) -> Spectrum:
-        """The spectrum of one set of labels, one number each, with the 68 % error that the model states."""
+        """The spectrum of one set of labels, one number each, with its ``error`` as of ``spectra``."""
         labels = plain("labels", labels, "")
         if labels.shape != (expected := (len(self.domain.labels),)):
             raise ConfigError(f"labels have the shape {labels.shape}, expected {expected}")
         view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
-        return self.spectra(labels, outside=outside, **view)[()]
+        return self.spectra(labels, error=error, outside=outside, **view)[()]
 
     def _view(self, wavelength_aa, medium: str, radial_velocity) -> Viewpoint:
         one_of(MEDIA, medium=medium)
@@ -303,6 +361,7 @@ class Generator:
 def generate(
     *,
     model: str | os.PathLike = "default",
+    error: str = "emulator",
     wavelength_aa=None,
     medium: str = "air",
     radial_velocity=0.0,
@@ -312,20 +371,28 @@ def generate(
     """The spectrum of a star from its labels, by a trained model.
 
     ``labels`` are those of the model, by name, for ``default``: teff [K], logg [dex], vsini [km/s], mh [dex],
-    vmic [km/s], resolution. Each is a number, an array (they broadcast against each other) or an astropy
+    vmic [km/s], resolution; ``stars`` also has alpha, elements [X/M] and filling, which need not be given
+    (``Domain.defaults``). Each is a number, an array (they broadcast against each other) or an astropy
     quantity. Plain numbers give a ``Spectrum``, arrays ``Spectra`` of their common shape. The rest, and what
     is raised, as in ``Generator``.
     """
     generator = loaded(model)
     try:
         wanted = generator.domain.array(**labels)
-    except ConfigError as error:
+    except ConfigError as fault:
         if set(labels) <= set(generator.domain.names):
             raise
-        options = "model, wavelength_aa, medium, radial_velocity and outside"
-        raise ConfigError(f"{error}; further arguments are {options}") from error
+        options = "model, error, wavelength_aa, medium, radial_velocity and outside"
+        others = _others_with(set(labels) - set(generator.domain.names), generator.name)
+        raise ConfigError(f"{fault}; further arguments are {options}{others}") from fault
     view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
-    return generator.spectra(wanted, outside=outside, **view)[()]
+    return generator.spectra(wanted, error=error, outside=outside, **view)[()]
+
+
+def _others_with(names: set[str], but: str) -> str:
+    """Which installed models have labels of these names, for a message."""
+    known = [each for each in weights.names() if each != but and names <= set(loaded(each).domain.names)]
+    return f"; model {' or '.join(map(repr, known))} has {', '.join(sorted(names))}" if known else ""
 
 
 def loaded(model: str | os.PathLike = "default") -> Generator:

@@ -93,6 +93,13 @@ class PhysicsError:
         mixed = (weights.astype(np.float32) @ self._scaled).reshape(len(labels), count, components)
         return {grid: mixed @ part for grid, part in zip(self.band.kept, self.basis, strict=True)}
 
+    def deviation(self, patterns: np.ndarray) -> np.ndarray:
+        """Standard deviation of each pixel by ``patterns[..., pattern, wavelength]`` and the floor.
+
+        The errors of a continuum, which come with an observed spectrum, are not in it.
+        """
+        return np.sqrt((patterns**2).sum(axis=-2) + np.float32(self.sizes.floor**2))
+
     @cached_property
     def _scaled(self) -> np.ndarray:
         sizes = np.full(self.patterns.shape[3], self.sizes.lines, np.float32)
