@@ -71,7 +71,7 @@ def _labels(teff, logg, mh, vmic) -> dict[str, tuple[float, float]]:
     return dict(zip(LABELS, (teff, logg, mh, vmic), strict=True))
 
 
-ACTIVE = (  # parameters not known: photometric temperatures, dwarfs
+ACTIVE = (  # parameters not known: centres from fits in LTE (docs/fitting.md, docs/validation.md)
     Star(
         "active star",
         "gaia_rvs_active_3174658066485297152.csv",

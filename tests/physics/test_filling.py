@@ -121,6 +121,10 @@ def test_what_cannot_be_filled():
     for wrong in (-0.11, 0.61, np.nan):
         with pytest.raises(OutOfRangeError, match=r"^filling = \S+ is outside \[-0.1, 0.6\]$"):
             made.filled(wrong)
+    from starloom.synthesis import synthesize_labels
+
+    with pytest.raises(OutOfRangeError, match=r"^filling = 0.7 is outside"):
+        synthesize_labels(5777, 4.44, 0, 1, filling=[0.1, 0.7])
     with pytest.raises(ConfigError, match="filling = 'much' is no real number"):
         made.filled("much")
     with pytest.raises(ConfigError, match=r"filling = 0.1: the spectrum has one already"):

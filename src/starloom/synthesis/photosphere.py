@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from starloom.arrays import one_line
 from starloom.atmosphere import Atmosphere, on_layers
 from starloom.bands import Band
+from starloom.broadening import check_filling
 from starloom.constants import KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.nlte import checked_ions, departures
@@ -147,6 +148,8 @@ def synthesize(
     state or ``nlte`` does not converge, ConfigError where the band's tables do not serve.
     """
     mu = mu if mu is None else _checked_mu(mu)
+    if filling is not None:
+        check_filling(filling)
     star = photosphere(
         atmosphere,
         band=band,

@@ -12,6 +12,7 @@ from starloom import nlte as departing
 from starloom.atmosphere import Atmosphere, interpolate
 from starloom.atmosphere import domain as structures
 from starloom.bands import Band
+from starloom.broadening import check_filling
 from starloom.constants import SYMBOLS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain, label
@@ -92,6 +93,8 @@ def synthesize_labels(
     known.check(stars)
     if together is None:
         together = 1 if jax.default_backend() == "cpu" else TOGETHER
+    if filling is not None:
+        check_filling(filling)
     if together < 1:
         raise OutOfRangeError(f"together = {together} is below 1 star")
     band = given(band)
