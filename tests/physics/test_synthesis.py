@@ -294,8 +294,8 @@ def test_labels_outside_are_refused():
     with pytest.raises(OutOfRangeError, match=r"^teff = 25000 K is outside \[3200, 16000\] K") as caught:
         synthesize_labels(25000.0, 4.0, 0.0, 2.0)
     assert "\n" not in str(caught.value)
-    with pytest.raises(OutOfRangeError, match=r"^vmic = 5 km/s is outside \[0, 4\] km/s$"):
-        synthesize_labels(5777.0, 4.0, 0.0, 5.0)
+    with pytest.raises(OutOfRangeError, match=r"^vmic = 6 km/s is outside \[0, 5\] km/s$"):
+        synthesize_labels(5777.0, 4.0, 0.0, 6.0)
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_view_of_an_intensity():
         (("--teff", 5777, "--mh", 0), ConfigError, "--logg, --vmic missing: give all four"),
         (("--teff", 25000, *SUN[2:]), OutOfRangeError, r"teff = 25000 K is outside \[3200, 16000\] K"),
         (("--teff", 14900, "--logg", 2, *SUN[4:]), OutOfRangeError, "near the radiation limit"),
-        ((*SUN[:6], "--vmic", "nan"), OutOfRangeError, r"vmic = nan km/s is outside \[0, 4\] km/s"),
+        ((*SUN[:6], "--vmic", "nan"), OutOfRangeError, r"vmic = nan km/s is outside \[0, 5\] km/s"),
         ((*SUN, "--element", "Xx=1"), OutOfRangeError, "element = 'Xx' is not one of H, He"),
         ((*SUN, "--element", "Ca"), ConfigError, "--element Ca: expected SYMBOL=NUMBER"),
         ((*SUN, "--element", "Ca=6.3"), OutOfRangeError, r"\[Ca/M\] = 6.3 dex .*; if A\(Ca\) = 6.3 is meant"),
