@@ -6,7 +6,16 @@ import typer
 
 from starloom.cli.assignments import Repeated, numbers, words
 from starloom.cli.database import Medium
-from starloom.cli.generation import OPTIONS, ModelName, Number, check_complete, labels_of, wavelengths
+from starloom.cli.generation import (
+    OPTIONS,
+    Alpha,
+    Filling,
+    ModelName,
+    Number,
+    check_complete,
+    labels_of,
+    wavelengths,
+)
 
 USUAL_RESOLUTION = 11500.0
 
@@ -21,7 +30,7 @@ Resolution = Annotated[
     Number, typer.Option(help=f"Resolving power; {USUAL_RESOLUTION:g} where the model has it.")
 ]
 OtherLabels = Annotated[
-    Repeated, typer.Option(help="NAME=VALUE of any label of the model, as alpha=0.2; repeatable.")
+    Repeated, typer.Option(help="NAME=VALUE of any label of the model, as Ca=0.2; repeatable.")
 ]
 Span = Annotated[
     str,
@@ -54,6 +63,8 @@ def forecast(
     mh: Metals = None,
     vmic: Vmic = None,
     resolution: Resolution = None,
+    alpha: Alpha = None,
+    filling: Filling = None,
     label: OtherLabels = None,
     span: Span = "",
     medium: OfMedium = Medium.VACUUM,
@@ -75,7 +86,7 @@ def forecast(
     from starloom.inference import forecast as forecasting
     from starloom.networks.generator import Generator
 
-    values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution), strict=True)
+    values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution, alpha, filling), strict=True)
     given = {name: value for name, value in values if value is not None}
     fixed = _known(fix)
     if continuum < -1:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from starloom.networks.weights import Header
 
 Number = float | None
-OPTIONS = ("teff", "logg", "vsini", "mh", "vmic", "resolution")  # of generate; other labels by --label
+OPTIONS = ("teff", "logg", "vsini", "mh", "vmic", "resolution", "alpha", "filling")  # others by --label
+Alpha = Annotated[Number, typer.Option(help="[alpha/M] [dex] of models that have it; 0 unless given.")]
+Filling = Annotated[Number, typer.Option(help="Emission in the Ca II cores, likewise.")]
 
 
 class ErrorOf(StrEnum):
@@ -42,8 +44,10 @@ def generate(
     mh: Annotated[Number, typer.Option(help="Metallicity [M/H] [dex].")] = None,
     vmic: Annotated[Number, typer.Option(help="Microturbulent velocity [km/s].")] = None,
     resolution: Annotated[Number, typer.Option(help="Resolving power.")] = None,
+    alpha: Alpha = None,
+    filling: Filling = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE, any label of the model, e.g. alpha=0.2; repeatable.")
+        list[str] | None, typer.Option(help="NAME=VALUE, any label of the model, e.g. Ca=0.2; repeatable.")
     ] = None,
     table: Annotated[
         Path | None,
@@ -72,7 +76,7 @@ def generate(
     from starloom.errors import ConfigError
     from starloom.networks.generator import Generator
 
-    values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution), strict=True)
+    values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution, alpha, filling), strict=True)
     options = {name: value for name, value in values if value is not None}
     view = {"medium": medium.value, "radial_velocity": rv, "outside": "clip" if clip else "error"}
     view["error"] = error.value
@@ -96,15 +100,17 @@ def generate(
 
 
 def labels_of(generator: "Generator", options: dict[str, float], texts: Repeated) -> dict[str, float]:
-    """Labels by name from the six options and from ``--label``; each must be one of the model's."""
+    """Labels by name from the options and from ``--label``; each must be one of the model's."""
     from starloom.errors import ConfigError
+    from starloom.networks.generator import models_with
 
     given = numbers("--label", texts)
     if twice := sorted(set(options) & set(given)):
         raise ConfigError(f"--{twice[0]} and --label {twice[0]}=... exclude each other")
     names = generator.domain.names
     if unknown := [name for name in {**options, **given} if name not in names]:
-        raise ConfigError(f"model {generator.name} has no label {unknown[0]}: it has {', '.join(names)}")
+        told = f"model {generator.name} has no label {unknown[0]}: it has {', '.join(names)}"
+        raise ConfigError(told + models_with(set(unknown), generator.name))
     return options | given
 
 

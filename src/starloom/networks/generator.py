@@ -383,14 +383,14 @@ def generate(
         if set(labels) <= set(generator.domain.names):
             raise
         options = "model, error, wavelength_aa, medium, radial_velocity and outside"
-        others = _others_with(set(labels) - set(generator.domain.names), generator.name)
+        others = models_with(set(labels) - set(generator.domain.names), generator.name)
         raise ConfigError(f"{fault}; further arguments are {options}{others}") from fault
     view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
     return generator.spectra(wanted, error=error, outside=outside, **view)[()]
 
 
-def _others_with(names: set[str], but: str) -> str:
-    """Which installed models have labels of these names, for a message."""
+def models_with(names: set[str], but: str) -> str:
+    """Which installed models have labels of these names, at the end of a message; nothing where none has."""
     known = [each for each in weights.names() if each != but and names <= set(loaded(each).domain.names)]
     return f"; model {' or '.join(map(repr, known))} has {', '.join(sorted(names))}" if known else ""
 
