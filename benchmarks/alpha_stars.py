@@ -30,7 +30,7 @@ def observed(star: tuple, draws: int) -> list[Spectrum]:
     band = bands.load("rvs", "calibrated")
     made = synthesize_labels(*star, VMIC, alpha=ALPHA, nlte=("Ca II",), band=band)
     kept = keep(np.asarray(made.normalized, np.float32)[None, None], band)[0]
-    finish = finish_onto(RVS_AA)
+    finish = finish_onto(band.kept[0], RVS_AA, band.finest_resolution, band.kept_resolution)
     flux = finish(kept, np.float32(VSINI), np.float32(RESOLUTION))[0].astype(float)
     about = {"medium": "vacuum", "frame": "barycentric", "provenance": {"resolution": RESOLUTION}}
     noise = [np.random.default_rng([18, draw]).normal(size=flux.size) / SNR for draw in range(draws)]

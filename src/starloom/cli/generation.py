@@ -224,7 +224,8 @@ def _errors(generator: "Generator", spectra: Iterator[tuple], statement):
     from starloom.evaluation.errors import FluxErrors, compare, label_cells
 
     errors = FluxErrors(generator.header.points.count, label_cells(generator.domain))
-    compare(generator.flux, spectra, errors, *([statement] if statement else []))
+    # at all points, also where profiles reach beyond what is known: those of the store end there likewise
+    compare(generator.model.flux, spectra, errors, *([statement] if statement else []))
     return errors
 
 

@@ -187,7 +187,7 @@ def coverage(generator: Generator, batches: Iterable[tuple[np.ndarray, np.ndarra
     spectra = np.zeros(bins.count, int)
     vacuum_aa = stated.points.vacuum_aa
     for labels, flux in batches:
-        size = np.abs(generator.flux(labels) - flux)
+        size = np.abs(generator.model.flux(labels) - flux)
         cell = bins.of(labels)
         for row, measure in enumerate(SHARES):
             share = (size <= stated.at(measure, labels, vacuum_aa)).mean(axis=1)
