@@ -25,7 +25,7 @@ export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { mod
   const provenance = {
     "made by": `starloom explorer ${version}`,
     model: model.name,
-    "model file": model.sha256,
+    "model file": model.source,
     error: "size that holds 68 % of the errors of held-out spectra near these labels",
     ...(velocity && { radial_velocity_kms: velocity }),
   };
@@ -44,7 +44,7 @@ export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { mod
 function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model, version }) {
   const head = [
     `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
-    `# model = ${model.name} ${model.sha256}`,
+    `# model = ${model.name} ${model.source}`,
     `# flux: ${describe(labels, velocity)}`,
     ...pins.map((pin) => `# flux_${LETTERS[pin.slot]}: ${describe(pin.labels, pin.velocity)}`),
   ];
@@ -59,7 +59,7 @@ export function overlayCsv({ observed, medium, labels, velocity }, { model, vers
   const { a, b } = observed.line;
   const head = [
     `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
-    `# model = ${model.name} ${model.sha256}: ${describe(labels, velocity)}`,
+    `# model = ${model.name} ${model.source}: ${describe(labels, velocity)}`,
     `# observed = ${observed.name}, divided by ${short(a)} + ${short(b)} t, t from -1 to 1 over its rows`,
     "wavelength,flux,model,difference",
   ];
@@ -77,7 +77,7 @@ const describe = (labels, velocity) =>
  * them; `known` are first and last of those that the model knows.
  */
 export function python({ labels, velocity, medium }, { domain, model, own, known }) {
-  const values = domain.names.map((name) => `${name}=${short(labels[name])}`);
+  const values = domain.telling(labels).map(({ name }) => `${name}=${short(labels[name])}`);
   const options = [];
   if (model !== "default") options.push(`model=${JSON.stringify(model)}`);
   if (medium !== "air") options.push(`medium="${medium}"`);
