@@ -56,7 +56,7 @@ PRESETS: Mapping[str, Mapping[str, float]] = {
 # what further labels those stars have; Arcturus: Ramirez & Allende Prieto (2011), table 2
 FURTHER: Mapping[str, Mapping[str, float]] = {"Arcturus-like giant": {"alpha": 0.3}}
 SUN = PRESETS["Sun"]
-# where the first estimate of an observed spectrum begins, beside the sliders' place, as far as the model knows
+# where the first estimate of an observed spectrum begins, beside the sliders' place, where the model has it
 STARTS = (
     {"teff": 4200, "logg": 4.6, "mh": 0, "vmic": 1},
     {"teff": 4500, "logg": 2.4, "mh": -0.3, "vmic": 1.5},
@@ -192,7 +192,9 @@ def _presets(domain: Domain) -> Iterator[dict[str, Any]]:
     """Stars that lie in the domain; what they say nothing about is as usual."""
     for name, own in PRESETS.items():
         known = {**own, **FURTHER.get(name, {})}
-        usual = {label.name: _usual(label, *ends) for label, *ends in domain.ranges if label.name not in SYMBOLS}
+        usual = {
+            label.name: _usual(label, *ends) for label, *ends in domain.ranges if label.name not in SYMBOLS
+        }
         star = {each: known.get(each, value) for each, value in usual.items()}
         row = domain.array(**star)
         if domain.contains(row):
@@ -200,7 +202,7 @@ def _presets(domain: Domain) -> Iterator[dict[str, Any]]:
 
 
 def _starts(domain: Domain) -> Iterator[dict[str, float]]:
-    """The labels that a fit begins with, without those that the model does not have or metals it does not know."""
+    """Stars that a fit begins with, by the labels that the model has; not those with fewer metals than it."""
     for start in STARTS:
         if "mh" not in domain.names or start["mh"] >= domain.only("mh").low[0]:
             yield {name: value for name, value in start.items() if name in domain.names}

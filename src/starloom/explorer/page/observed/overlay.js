@@ -55,7 +55,15 @@ export class Overlay {
     const still = () => observed === this.observed;
     const began = performance.now();
     const told = (text) => still() && progress(text);
-    const found = await firstEstimate({ emulator, domain, observed, start: domain.wanted(labels, own), velocity, modelError, progress: told });
+    const found = await firstEstimate({
+      emulator,
+      domain,
+      observed,
+      start: domain.wanted(labels, own),
+      velocity,
+      modelError,
+      progress: told,
+    });
     return still() ? { ...found, own, seconds: (performance.now() - began) / 1e3 } : null;
   }
 }

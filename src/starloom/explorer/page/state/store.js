@@ -129,8 +129,7 @@ function held(domain, wanted, labels) {
   const label = domain.labels.find(({ name }) => labels[name] !== asked[name]);
   if (!label) return "";
   const told = `${label.symbol} is held at ${labels[label.name].toFixed(2)}`;
-  if (!label.element)
-    return `${told}: near the radiation limit no atmosphere exists below it at this temperature and metallicity.`;
+  if (!label.element) return `${told}: near the radiation limit no atmosphere exists below it at this temperature and metallicity.`;
   if (labels[label.name] < Math.min(asked[label.name], domain.ends(label, labels)[1]))
     return `${told}: the model knows no stars with [C/O] above ${domain.limit.highest}.`;
   const [low, high] = domain.ends(label, labels).map((end) => end.toFixed(2));

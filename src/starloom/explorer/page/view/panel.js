@@ -20,7 +20,10 @@ export class Panel {
     this.legend = new Legend($("legend"), store, words);
     this.sliders = this.#sliders();
     this.#medium();
-    this.presets = facts.presets.map(({ name, ...labels }) => ({ labels, button: action(name, name, () => store.show({ labels, own: [], velocity: 0 })) }));
+    this.presets = facts.presets.map(({ name, ...labels }) => ({
+      labels,
+      button: action(name, name, () => store.show({ labels, own: [], velocity: 0 })),
+    }));
     this.windows = this.#windows();
     $("presets").append(...this.presets.map(({ button }) => button));
     $("windows").append(...this.windows.map(({ button }) => button));

@@ -30,7 +30,9 @@ export class Words {
 
   /** A name for files of these labels. */
   stem(labels) {
-    const parts = this.#told(labels).filter(({ letter }) => letter).map(({ name, letter, step }) => letter + labels[name].toFixed(decimals(step)));
+    const parts = this.#told(labels)
+      .filter(({ letter }) => letter)
+      .map(({ name, letter, step }) => letter + labels[name].toFixed(decimals(step)));
     return ["starloom", ...parts].join("_");
   }
 
