@@ -296,6 +296,12 @@ def test_the_link_says_which_elements_are_their_own(page, visit, address):
     assert (found["own"], found["labels"]["alpha"], found["labels"]["Ca"]) == (["Mg"], 0.3, 0.3)
 
 
+def test_a_link_says_nothing_of_what_it_does_not_give(page):
+    page.evaluate("explorer.open('#O=-0.4')")
+    assert state(page)["labels"]["C"] == pytest.approx(-0.2, abs=1e-9)
+    assert (state(page)["own"], page.inner_text("#notice")) == (["O"], "")
+
+
 def test_a_link_of_six_labels_still_opens(page):
     page.evaluate("link => explorer.open(link)", f"#{OLD}&pinA=4290,2,2,-0.5,1.7,11500,7")
     found = state(page)

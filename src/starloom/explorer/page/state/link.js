@@ -72,7 +72,8 @@ function readStar(at, domain, other, faults) {
   const wanted = Object.fromEntries(domain.labels.map((label) => [label.name, read(label, first[label.name])]));
   const own = domain.elements.map(({ name }) => name).filter((name) => wanted[name] !== undefined);
   const [asked, labels] = [domain.asked(wanted), domain.inside(wanted)];
-  for (const label of domain.labels) if (labels[label.name] !== asked[label.name]) faults.push(moved(label, asked, labels, domain));
+  const given = domain.labels.filter(({ name }) => wanted[name] !== undefined && labels[name] !== asked[name]);
+  for (const label of given) faults.push(moved(label, asked, labels, domain));
   return { labels, own, velocity: read(domain.velocity, other.velocity) };
 }
 

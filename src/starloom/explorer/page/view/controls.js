@@ -30,14 +30,15 @@ export class Slider {
     this.range.id = `${id}-slider`;
     this.range.ariaLabel = description;
     symbol(box.querySelector(".name"), quantity);
-    if (quantity.element) this.#follows(box, onInput);
+    this.box = box;
+    if (quantity.element) this.#follows(onInput);
     this.#listen(onInput);
   }
 
   /** Show a value in a range, of which nothing below `lowest` and nothing above `highest` can be reached. */
   show(value, { low, high, lowest, highest }) {
     if (value === this.value && low === this.low && high === this.high && lowest === this.lowest && highest === this.highest) return;
-    if (low !== this.low || high !== this.high) [this.range.min, this.range.max, this.number.max] = [low, high, high];
+    if (low !== this.low || high !== this.high) this.#span(low, high);
     Object.assign(this, { value, low, high, lowest, highest });
     if (document.activeElement !== this.number || this.number.valueAsNumber !== value) this.number.value = short(value);
     this.range.valueAsNumber = value;
@@ -55,14 +56,23 @@ export class Slider {
   showOwn(own) {
     this.box.classList.toggle("own", own);
     this.reset.disabled = !own;
-    this.box.title = `${this.quantity.description}, ${minus(this.low)} to ${minus(this.high)}`;
   }
 
-  #follows(box, onInput) {
-    box.classList.add("element");
-    this.box = box;
+  /** Another range, where others move it. */
+  #span(low, high) {
+    [this.range.min, this.range.max, this.number.max] = [low, high, high];
+    if (this.quantity.element) this.#tell(low, high);
+  }
+
+  #tell(low, high) {
+    this.box.title = `${this.quantity.description}, ${minus(low)} to ${minus(high)}`;
+  }
+
+  #follows(onInput) {
+    this.box.classList.add("element");
     this.reset = action("↺", `${this.quantity.symbol} back to its default`, () => onInput(undefined));
-    box.append(this.reset);
+    this.box.append(this.reset);
+    this.#tell(this.low, this.high);
   }
 
   #listen(onInput) {

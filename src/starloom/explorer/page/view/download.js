@@ -100,21 +100,37 @@ export function python({ labels, velocity, medium }, { domain, model, own, known
 export function png({ flux, difference }, title, notes) {
   const [top, bottom] = [flux.ctx.canvas, difference.ctx.canvas];
   const ratio = devicePixelRatio;
-  const head = Math.round((34 + 18 * notes.length) * ratio);
   const margin = Math.round(10 * ratio);
   const canvas = document.createElement("canvas");
+  const ctx = canvas.getContext("2d");
+  const fonts = [14, 12].map((size) => `${size * ratio}px system-ui, sans-serif`); // of the title and the notes
+  const lines = [{ text: title, style: colour("ink") }, ...notes].flatMap(({ text, style }, i) => {
+    ctx.font = fonts[Math.min(i, 1)];
+    return broken(ctx, text, top.width - 2 * margin).map((line) => ({ line, style, font: ctx.font }));
+  });
+  const head = Math.round((16 + 18 * lines.length) * ratio);
   canvas.width = top.width + 2 * margin;
   canvas.height = head + top.height + bottom.height + margin;
-  const ctx = canvas.getContext("2d");
   ctx.fillStyle = colour("paper");
   ctx.fillRect(0, 0, canvas.width, canvas.height);
   ctx.textBaseline = "middle";
-  [{ text: title, style: colour("ink") }, ...notes].forEach(({ text, style }, i) => {
-    ctx.font = `${(i ? 12 : 14) * ratio}px system-ui, sans-serif`;
+  lines.forEach(({ line, style, font }, i) => {
+    ctx.font = font;
     ctx.fillStyle = style;
-    ctx.fillText(text, margin * 2, (20 + 18 * i) * ratio);
+    ctx.fillText(line, margin * 2, (20 + 18 * i) * ratio);
   });
   ctx.drawImage(top, margin, head);
   ctx.drawImage(bottom, margin, head + top.height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+/** A text in lines of at most a width, broken behind commas. */
+function broken(ctx, text, width) {
+  const lines = [];
+  for (const word of text.split(/(?<=,) /)) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && ctx.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }

@@ -25,6 +25,8 @@ export class Elements {
 
   /** Which elements have values of their own, also where the switch is closed. */
   show({ own }) {
+    if (own.join() === this.shown) return;
+    this.shown = own.join();
     for (const slider of this.sliders) slider.showOwn(own.includes(slider.name));
     document.getElementById("elements-own").textContent = own.join(", ");
     this.reset.disabled = own.length === 0;
