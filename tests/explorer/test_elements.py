@@ -176,7 +176,7 @@ def test_integers_are_right_to_half_of_a_unit():
     rng = np.random.default_rng(21)
     matrix = (rng.normal(size=(50, 7)) / np.arange(1, 51)[:, None]).astype(np.float32)
     matrix[:, 3] = 0
-    parts = reduced._integers({"modes": matrix})
+    parts = reduced.integers("modes", matrix)
     rebuilt = np.vstack([parts["modes.first"], parts["modes"] * parts["modes.unit"]])
     np.testing.assert_array_equal(rebuilt[: reduced.WHOLE], matrix[: reduced.WHOLE])
     assert (np.abs(rebuilt - matrix) <= 0.51 * parts["modes.unit"]).all()

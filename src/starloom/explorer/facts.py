@@ -53,7 +53,7 @@ PRESETS: Mapping[str, Mapping[str, float]] = {
         "resolution": 11500,
     },
 }
-# what further labels those stars have; Arcturus: Ramirez & Allende Prieto (2011), table 2
+# further labels of those stars; Arcturus: about the mean of alpha elements in Ramírez & Allende Prieto (2011)
 FURTHER: Mapping[str, Mapping[str, float]] = {"Arcturus-like giant": {"alpha": 0.3}}
 SUN = PRESETS["Sun"]
 # where the first estimate of an observed spectrum begins, beside the sliders' place, where the model has it
@@ -110,7 +110,7 @@ def facts(header: Header, chunks: Sequence[Emulator]) -> dict[str, Any]:
     domain, names = header.domain, header.names
     return {
         "version": __version__,
-        "labels": [_shown(*each) | _around(each[0], domain) for each in domain.ranges],
+        "labels": [_shown(*each) | _element(each[0], domain) for each in domain.ranges],
         "intrinsic": domain.intrinsic.names,
         "velocity": VELOCITY,
         "roles": _roles(header),
@@ -154,7 +154,7 @@ def _shown(label: Label, low: float, high: float) -> dict[str, Any]:
     }
 
 
-def _around(label: Label, domain: Domain) -> dict[str, Any]:
+def _element(label: Label, domain: Domain) -> dict[str, Any]:
     """Of an element: what it follows until it is moved, and how far from that it may be; it is not fitted."""
     if label.name not in SYMBOLS:
         return {"element": False}

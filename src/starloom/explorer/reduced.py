@@ -6,8 +6,7 @@ column's largest: the error of the flux is at most 1e-5, where numbers of float1
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from safetensors.numpy import save as tensor_bytes
@@ -31,11 +30,7 @@ def reduced(model: Model) -> bytes:
     """
     networks = {name: network for name, network in model.networks.items() if not name.startswith(UNUSED)}
     decoded = network_names(len(model.header.band.chunks))
-    tensors = {
-        key: array
-        for name, network in networks.items()
-        for key, array in _tensors(name, network, name in decoded)
-    }
+    tensors = dict(part for name in networks for part in _tensors(name, networks[name], name in decoded))
     description = {
         "format": FORMAT,
         "header": model.header.mapping,
@@ -48,14 +43,16 @@ def _tensors(name: str, network: Network, decoded: bool) -> Iterator[tuple[str, 
     last = len(network.layers) - 1
     for index, parameters in enumerate(network.parameters):
         for key, array in parameters.items():
-            known = {f"{name}/{index}/{key}": np.ascontiguousarray(array, np.float32)}
-            yield from (_integers(known) if decoded and index == last and key == "weight" else known).items()
+            own, values = f"{name}/{index}/{key}", np.ascontiguousarray(array, np.float32)
+            if decoded and index == last and key == "weight":
+                yield from integers(own, values).items()
+            else:
+                yield own, values
 
 
-def _integers(known: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The parts of a matrix of which all rows but the first are integers."""
-    ((name, matrix),) = known.items()
+def integers(name: str, matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """The parts of a matrix of which all rows but the first are integers: right to half of a unit."""
     first, others = matrix[:WHOLE], matrix[WHOLE:]
     unit = np.abs(others).max(axis=0, initial=0.0) / STEPS
-    integers = np.rint(others / np.where(unit > 0, unit, 1)).astype(np.int16)
-    return {f"{name}.first": first, name: integers, f"{name}.unit": unit.astype(np.float32)}
+    whole = np.rint(others / np.where(unit > 0, unit, 1)).astype(np.int16)
+    return {f"{name}.first": first, name: whole, f"{name}.unit": unit.astype(np.float32)}

@@ -103,10 +103,9 @@ export function png({ flux, difference }, title, notes) {
   const margin = Math.round(10 * ratio);
   const canvas = document.createElement("canvas");
   const ctx = canvas.getContext("2d");
-  const fonts = [14, 12].map((size) => `${size * ratio}px system-ui, sans-serif`); // of the title and the notes
-  const lines = [{ text: title, style: colour("ink") }, ...notes].flatMap(({ text, style }, i) => {
-    ctx.font = fonts[Math.min(i, 1)];
-    return broken(ctx, text, top.width - 2 * margin).map((line) => ({ line, style, font: ctx.font }));
+  const lines = [{ text: title, style: colour("ink"), size: 14 }, ...notes].flatMap(({ text, style, size = 12 }) => {
+    const font = (ctx.font = `${size * ratio}px system-ui, sans-serif`);
+    return broken(ctx, text, top.width - 2 * margin).map((line) => ({ line, style, font }));
   });
   const head = Math.round((16 + 18 * lines.length) * ratio);
   canvas.width = top.width + 2 * margin;
