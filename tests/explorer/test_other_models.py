@@ -9,7 +9,7 @@ import pytest
 
 from starloom.bands import Band
 from starloom.broadening import LIMB_DARKENING, Finish, finish_of, gaussian_transfer, instrument_variance
-from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.constants import SPEED_OF_LIGHT_KMS, SYMBOLS
 from starloom.explorer.facts import PRESETS, facts
 from starloom.explorer.site import site
 from starloom.labels import Domain
@@ -141,6 +141,7 @@ def shown(kept_toy):
     """The page as it opens, kept from test to test; fails for complaints in the console."""
     page, complaints = kept_toy
     page.evaluate("explorer.observe(null); explorer.open('')")
+    page.evaluate("document.getElementById('elements')?.setAttribute('open', '')")
     yield page
     assert complaints == []
 
@@ -233,8 +234,10 @@ def test_every_label_has_a_slider_and_moves_what_python_says(shown, toy):
     assert sorted(ids) == sorted([*toy.names, "rv"])
     for label, low, high in toy.domain.ranges:
         box = page.locator(f".label:has(#{label.name})")
-        assert f"{low:g} to {high:g}" in box.inner_text().replace("−", "-")
-        assert label.description == box.get_attribute("title")
+        title = box.get_attribute("title")
+        told = title if label.name in SYMBOLS else box.inner_text()
+        assert f"{low:g} to {high:g}" in told.replace("−", "-")
+        assert title.startswith(label.description)
         before = drawn(page)
         page.fill(f"#{label.name}", str(round(0.7 * low + 0.3 * high, 2)))
         assert np.nanmax(np.abs(drawn(page) - before)) > 1e-4
@@ -304,6 +307,8 @@ def test_link_goes_round(shown, visit, toy, toy_address):
 
 def test_downloads_and_words_name_all_labels(shown, toy, monkeypatch):
     page = shown
+    for symbol in set(SYMBOLS) & set(toy.names):
+        page.fill(f"#{symbol}", "0.2")  # the call leaves out what is at its default
     for name in toy.names:
         assert f"{name}=" in page.evaluate("explorer.python()")
     assert page.locator("#legend .chip").count() == 1
@@ -332,6 +337,8 @@ def test_an_observed_spectrum_is_overlaid_and_fitted(shown, toy, tmp_path):
     for label, low, high in toy.domain.ranges:
         if label.name != "resolution":
             wanted[label.name] = round(0.4 * low + 0.6 * high, 2)
+    if "Ca" in wanted:  # elements are held where they are, which is at their default
+        wanted["Ca"] = wanted["alpha"]
     flux = 1.1 * toy.flux(wanted, 3.0)
     path = tmp_path / "star.csv"
     rows = [f"{w!r},{f!r},0.001" for w, f in zip(toy.points.vacuum_aa.tolist(), flux.tolist(), strict=True)]
@@ -348,5 +355,32 @@ def test_an_observed_spectrum_is_overlaid_and_fitted(shown, toy, tmp_path):
         )
     rows = page.locator("#fit-result tr")
     assert rows.count() == len(found["deviation"])
-    assert ("R held at 11500" in page.inner_text("#fit-result")) == ("resolution" in toy.names)
+    assert set(found["deviation"]) == {"rv", *toy.names} - {"resolution", *SYMBOLS}
+    told = page.inner_text("#fit-result")
+    assert ("R held at 11500" in told) == ("resolution" in toy.names)
+    assert ("single elements held at their default" in told) == ("Ca" in toy.names)
+    assert state(page)["own"] == []
     assert found["rms"] < 1e-3
+
+
+@pytest.mark.parametrize("toy", [SEVEN], indirect=True, ids=["seven labels"])
+def test_an_element_that_was_moved_is_held_there_by_a_fit(shown, toy, tmp_path):
+    page = shown
+    wanted = {**state(page)["labels"], "teff": 5000.0, "mh": -0.5, "alpha": 0.2, "Ca": -0.1}
+    rows = [
+        f"{w!r},{f!r},0.001"
+        for w, f in zip(toy.points.vacuum_aa.tolist(), toy.flux(wanted, 0.0).tolist(), strict=True)
+    ]
+    path = tmp_path / "star.csv"
+    path.write_text("wave_vac,flux,error\n" + "\n".join(rows))
+    page.fill("#Ca", "-0.1")
+    page.set_input_files("#file", path)
+    page.wait_for_selector("#overlay:not([hidden])")
+    page.evaluate("explorer.estimate = null")
+    page.click("#fit")
+    page.wait_for_function("explorer.estimate", timeout=60_000)
+    found = page.evaluate("explorer.estimate")
+    assert found["labels"]["Ca"] == -0.1
+    assert found["labels"]["alpha"] == pytest.approx(0.2, abs=0.02)
+    assert state(page)["own"] == ["Ca"]
+    assert "[Ca/M] held at -0.1" in page.inner_text("#fit-result")

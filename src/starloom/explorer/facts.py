@@ -5,7 +5,7 @@ module knows beyond it are some stars, and how the labels that they have are sho
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import floor, log10
+from math import floor, inf, log10
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from starloom.bands import Band
 from starloom.broadening import Finish
 from starloom.broadening.filling import CORES_AA, FILLED_K, LABEL, RATIOS, UNFILLED_K, WIDTH_KMS
 from starloom.broadening.samplers import KAISER_SHAPE, TAPS
-from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom.constants import ALPHA_ELEMENTS, SPEED_OF_LIGHT_KMS, SYMBOLS
 from starloom.io.formats.gaia import FIRST_NM, NOISE_KMS, STEP_NM
-from starloom.labels import Domain, Label
+from starloom.labels import TABLE_1, Domain, Label
 from starloom.networks.emulator import Emulator, RotationTable, network_names
 from starloom.networks.weights import Header
 from starloom.physics.species import ion_name
@@ -54,14 +54,17 @@ PRESETS: Mapping[str, Mapping[str, float]] = {
         "resolution": 11500,
     },
 }
+# further labels of those stars; Arcturus: about the mean of alpha elements in Ramírez & Allende Prieto (2011)
+FURTHER: Mapping[str, Mapping[str, float]] = {"Arcturus-like giant": {"alpha": 0.3}}
 SUN = PRESETS["Sun"]
-# where the first estimate of an observed spectrum begins, beside the sliders' place
+# where the first estimate of an observed spectrum begins, beside the sliders' place, where the model has it
 STARTS = (
     {"teff": 4200, "logg": 4.6, "mh": 0, "vmic": 1},
     {"teff": 4500, "logg": 2.4, "mh": -0.3, "vmic": 1.5},
     {"teff": 5800, "logg": 4.3, "mh": 0, "vmic": 1},
     {"teff": 7500, "logg": 4, "mh": 0, "vmic": 2},
     {"teff": 10500, "logg": 4, "mh": 0, "vmic": 2},
+    {"teff": 5500, "logg": 3.5, "mh": -2, "vmic": 1.5},
 )
 
 # How a label is shown: symbol in HTML, step of its slider, digits of an estimate, its value in words, its
@@ -80,6 +83,7 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {
     "mh": {"step": 0.01, "digits": 2, "letter": "m"},
     "vmic": {"html": "<i>v</i><sub>mic</sub>", "step": 0.05, "digits": 2, "letter": None},
     "resolution": {"html": "<i>R</i>", "step": 100, "digits": 0, "letter": None, "aliases": ["R"]},
+    "alpha": {"html": "[&alpha;/M]", "step": 0.01, "digits": 2, "words": "[α/M] {}", "letter": "a"},
 }
 VELOCITY = {
     "name": "rv",
@@ -107,11 +111,13 @@ def facts(header: Header, chunks: Sequence[Emulator]) -> dict[str, Any]:
     domain, names = header.domain, header.names
     return {
         "version": __version__,
-        "labels": [_shown(*each) for each in domain.ranges],
+        "labels": [_shown(*each) | _element(each[0], domain) for each in domain.ranges],
         "intrinsic": domain.intrinsic.names,
         "velocity": VELOCITY,
         "roles": _roles(header),
         "floor": domain.mapping["floor"],
+        "c_to_o": _carbon(domain),
+        "former": TABLE_1.names,  # of which links have pins without names
         "speed_of_light_kms": SPEED_OF_LIGHT_KMS,
         "finish": [
             {"network": name, **_finish(chunk.finish)}
@@ -120,7 +126,7 @@ def facts(header: Header, chunks: Sequence[Emulator]) -> dict[str, Any]:
         "filling": _filling() if LABEL in names else None,
         "rotation": _rotation(chunks[0].rotation) if "vsini" in names else None,  # chunks are of one step
         "presets": list(_presets(domain)),
-        "starts": [{name: start[name] for name in start if name in names} for start in STARTS],
+        "starts": list(_starts(domain)),
         "gaia": {"first_aa": 10 * FIRST_NM, "step_aa": 10 * STEP_NM, "noise_kms": NOISE_KMS},
         "windows": {"width_aa": WINDOW_WIDTH_AA, "lines": _windows(header.points)},
         "lines": _lines(header.band),
@@ -150,6 +156,24 @@ def _shown(label: Label, low: float, high: float) -> dict[str, Any]:
     }
 
 
+def _element(label: Label, domain: Domain) -> dict[str, Any]:
+    """Of an element: what it follows until it is moved, and how far from that it may be; it is not fitted."""
+    if label.name not in SYMBOLS:
+        return {"element": False}
+    follows = "alpha" if label.name in ALPHA_ELEMENTS and "alpha" in domain.names else None
+    spread = domain.spread.get(label.name)
+    own = {"step": 0.01, "digits": 2, "default": label.default, "fitted": False}
+    return {"element": True, "follows": follows, "spread": spread, **own}
+
+
+def _carbon(domain: Domain) -> dict[str, Any] | None:
+    """The highest [C/O] and the labels that it is about; oxygen follows alpha where it is no label itself."""
+    if domain.c_to_o == inf:
+        return None
+    oxygen = next((name for name in ("O", "alpha") if name in domain.names), None)
+    return {"carbon": "C", "oxygen": oxygen, "highest": domain.c_to_o}
+
+
 def _usual(label: Label, low: float, high: float) -> float:
     """The Sun's value, or none of what the label counts, or the middle of the range."""
     wanted = SUN.get(label.name, 0.0)
@@ -168,10 +192,22 @@ def _roles(header: Header) -> dict[str, Any]:
 
 def _presets(domain: Domain) -> Iterator[dict[str, Any]]:
     """Stars that lie in the domain; what they say nothing about is as usual."""
-    for name, known in PRESETS.items():
-        star = {each.name: known.get(each.name, _usual(each, *ends)) for each, *ends in domain.ranges}
-        if domain.contains(domain.array(**star)):
-            yield {"name": name, **star}
+    for name, own in PRESETS.items():
+        known = {**own, **FURTHER.get(name, {})}
+        usual = {
+            label.name: _usual(label, *ends) for label, *ends in domain.ranges if label.name not in SYMBOLS
+        }
+        star = {each: known.get(each, value) for each, value in usual.items()}
+        row = domain.array(**star)
+        if domain.contains(row):
+            yield {"name": name, **dict(zip(domain.names, row.tolist(), strict=True))}
+
+
+def _starts(domain: Domain) -> Iterator[dict[str, float]]:
+    """Stars that a fit begins with, by the labels that the model has; not those with fewer metals than it."""
+    for start in STARTS:
+        if "mh" not in domain.names or start["mh"] >= domain.only("mh").low[0]:
+            yield {name: value for name, value in start.items() if name in domain.names}
 
 
 def _windows(points: Points) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from starloom.errors import ConfigError
 from starloom.explorer.facts import facts
+from starloom.explorer.reduced import LARGEST, reduced
 from starloom.files import check_folder, filling, parsing
 from starloom.networks import weights
 from starloom.networks.band_emulator import BandEmulator
@@ -31,6 +32,7 @@ MEDIA_TYPES = {
 def site(model: str | os.PathLike = "default") -> dict[str, bytes]:
     """The static site with a packaged model, or the one in a weights file: content by path.
 
+    A file above ``LARGEST`` is sent ``reduced``.
     Raises ConfigError for an unknown name or a model of another family than ``emulator``, ParseError and
     StoreError for a weights file that is damaged or no generator.
     """
@@ -40,11 +42,14 @@ def site(model: str | os.PathLike = "default") -> dict[str, bytes]:
         raise ConfigError(f"model {model}: family {generator.header.family!r}, the page runs an 'emulator'")
     with parsing(path):
         content = path.read_bytes()
+    source = hashlib.sha256(content).hexdigest()
+    if len(content) > LARGEST:
+        content = reduced(weights.load(path))
     digest = hashlib.sha256(content).hexdigest()
     name = f"model-{digest[:12]}{weights.SUFFIX}"
-    about = {"name": Path(model).name, "file": name, "sha256": digest, "bytes": len(content)}
-    chunks = generator.model.chunks if isinstance(generator.model, BandEmulator) else (generator.model,)
-    told = facts(generator.header, chunks) | {"model": about}
+    sent = {"file": name, "sha256": digest, "bytes": len(content)}
+    told = facts(generator.header, generator.model.chunks)
+    told |= {"model": {"name": Path(model).name, "source": source, **sent}}
     text = json.dumps(told, allow_nan=False, separators=(",", ":"))
     return dict(_packaged(files("starloom.explorer") / "page")) | {name: content, "facts.json": text.encode()}
 

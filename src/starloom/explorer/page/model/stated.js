@@ -8,12 +8,14 @@ export class StatedError {
   static of({ header, networks }, tensors, emulator, facts) {
     const setting = header.settings.stated_error;
     if (!setting || !networks.error_p68) return null;
-    const ends = setting.ends ? new EndCorrection(setting.ends, tensors, new Domain(facts)) : null;
-    return new StatedError(header.points, setting, tensors, emulator, ends);
+    const domain = new Domain(facts);
+    const ends = setting.ends ? new EndCorrection(setting.ends, tensors, domain) : null;
+    return new StatedError(header.points, setting, tensors, emulator, domain, ends);
   }
 
-  constructor(points, { edges, width, spectra }, tensors, emulator, ends) {
+  constructor(points, { edges, width, spectra }, tensors, emulator, domain, ends) {
     this.edges = edges;
+    this.domain = domain;
     this.spectra = spectra;
     this.ends = ends;
     this.perFactor = ends ? ends.width / width : 1; // bands that share a factor
@@ -51,7 +53,8 @@ export class StatedError {
   cell(labels) {
     let cell = 0;
     for (const [name, edges] of this.edges) {
-      let place = edges.findLastIndex((edge) => edge <= labels[name]);
+      const value = this.domain.coordinate(name, labels);
+      let place = edges.findLastIndex((edge) => edge <= value);
       place = Math.min(Math.max(place, 0), edges.length - 2);
       cell = cell * (edges.length - 1) + place;
     }

@@ -1,8 +1,8 @@
 // Weights files: safetensors with starloom's description in the header (starloom/networks/weights.py).
 
 const KEY = "starloom";
-const FORMATS = [1, 2];
-const WIDTH = { F16: 2, F32: 4, F64: 8 };
+const FORMATS = [1, 2, "page"];
+const WIDTH = { I16: 2, F16: 2, F32: 4, F64: 8 };
 
 /** The file's description and tensors: {description, tensors: {name: Float32Array | Float64Array}}. */
 export function readWeights(buffer) {
@@ -15,13 +15,23 @@ export function readWeights(buffer) {
   if (!text) throw new Error(`the weights file has no entry ${KEY} in its header`);
   const description = JSON.parse(text);
   if (!FORMATS.includes(description.format)) {
-    throw new Error(`weights of format ${description.format}, this page reads the formats ${FORMATS.join(" and ")}`);
+    throw new Error(`weights of format ${description.format}, this page reads the formats ${FORMATS.join(", ")}`);
   }
   const tensors = {};
   for (const [name, entry] of Object.entries(header)) {
     if (name !== "__metadata__") tensors[name] = tensor(view, 8 + length, name, entry);
   }
+  for (const name of Object.keys(tensors)) if (`${name}.unit` in tensors) tensors[name] = joined(name, tensors);
   return { description, tensors };
+}
+
+/** A matrix whose first rows are floats and the others integers, in units by column (starloom/explorer/reduced.py). */
+function joined(name, tensors) {
+  const [first, unit, integers] = [tensors[`${name}.first`], tensors[`${name}.unit`], tensors[name]];
+  const values = new Float32Array(first.length + integers.length);
+  values.set(first);
+  for (let i = 0, at = first.length; i < integers.length; i++, at++) values[at] = integers[i] * unit[i % unit.length];
+  return values;
 }
 
 function tensor(view, base, name, { dtype, shape, data_offsets: [start, end] }) {
@@ -31,6 +41,7 @@ function tensor(view, base, name, { dtype, shape, data_offsets: [start, end] }) 
   if (end - start !== size * width || base + end > view.byteLength) throw new Error(`tensor ${name} is cut off`);
   const values = dtype === "F64" ? new Float64Array(size) : new Float32Array(size);
   const read = {
+    I16: (at) => view.getInt16(at, true),
     F16: (at) => half(view.getUint16(at, true)),
     F32: (at) => view.getFloat32(at, true),
     F64: (at) => view.getFloat64(at, true),

@@ -65,7 +65,8 @@ function median(values) {
 }
 
 /**
- * First estimate of labels and radial velocity of an observed spectrum; labels that are not fitted stay at `start`.
+ * First estimate of labels and radial velocity of an observed spectrum; labels that are not fitted stay at `start`, and
+ * elements without a value there at their default.
  *
  * Levenberg (1944) and Marquardt (1963) with derivatives by differences, scale and slope solved for at every
  * step, from the given labels and the domain's other stars, each at the best of a row of velocities. Resolves to
@@ -164,9 +165,10 @@ class Problem {
     const labels = this.labels(place);
     for (const { name, digits } of this.limits) labels[name] = +labels[name].toFixed(digits);
     const atLimit = this.limits.filter((label) => labels[label.name] <= domain.lowest(label, labels) || labels[label.name] >= label.high);
+    const fitted = Object.fromEntries(this.limits.map(({ name }) => [name, labels[name]]));
     const names = [...this.limits, domain.velocity].map(({ name }) => name);
     return {
-      labels: domain.inside(labels),
+      labels: domain.inside({ ...this.start, ...fitted }),
       velocity: +this.velocity(place).toFixed(domain.velocity.digits),
       deviation: Object.fromEntries(names.map((name, i) => [name, deviation[i]])),
       rms: this.scatter(found),

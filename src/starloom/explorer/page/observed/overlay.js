@@ -50,12 +50,20 @@ export class Overlay {
    * First estimate of the spectrum's labels from those given (see firstEstimate), with the seconds that it took;
    * null where another spectrum has come meanwhile.
    */
-  async fit({ labels, velocity }, modelError, progress) {
+  async fit({ labels, own, velocity }, modelError, progress) {
     const { emulator, domain, observed } = this;
     const still = () => observed === this.observed;
     const began = performance.now();
     const told = (text) => still() && progress(text);
-    const found = await firstEstimate({ emulator, domain, observed, start: labels, velocity, modelError, progress: told });
-    return still() ? { ...found, seconds: (performance.now() - began) / 1e3 } : null;
+    const found = await firstEstimate({
+      emulator,
+      domain,
+      observed,
+      start: domain.wanted(labels, own),
+      velocity,
+      modelError,
+      progress: told,
+    });
+    return still() ? { ...found, own, seconds: (performance.now() - began) / 1e3 } : null;
   }
 }

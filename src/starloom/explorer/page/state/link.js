@@ -6,17 +6,22 @@ export const LETTERS = "ABCD"; // of the pins
 /** A number without the noise of binary fractions. */
 export const short = (value) => `${+value.toPrecision(9)}`;
 
-/** The state as the part of an address behind "#": only what a reader can have changed. */
-export function toHash({ labels, velocity, medium, window, closeUp, pins }, domain) {
-  const parts = domain.names.map((name) => [name, short(labels[name])]);
+/** The state as the part of an address behind "#": only what a reader can have changed, so no element that follows. */
+export function toHash({ labels, velocity, own, medium, window, closeUp, pins }, domain) {
+  const main = domain.main.map(({ name }) => name);
+  const parts = [...main, ...own].map((name) => [name, short(labels[name])]);
   parts.push([domain.velocity.name, short(velocity)], ["medium", medium]);
   if (window) parts.push(["view", window.map((value) => value.toFixed(3)).join(",")]);
   if (closeUp) parts.push(["flux", "fit"]);
-  for (const pin of pins) {
-    const values = [...domain.names.map((name) => pin.labels[name]), pin.velocity];
-    parts.push([`pin${LETTERS[pin.slot]}`, values.map(short).join(",")]);
-  }
+  for (const pin of pins) parts.push([`pin${LETTERS[pin.slot]}`, pinned(pin, domain)]);
   return parts.map(([key, value]) => `${key}=${value}`).join("&");
+}
+
+/** Numbers in the labels' order, and with names where elements are left out that follow their default. */
+function pinned({ labels, velocity, own }, { main, elements, velocity: moving }) {
+  const names = [...main.map(({ name }) => name), moving.name, ...own];
+  const values = { ...labels, [moving.name]: velocity };
+  return names.map((name) => (elements.length ? `${name}:` : "") + short(values[name])).join(",");
 }
 
 /**
@@ -52,36 +57,59 @@ export function fromHash(hash, domain, other) {
   return { state, faults };
 }
 
-/** Labels and velocity whose texts `at(quantity, index)` gives, each inside its range. */
+/** Labels, velocity and elements that do not follow, whose texts `at(quantity)` gives, each inside its range. */
 function readStar(at, domain, other, faults) {
-  const read = (quantity, index, otherwise) => {
+  const read = (quantity, otherwise) => {
     const { name, low, high } = quantity;
-    const text = at(quantity, index);
+    const text = at(quantity);
     if (text === undefined) return otherwise;
     const value = number(text);
     if (!Number.isFinite(value)) faults.push(`${name} = ${text} is no number`);
     else if (value < low || value > high) faults.push(`${name} = ${text} is outside ${low} to ${high}`);
     return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : otherwise;
   };
-  const wanted = Object.fromEntries(domain.labels.map((label, i) => [label.name, read(label, i, other.labels[label.name])]));
-  const labels = domain.inside(wanted);
-  for (const { name } of domain.labels) {
-    if (labels[name] > wanted[name])
-      faults.push(`${name} = ${short(wanted[name])} has no atmosphere there; ${short(labels[name])} is the lowest`);
-  }
-  return { labels, velocity: read(domain.velocity, domain.labels.length, other.velocity) };
+  const first = domain.wanted(other.labels, other.own);
+  const wanted = Object.fromEntries(domain.labels.map((label) => [label.name, read(label, first[label.name])]));
+  const own = domain.elements.map(({ name }) => name).filter((name) => wanted[name] !== undefined);
+  const [asked, labels] = [domain.asked(wanted), domain.inside(wanted)];
+  const given = domain.labels.filter(({ name }) => wanted[name] !== undefined && labels[name] !== asked[name]);
+  for (const label of given) faults.push(moved(label, asked, labels, domain));
+  return { labels, own, velocity: read(domain.velocity, other.velocity) };
 }
 
-/** A pinned spectrum: labels in their order and the velocity, all of them; else null, and the reason said. */
+/** What is to be said of a label that others do not let be what was asked for. */
+function moved(label, asked, labels, domain) {
+  const [was, is] = [asked, labels].map((values) => short(values[label.name]));
+  const told = `${label.name} = ${was}`;
+  if (!label.element) return `${told} has no atmosphere there; ${is} is the lowest`;
+  const [low, high] = domain.ends(label, labels);
+  if (labels[label.name] < Math.min(high, asked[label.name])) return `${told} is above ${is}, where [C/O] is ${domain.limit.highest}`;
+  return `${told} is outside ${low} to ${high}, near its default`;
+}
+
+/**
+ * A pinned spectrum: labels in their order and the velocity, all of them, or some by name as in `teff:5777`; else
+ * null, and the reason said.
+ */
 function readPin(key, text, slot, domain, other, faults) {
   if (text === undefined) return null;
-  const texts = text.split(",");
-  const count = domain.labels.length + 1;
-  if (texts.length !== count || !texts.map(number).every(Number.isFinite)) {
-    faults.push(`${key} = ${text} is not ${count} numbers and is left out`);
+  const names = [...domain.names, domain.velocity.name];
+  const parts = text.split(",").map((part) => part.split(":"));
+  const named = parts.some((part) => part.length > 1);
+  const order = named ? [] : ordered(parts.length, names, domain);
+  const values = new Map(named ? parts : parts.map(([value], i) => [order[i], value]));
+  const complete = named ? [...values.keys()].every((name) => names.includes(name)) : parts.length === order.length;
+  if (!complete || ![...values.values()].map((value = "") => number(value)).every(Number.isFinite)) {
+    faults.push(`${key} = ${text} is not ${names.length} numbers and is left out`);
     return null;
   }
-  return { slot, ...readStar((_, i) => texts[i], domain, other, faults) };
+  return { slot, ...readStar(({ name }) => values.get(name), domain, other, faults) };
+}
+
+/** Names of numbers without names: those of the model, or of the labels that links had before there were others. */
+function ordered(count, names, { former, velocity }) {
+  const before = [...former, velocity.name];
+  return count !== names.length && count === before.length && before.every((name) => names.includes(name)) ? before : names;
 }
 
 function readWindow(text, faults) {

@@ -2,9 +2,13 @@
 
 import { clamp } from "../model/domain.js";
 import { short } from "../state/link.js";
+import { action } from "./legend.js";
 import { minus } from "./words.js";
 
-/** One quantity, as the facts describe it; `onInput(value)` hears of what the reader does. */
+/**
+ * One quantity, as the facts describe it; `onInput(value)` hears of what the reader does, with undefined where an
+ * element is to follow its default again.
+ */
 export class Slider {
   constructor(quantity, parent, onInput) {
     const { name, unit, low, high, step, description } = quantity;
@@ -16,24 +20,26 @@ export class Slider {
     box.innerHTML = `
       <label class="name"></label><span class="ends">${minus(low)} to ${minus(high)}</span>
       <input type="number" inputmode="decimal" min="${low}" max="${high}" step="any"><span class="unit"></span>
-      <span class="track"><input type="range" min="${low}" max="${high}" step="${step}"><span class="barred" hidden></span></span>`;
+      <span class="track"><input type="range" min="${low}" max="${high}" step="${step}"><span class="barred" hidden></span><span class="barred above" hidden></span></span>`;
     box.querySelector(".unit").textContent = unit;
     parent.append(box);
     this.number = box.querySelector("input[type=number]");
     this.range = box.querySelector("input[type=range]");
-    this.barred = box.querySelector(".barred");
+    [this.barred, this.above] = box.querySelectorAll(".barred");
     this.number.id = box.querySelector(".name").htmlFor = id;
     this.range.id = `${id}-slider`;
     this.range.ariaLabel = description;
     symbol(box.querySelector(".name"), quantity);
+    this.box = box;
+    if (quantity.element) this.#follows(onInput);
     this.#listen(onInput);
   }
 
-  /** Show a value, and where `lowest` is higher than the range's end, that nothing below it can be reached. */
-  show(value, lowest = this.low) {
-    if (value === this.value && lowest === this.lowest) return;
-    this.value = value;
-    this.lowest = lowest;
+  /** Show a value in a range, of which nothing below `lowest` and nothing above `highest` can be reached. */
+  show(value, { low, high, lowest, highest }) {
+    if (value === this.value && low === this.low && high === this.high && lowest === this.lowest && highest === this.highest) return;
+    if (low !== this.low || high !== this.high) this.#span(low, high);
+    Object.assign(this, { value, low, high, lowest, highest });
     if (document.activeElement !== this.number || this.number.valueAsNumber !== value) this.number.value = short(value);
     this.range.valueAsNumber = value;
     const share = (x) => (x - this.low) / (this.high - this.low);
@@ -41,21 +47,46 @@ export class Slider {
     this.range.style.setProperty("--at", `calc(8px + ${share(value)} * (100% - 16px))`);
     this.barred.hidden = !(lowest > this.low);
     this.barred.style.width = `calc(8px + ${share(lowest)} * (100% - 16px))`;
+    this.above.hidden = !(highest < this.high);
+    this.above.style.width = `calc(8px + ${1 - share(highest)} * (100% - 16px))`;
     this.number.min = short(lowest);
   }
 
+  /** Show whether an element has a value of its own. */
+  showOwn(own) {
+    this.box.classList.toggle("own", own);
+    this.reset.disabled = !own;
+  }
+
+  /** Another range, where others move it. */
+  #span(low, high) {
+    [this.range.min, this.range.max, this.number.max] = [low, high, high];
+    if (this.quantity.element) this.#tell(low, high);
+  }
+
+  #tell(low, high) {
+    this.box.title = `${this.quantity.description}, ${minus(low)} to ${minus(high)}`;
+  }
+
+  #follows(onInput) {
+    this.box.classList.add("element");
+    this.reset = action("↺", `${this.quantity.symbol} back to its default`, () => onInput(undefined));
+    this.box.append(this.reset);
+    this.#tell(this.low, this.high);
+  }
+
   #listen(onInput) {
-    const { number, range, low, high } = this;
+    const { number, range } = this;
     range.addEventListener("input", () => onInput(range.valueAsNumber));
     number.addEventListener("input", () => {
       const value = number.valueAsNumber;
       // while typing, what is not yet inside is left alone
-      if (value >= low && value <= high) onInput(value);
+      if (value >= this.low && value <= this.high) onInput(value);
     });
     number.addEventListener("change", () => {
       const value = number.valueAsNumber;
       this.lowest = null; // shown anew, also where the value stays
-      onInput(Number.isNaN(value) ? this.value : clamp(value, low, high));
+      onInput(Number.isNaN(value) ? this.value : clamp(value, this.low, this.high));
     });
     number.addEventListener("keydown", (event) => this.#arrows(event, onInput));
   }

@@ -25,7 +25,7 @@ export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { mod
   const provenance = {
     "made by": `starloom explorer ${version}`,
     model: model.name,
-    "model file": model.sha256,
+    "model file": model.source,
     error: "size that holds 68 % of the errors of held-out spectra near these labels",
     ...(velocity && { radial_velocity_kms: velocity }),
   };
@@ -44,7 +44,7 @@ export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { mod
 function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model, version }) {
   const head = [
     `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
-    `# model = ${model.name} ${model.sha256}`,
+    `# model = ${model.name} ${model.source}`,
     `# flux: ${describe(labels, velocity)}`,
     ...pins.map((pin) => `# flux_${LETTERS[pin.slot]}: ${describe(pin.labels, pin.velocity)}`),
   ];
@@ -59,7 +59,7 @@ export function overlayCsv({ observed, medium, labels, velocity }, { model, vers
   const { a, b } = observed.line;
   const head = [
     `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
-    `# model = ${model.name} ${model.sha256}: ${describe(labels, velocity)}`,
+    `# model = ${model.name} ${model.source}: ${describe(labels, velocity)}`,
     `# observed = ${observed.name}, divided by ${short(a)} + ${short(b)} t, t from -1 to 1 over its rows`,
     "wavelength,flux,model,difference",
   ];
@@ -77,7 +77,7 @@ const describe = (labels, velocity) =>
  * them; `known` are first and last of those that the model knows.
  */
 export function python({ labels, velocity, medium }, { domain, model, own, known }) {
-  const values = domain.names.map((name) => `${name}=${short(labels[name])}`);
+  const values = domain.telling(labels).map(({ name }) => `${name}=${short(labels[name])}`);
   const options = [];
   if (model !== "default") options.push(`model=${JSON.stringify(model)}`);
   if (medium !== "air") options.push(`medium="${medium}"`);
@@ -100,21 +100,36 @@ export function python({ labels, velocity, medium }, { domain, model, own, known
 export function png({ flux, difference }, title, notes) {
   const [top, bottom] = [flux.ctx.canvas, difference.ctx.canvas];
   const ratio = devicePixelRatio;
-  const head = Math.round((34 + 18 * notes.length) * ratio);
   const margin = Math.round(10 * ratio);
   const canvas = document.createElement("canvas");
+  const ctx = canvas.getContext("2d");
+  const lines = [{ text: title, style: colour("ink"), size: 14 }, ...notes].flatMap(({ text, style, size = 12 }) => {
+    const font = (ctx.font = `${size * ratio}px system-ui, sans-serif`);
+    return broken(ctx, text, top.width - 2 * margin).map((line) => ({ line, style, font }));
+  });
+  const head = Math.round((16 + 18 * lines.length) * ratio);
   canvas.width = top.width + 2 * margin;
   canvas.height = head + top.height + bottom.height + margin;
-  const ctx = canvas.getContext("2d");
   ctx.fillStyle = colour("paper");
   ctx.fillRect(0, 0, canvas.width, canvas.height);
   ctx.textBaseline = "middle";
-  [{ text: title, style: colour("ink") }, ...notes].forEach(({ text, style }, i) => {
-    ctx.font = `${(i ? 12 : 14) * ratio}px system-ui, sans-serif`;
+  lines.forEach(({ line, style, font }, i) => {
+    ctx.font = font;
     ctx.fillStyle = style;
-    ctx.fillText(text, margin * 2, (20 + 18 * i) * ratio);
+    ctx.fillText(line, margin * 2, (20 + 18 * i) * ratio);
   });
   ctx.drawImage(top, margin, head);
   ctx.drawImage(bottom, margin, head + top.height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+/** A text in lines of at most a width, broken behind commas. */
+function broken(ctx, text, width) {
+  const lines = [];
+  for (const word of text.split(/(?<=,) /)) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && ctx.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }

@@ -20,11 +20,12 @@ export class Legend {
     this.element.replaceChildren(...chips);
   }
 
-  #pin({ slot, labels: own, velocity: moving }, labels, velocity) {
+  #pin(pin, labels, velocity) {
+    const { slot, labels: own, velocity: moving } = pin;
     const made = chip(`pin-${slot}`, LETTERS[slot], this.words.differences(own, moving, labels, velocity), "pin");
     const name = `pinned spectrum ${LETTERS[slot]}`;
     made.append(
-      action("↺", `Show ${name} with the sliders`, () => this.store.setStar(own, moving)),
+      action("↺", `Show ${name} with the sliders`, () => this.store.show(pin)),
       action("✕", `Remove ${name}`, () => this.store.unpin(slot)),
     );
     made.addEventListener("mouseenter", () => this.store.change({ highlight: slot }));

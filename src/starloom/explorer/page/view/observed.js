@@ -51,7 +51,7 @@ export class ObservedPanel {
     try {
       const found = await overlay.fit(store.state, p68 ? mean(p68) : 0, (text) => ($("fit-result").textContent = `Fitting: ${text}`));
       if (!found) return;
-      store.setStar(found.labels, found.velocity);
+      store.show(found);
       $("fit-result").replaceChildren(...estimate(found, store.domain));
       this.fitted(found);
     } catch (error) {

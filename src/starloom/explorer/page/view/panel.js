@@ -3,6 +3,7 @@
 import { vacuumFromAir } from "../model/wavelength.js";
 import { LETTERS, MEDIA } from "../state/link.js";
 import { Slider } from "./controls.js";
+import { Elements } from "./elements.js";
 import { csv, overlayCsv, png, python, save } from "./download.js";
 import { pressed, shifted, zoomed } from "./gestures.js";
 import { Legend, action } from "./legend.js";
@@ -19,7 +20,10 @@ export class Panel {
     this.legend = new Legend($("legend"), store, words);
     this.sliders = this.#sliders();
     this.#medium();
-    this.presets = facts.presets.map(({ name, ...labels }) => ({ labels, button: action(name, name, () => store.setStar(labels, 0)) }));
+    this.presets = facts.presets.map(({ name, ...labels }) => ({
+      labels,
+      button: action(name, name, () => store.show({ labels, own: [], velocity: 0 })),
+    }));
     this.windows = this.#windows();
     $("presets").append(...this.presets.map(({ button }) => button));
     $("windows").append(...this.windows.map(({ button }) => button));
@@ -35,9 +39,10 @@ export class Panel {
     const { state, domain } = this.store;
     const { labels, velocity, medium, closeUp, pins, window } = state;
     for (const slider of this.sliders) {
-      if (slider.quantity === domain.velocity) slider.show(velocity);
-      else slider.show(labels[slider.name], domain.lowest(slider.quantity, labels));
+      if (slider.quantity === domain.velocity) slider.show(velocity, whole(domain.velocity));
+      else slider.show(labels[slider.name], range(domain, slider.quantity, labels));
     }
+    this.elements?.show(state);
     document.querySelectorAll("#medium input").forEach((input) => (input.checked = input.value === medium));
     $("close-up").checked = closeUp;
     $("unpin").disabled = pins.length === 0;
@@ -94,7 +99,10 @@ export class Panel {
     const { star, seen, velocity } = store.domain;
     const own = (parent) => (label) => new Slider(label, parent, (value) => store.setStar({ [label.name]: value }));
     const moving = () => new Slider(velocity, $("seen"), (value) => store.setStar({}, value));
-    return [...star.map(own($("star"))), ...seen.map(own($("seen"))), moving()];
+    const main = [...star.map(own($("star"))), ...seen.map(own($("seen"))), moving()];
+    if (!store.domain.elements.length) return main;
+    this.elements = new Elements($("star"), store);
+    return [...main, ...this.elements.sliders];
   }
 
   #medium() {
@@ -149,7 +157,7 @@ export class Panel {
     const { model, version } = this.facts;
     const { stated } = this.picture.emulator;
     const spectra = stated ? `; errors from ${stated.spectra} held-out spectra` : "";
-    $("about").textContent = `starloom ${version}, model “${model.name}” (${model.sha256.slice(0, 12)})${spectra}.`;
+    $("about").textContent = `starloom ${version}, model “${model.name}” (${model.source.slice(0, 12)})${spectra}.`;
   }
 
   #keys() {
@@ -164,6 +172,7 @@ export class Panel {
       v: () => store.setMedium(store.state.medium === "air" ? "vacuum" : "air"),
       0: () => store.setWindow(null),
       "?": () => $("help").showModal(),
+      e: () => this.elements?.toggle(),
     };
     addEventListener("keydown", (event) => {
       const typing = /^(number|text)$/.test(event.target.type) || $("help").open;
@@ -196,6 +205,14 @@ export class Panel {
     if (observed) notes.push({ text: observed.name, style: colour("observed") });
     save(name, await png(this.picture.plots, this.words.title(state.labels, state.velocity), notes));
   }
+}
+
+const whole = ({ low, high }) => ({ low, high, lowest: low, highest: high });
+
+/** The range of a label's slider beside the other labels, and how much of it can be reached. */
+function range(domain, label, labels) {
+  const [low, high] = domain.ends(label, labels);
+  return { low, high, lowest: domain.lowest(label, labels), highest: domain.highest(label, labels) };
 }
 
 const press = (button, pressed) => button.setAttribute("aria-pressed", Boolean(pressed));

@@ -4,22 +4,25 @@
 export const minus = (value) => `${value}`.replace("-", "−");
 
 export class Words {
-  constructor({ star, seen, velocity }) {
-    this.labels = [...star, ...seen];
-    this.velocity = velocity;
+  constructor(domain) {
+    this.domain = domain;
+    this.labels = [...domain.star, ...domain.seen, ...domain.elements];
+    this.velocity = domain.velocity;
   }
 
-  /** Labels as one line of text; the velocity only where there is one. */
+  /** Labels as one line of text; the velocity only where there is one, elements where they are not at their default. */
   title(labels, velocity) {
-    const texts = this.#texts(labels, velocity);
-    return (velocity ? texts : texts.slice(0, -1)).join(", ");
+    const texts = this.#told(labels).map((label) => text(label, labels[label.name]));
+    return (velocity ? [...texts, text(this.velocity, velocity)] : texts).join(", ");
   }
 
   /** What is not the same in other labels. */
   differences(labels, velocity, others, otherVelocity) {
-    const other = this.#texts(others, otherVelocity);
+    const shown = this.labels.filter((label) => [labels, others].some((values) => !label.element || this.domain.deviates(label, values)));
+    const texts = (values, moving) => [...shown.map((label) => text(label, values[label.name])), text(this.velocity, moving)];
+    const other = texts(others, otherVelocity);
     return (
-      this.#texts(labels, velocity)
+      texts(labels, velocity)
         .filter((text, i) => text !== other[i])
         .join(", ") || "the same"
     );
@@ -27,12 +30,15 @@ export class Words {
 
   /** A name for files of these labels. */
   stem(labels) {
-    const parts = this.labels.filter(({ letter }) => letter).map(({ name, letter, step }) => letter + labels[name].toFixed(decimals(step)));
+    const parts = this.#told(labels)
+      .filter(({ letter }) => letter)
+      .map(({ name, letter, step }) => letter + labels[name].toFixed(decimals(step)));
     return ["starloom", ...parts].join("_");
   }
 
-  #texts(labels, velocity) {
-    return [...this.labels.map((label) => text(label, labels[label.name])), text(this.velocity, velocity)];
+  #told(labels) {
+    const telling = this.domain.telling(labels);
+    return this.labels.filter((label) => telling.includes(label));
   }
 }
 

@@ -1,0 +1,58 @@
+"""What the page needs of a model whose file is large: fewer bytes, the same flux to 1e-5.
+
+Most of a model's numbers are those of its decoder, the linear map from coefficients to modes. Its rows fall
+off as the components of its basis do. All but the first are kept as integers of 16 bits in units of their
+column's largest: the error of the flux is at most 1e-5, where numbers of float16 leave 2e-4.
+"""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+from safetensors.numpy import save as tensor_bytes
+
+from starloom.networks.emulator import network_names
+from starloom.networks.forward import Network
+from starloom.networks.weights import KEY, Model
+
+LARGEST = 6_000_000  # bytes of a file that is sent as it is
+FORMAT = "page"  # no file of weights.load, which says so
+WHOLE = 32  # rows of a decoder that stay float32
+STEPS = 2**15 - 1
+UNUSED = "physics_"  # networks of fits
+
+
+def reduced(model: Model) -> bytes:
+    """The page's own file of an emulator: safetensors as ``weights.save``, with decoders of 16 bits.
+
+    A matrix ``name`` of these is ``name.first`` (float32, the first rows), ``name`` (int16, the others) and
+    ``name.unit`` (float32, by column, of the integers).
+    """
+    networks = {name: network for name, network in model.networks.items() if not name.startswith(UNUSED)}
+    decoded = network_names(len(model.header.band.chunks))
+    tensors = dict(part for name in networks for part in _tensors(name, networks[name], name in decoded))
+    description = {
+        "format": FORMAT,
+        "header": model.header.mapping,
+        "networks": {name: network.architecture for name, network in networks.items()},
+    }
+    return tensor_bytes(tensors, metadata={KEY: json.dumps(description, sort_keys=True)})
+
+
+def _tensors(name: str, network: Network, decoded: bool) -> Iterator[tuple[str, np.ndarray]]:
+    last = len(network.layers) - 1
+    for index, parameters in enumerate(network.parameters):
+        for key, array in parameters.items():
+            own, values = f"{name}/{index}/{key}", np.ascontiguousarray(array, np.float32)
+            if decoded and index == last and key == "weight":
+                yield from integers(own, values).items()
+            else:
+                yield own, values
+
+
+def integers(name: str, matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """The parts of a matrix of which all rows but the first are integers: right to half of a unit."""
+    first, others = matrix[:WHOLE], matrix[WHOLE:]
+    unit = np.abs(others).max(axis=0, initial=0.0) / STEPS
+    whole = np.rint(others / np.where(unit > 0, unit, 1)).astype(np.int16)
+    return {f"{name}.first": first, name: whole, f"{name}.unit": unit.astype(np.float32)}
