@@ -19,8 +19,7 @@ import numpy as np
 from starloom.broadening import finish_onto
 from starloom.database.store import open_store
 from starloom.database.workers import processes
-from starloom.inference import Settings, fit_each
-from starloom.inference.result import Failure
+from starloom.inference import Failure, Settings, fit_each
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
 

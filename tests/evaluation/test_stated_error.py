@@ -7,6 +7,7 @@ pytest.importorskip("jax")
 
 from starloom import Generator, bands, sampling
 from starloom.broadening import finish_of, keep
+from starloom.evaluation.error_map import _widened
 from starloom.labels import TABLE_1
 from starloom.synthesis import synthesize_each
 from starloom.wavelength import vacuum_from_air
@@ -39,3 +40,12 @@ def test_the_packaged_models_stated_error_is_true(share):
     # the share of one star scatters by 0.25: 0.04 in the mean of 40, three of which are allowed
     assert within[0] == pytest.approx(0.6827, abs=0.12)
     assert within[1] > 0.94
+
+
+def test_a_cell_without_spectra_states_the_largest_of_its_neighbours():
+    """Along the last label first, then along more of them; what is known stays."""
+    sizes = np.full((1, 2, 3, 1), np.nan)
+    sizes[0, 0, :, 0] = 1, np.nan, 3
+    assert _widened(sizes.reshape(1, 6, 1), (2, 3)).ravel().tolist() == [1, 3, 3, 3, 3, 3]
+    sizes[0, 1, 0] = 2
+    assert _widened(sizes.reshape(1, 6, 1), (2, 3)).ravel().tolist() == [1, 3, 3, 2, 2, 2]

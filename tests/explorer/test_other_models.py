@@ -363,7 +363,7 @@ def test_an_observed_spectrum_is_overlaid_and_fitted(shown, toy, tmp_path):
     assert found["rms"] < 1e-3
 
 
-@pytest.mark.parametrize("toy", [SEVEN], indirect=True, ids=["seven labels"])
+@pytest.mark.parametrize("toy", [EIGHT], indirect=True, ids=["eight labels"])
 def test_an_element_that_was_moved_is_held_there_by_a_fit(shown, toy, tmp_path):
     page = shown
     wanted = {**state(page)["labels"], "teff": 5000.0, "mh": -0.5, "alpha": 0.2, "Ca": -0.1}

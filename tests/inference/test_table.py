@@ -434,7 +434,7 @@ def test_a_file_of_many_spectra_is_fitted_as_it_is_read(monkeypatch):
     monkeypatch.setattr(table, "fit_each", each)
     monkeypatch.setattr(table, "BATCH", 2)
     monkeypatch.setattr(table, "cpu_count", lambda: 1)
-    columns = table.Columns(Generator.load("default").domain)
+    columns = table.FitColumns(Generator.load("default").domain)
     rows = table._done("default", Settings(), {}, str, columns, table.Task((3,), ("many.csv",)))
     assert [row["name"] for row in rows] == [f"many.csv[{number}]" for number in range(9)]
     assert [row["fault"] for row in rows] == [

@@ -174,6 +174,8 @@ def test_commands_take_the_models_labels(model, tmp_path, command):
     assert command("generate", "--model", model, *others, *options, "-o", out)[0] == 0
     code, told, _ = command("fit", out, "--model", model, "--resolution", "11500", "--snr", "100")
     assert (code, "alpha" in told) == (0, True)
-    code, _, fault = command("generate", "--model", model, *others, "-o", tmp_path / "b.fits")
+    assert command("generate", "--model", model, *others, "-o", tmp_path / "plain.fits")[0] == 0
+    cool = [option for option in others if not option.startswith("--mh")]
+    code, _, fault = command("generate", "--model", model, *cool, "-o", tmp_path / "b.fits")
     assert code != 0
-    assert "--label alpha=VALUE, --label Ca=VALUE" in fault
+    assert "labels are missing: --mh" in fault

@@ -15,7 +15,11 @@ StoreFolder = Annotated[Path, typer.Argument(help="Folder of the store.", metava
 Output = Annotated[Path, typer.Argument(help="What to write; must not exist.")]
 
 
-RECIPES = "alpha, benchmark, cool, edge, elements, ends, inside, paper, standard, tiny"
+RECIPES = (
+    "alpha, benchmark, cool, edge, elements, ends, inside, paper, standard, stars, stars-alpha, "
+    "stars-benchmark, stars-cool, stars-edge, stars-ends, stars-near, stars-solar, stars-solar-benchmark, "
+    "stars-steps, tiny"
+)
 
 
 class Medium(StrEnum):

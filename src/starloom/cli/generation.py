@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 Number = float | None
 OPTIONS = ("teff", "logg", "vsini", "mh", "vmic", "resolution", "alpha", "filling")  # others by --label
 Alpha = Annotated[Number, typer.Option(help="[alpha/M] [dex] of models that have it; 0 unless given.")]
-Filling = Annotated[Number, typer.Option(help="Emission in the Ca II cores, likewise.")]
+Filling = Annotated[
+    Number, typer.Option(help="Emission in the Ca II cores, likewise; it fades from 7000 to 8000 K.")
+]
 
 
 class ErrorOf(StrEnum):

@@ -21,7 +21,7 @@ def train() -> None:
 def emulator(
     stores: Annotated[list[Path], typer.Argument(help="Folders of finished stores, one or more.")],
     model: Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).")],
-    recipe: Annotated[str, typer.Option(help="A TOML file, or one of: default, tiny.")] = "default",
+    recipe: Annotated[str, typer.Option(help="A TOML file, or one of: default, stars, tiny.")] = "default",
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
     precision: Annotated[str, typer.Option(help="Of the weights: float16 or float32.")] = "float32",
 ) -> None:

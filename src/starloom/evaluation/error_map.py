@@ -32,7 +32,7 @@ EDGES = {
     "mh": (-1.75, -0.5, 0.25, 0.9),
     "vsini": (20.0, 60.0, 150.0),
 }
-ELEMENTS_EDGES = (0.0, 0.1, 0.4, 0.65, 1.0 + 1e-6)  # solar ratios, near them, at random, at ends
+ELEMENTS_EDGES = (0.0, 0.1, 0.4, 1.0 + 1e-6)  # solar ratios, near them, at random
 
 
 def default_cells(domain: Domain) -> Cells:
@@ -73,7 +73,8 @@ class ErrorStatement:
     def result(self) -> StatedError:
         """The statement; ``ConfigError`` where no cell has the 10 spectra that make it credible.
 
-        A cell with fewer states, in every band, the largest size of the credible ones: rather too much.
+        A cell with fewer states, in every band, the largest size of the credible ones that share its labels
+        but the last, or but the two last, and so on: rather too much.
         """
         credible = self._spectra >= LEAST
         if not credible.any():
@@ -82,9 +83,18 @@ class ErrorStatement:
             )
         measured = [self._errors.result()[0], *(self._errors.percentile(s) for s in SHARES.values())]
         sizes = np.maximum(np.array(measured), SMALLEST)
-        sizes[:, ~credible] = sizes[:, credible].max(axis=1, keepdims=True)
+        sizes = _widened(np.where(credible[:, None], sizes, np.nan), self.cells.shape)
         spectra = int(self._spectra.sum())
         return StatedError(self.cells.domain, self.cells.edges, sizes, self.points, self.width, spectra)
+
+
+def _widened(sizes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sizes [measure, cell, band] whose NaN are the largest of cells nearby: along the last label, and on."""
+    grid = sizes.reshape(len(sizes), *shape, -1)
+    for first in range(len(shape), 0, -1):
+        largest = np.fmax.reduce(grid, axis=tuple(range(first, len(shape) + 1)), keepdims=True)
+        grid = np.where(np.isnan(grid), largest, grid)
+    return grid.reshape(sizes.shape)
 
 
 class EndCorrection:

@@ -17,7 +17,7 @@ from starloom.broadening.filling import CORES_AA, FILLED_K, LABEL, RATIOS, UNFIL
 from starloom.broadening.samplers import KAISER_SHAPE, TAPS
 from starloom.constants import ALPHA_ELEMENTS, SPEED_OF_LIGHT_KMS, SYMBOLS
 from starloom.io.formats.gaia import FIRST_NM, NOISE_KMS, STEP_NM
-from starloom.labels import TABLE_1, Domain, Label
+from starloom.labels import Domain, Label
 from starloom.networks.emulator import Emulator, RotationTable, network_names
 from starloom.networks.weights import Header
 from starloom.physics.species import ion_name
@@ -117,7 +117,7 @@ def facts(header: Header, chunks: Sequence[Emulator]) -> dict[str, Any]:
         "roles": _roles(header),
         "floor": domain.mapping["floor"],
         "c_to_o": _carbon(domain),
-        "former": TABLE_1.names,  # of which links have pins without names
+        "former": tuple(SUN),  # of which links have pins without names
         "speed_of_light_kms": SPEED_OF_LIGHT_KMS,
         "finish": [
             {"network": name, **_finish(chunk.finish)}

@@ -44,7 +44,7 @@ DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
+class FitColumns:
     """What decides a table's columns: labels of the fits, and whether ``elements`` or ``abundances`` are."""
 
     domain: Domain
@@ -53,7 +53,7 @@ class Columns:
 
     @property
     def derived(self) -> tuple[str, ...]:
-        """Columns of abundances on other scales, each followed by its error."""
+        """FitColumns of abundances on other scales, each followed by its error."""
         return columns(self.domain) if self.abundances else ()
 
 
@@ -93,7 +93,7 @@ def fit_files(
     setup = Setup(loaded(model), settings)
     if scales:
         check_abundances(setup.labels)
-    kind = Columns(setup.labels, bool(setup.elements), scales)
+    kind = FitColumns(setup.labels, bool(setup.elements), scales)
     names = [str(path) for path in paths]
     if os.path.realpath(output) in (os.path.realpath(name) for name in names if "\0" not in name):
         raise ConfigError(f"{output} is one of the spectra: give another name")
@@ -145,7 +145,7 @@ def _done(
     settings: Settings,
     reading: dict,
     spell: Callable[[StarloomError], str],
-    kind: Columns,
+    kind: FitColumns,
     task: Task,
 ) -> list[dict]:
     """Rows of a task; every file has at least one. A file of many spectra is fitted as it is read."""
@@ -171,7 +171,7 @@ def _read(
             yield number, path, Failure("no spectrum is in it")
 
 
-def _row(number: int, name: str, result: FitResult | Failure, kind: Columns) -> dict:
+def _row(number: int, name: str, result: FitResult | Failure, kind: FitColumns) -> dict:
     """A row of the table; NaN and empty where there is no fit."""
     row: dict[str, Any] = {"number": number, "name": _printable(name)}
     failed = isinstance(result, Failure)
@@ -211,7 +211,7 @@ def _about(model: str, settings: Settings, reading: Mapping[str, Any]) -> dict[s
     return {"settings": text, "digest": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
-def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str], kind: Columns) -> list[dict]:
+def _rows_in(path: Path, about: Mapping[str, str], names: Sequence[str], kind: FitColumns) -> list[dict]:
     """The rows of a table made earlier; ConfigError where it belongs to other settings or another list."""
     from astropy.table import Table
 
@@ -262,7 +262,7 @@ def _as_text():
     return convert_numpy(str)
 
 
-def _write(path: Path, about: Mapping[str, str], kind: Columns, rows: Iterable[dict]) -> None:
+def _write(path: Path, about: Mapping[str, str], kind: FitColumns, rows: Iterable[dict]) -> None:
     """The whole table in one step, in the order of the list."""
     from astropy.table import Table
 

@@ -121,7 +121,7 @@ class Generator:
 
     @classmethod
     def load(cls, name: str | os.PathLike = "default") -> "Generator":
-        """The packaged model of this name ("default", "paper"), or the one in a weights file.
+        """The packaged model of this name ("default", "stars", "paper"), or the one in a weights file.
 
         Raises ConfigError for an unknown name, ParseError for a file that is damaged, and StoreError for one
         that was made for other labels or is no generator.
@@ -354,7 +354,7 @@ class Generator:
         asked = f"wavelength = {view.wavelength_aa[0]:.10g}..{view.wavelength_aa[-1]:.10g} A ({view.medium})"
         raise OutOfRangeError(
             f"{asked} is outside [{low:.10g}, {high:.10g}] A, what the model knows for these "
-            "labels and radial velocity"
+            "labels and radial velocity: give wavelengths within"
         )
 
 
