@@ -6,6 +6,7 @@ import pytest
 import starloom
 from starloom import bands
 from starloom.errors import ConfigError, OutOfRangeError
+from starloom.io import open_labels
 from starloom.networks.generator import Generator, loaded
 
 SUN = {"teff": 5777, "logg": 4.44, "vsini": 3, "mh": 0.0, "vmic": 1.0, "resolution": 11500}
@@ -80,6 +81,17 @@ def test_it_is_near_the_synthesis_that_it_learned(labels, most):
     wanted = finish_of(band)(kept, np.array([3.0]), np.array([11500.0]))[0]
     found = starloom.generate(model="stars", **labels).flux
     assert np.abs(found - wanted).mean() < most
+
+
+def test_a_column_ca_is_told_to_be_no_label(stars, tmp_path):
+    """Only as ``Ca`` is it an abundance; what is not taken is said."""
+    (tmp_path / "stars.csv").write_text(
+        "teff,logg,vsini,mh,vmic,resolution,alpha,ca,kind\n5777,4.4,2,0,1,9000,0.3,0.2,1\n"
+    )
+    table = open_labels(tmp_path / "stars.csv", stars.domain, {}, complete=False)
+    assert table.unknown == ["ca"]
+    (part,) = table.parts()
+    assert part.labels[0, stars.domain.index("Ca")] == 0.3
 
 
 def test_fewer_labels_are_the_same_model(stars):

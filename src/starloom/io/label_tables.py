@@ -86,8 +86,9 @@ class LabelFile:
 
     @property
     def unknown(self) -> list[str]:
-        """Columns that look like labels of a star, but are none of the model's."""
-        return [name for name in self.others if _looks_like_label(name)]
+        """Columns that look like labels of a star, but are none of the model's: ``ca`` is none of calcium."""
+        names = self.domain.names
+        return [each for each in self.others if _looks_like_label(each) or each.strip().capitalize() in names]
 
     def parts(self, size: int = PART) -> Iterator[LabelTable]:
         """The table in parts of so many rows. Raises ParseError where it was changed meanwhile."""
