@@ -62,9 +62,7 @@ def test_it_states_errors_and_those_of_its_physics(stars):
     ("labels", "most"),
     [
         ({**SUN}, 4e-4),
-        ({**SUN, "teff": 4750, "logg": 2.5, "mh": -0.5, "vmic": 1.5, "alpha": 0.3}, 1e-3),
         ({**SUN, "teff": 4500, "logg": 1.2, "mh": -2.0, "vmic": 2.0, "alpha": 0.4, "Ca": 0.6}, 1e-3),
-        ({**SUN, "teff": 9500, "logg": 4.0, "mh": 0.0, "vmic": 2.0}, 1e-3),
     ],
 )
 def test_it_is_near_the_synthesis_that_it_learned(labels, most):
