@@ -38,8 +38,7 @@ def words(texts: Repeated) -> list[str]:
 
 def places(text: str) -> tuple[str | int, ...]:
     """Columns by their numbers or names, with commas between."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    return tuple(int(word) if word.isdecimal() else word for word in words)
+    return tuple(int(word) if word.isdecimal() else word for word in words((text,)))
 
 
 def pairs(option: str, texts: Repeated, expected: str) -> dict[str, tuple[float, float]]:

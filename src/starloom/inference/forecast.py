@@ -33,7 +33,7 @@ from starloom.errors import ConfigError, Option, OutOfRangeError
 from starloom.inference.degrading import LAGS
 from starloom.inference.derivatives import derivatives_of, parameters
 from starloom.inference.objective import chebyshev
-from starloom.inference.settings import ABUNDANCES, LARGEST_CORRELATION
+from starloom.inference.settings import ABUNDANCES, LARGEST_CORRELATION, free_names
 from starloom.inference.uncertainty import SHARING, band_edges
 from starloom.io.formats.gaia import NOISE_KMS, WAVELENGTH_NM
 from starloom.labels import Domain
@@ -89,10 +89,7 @@ class Setting:
         object.__setattr__(self, "wavelength_aa", plain("wavelength", self.wavelength_aa, "Angstrom"))
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         object.__setattr__(self, "fixed", tuple(dict.fromkeys(self.fixed)))
-        named = self.free.split(",") if isinstance(self.free, str) else self.free
-        object.__setattr__(self, "free", tuple(dict.fromkeys(str(name).strip() for name in named)))
-        if both := set(self.free) & set(self.fixed):
-            raise ConfigError(f"{min(both)} is fixed and free: give one of them")
+        object.__setattr__(self, "free", free_names(self.free, self.fixed))
         snr = plain("snr", self.snr, "")
         if snr.shape not in ((), self.wavelength_aa.shape):
             raise ConfigError(f"snr has the shape {snr.shape}, the wavelengths {self.wavelength_aa.shape}")

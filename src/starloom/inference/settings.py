@@ -1,6 +1,6 @@
 """What is asked of a fit: which labels are free, what is known beforehand, and what is not looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
@@ -83,12 +83,9 @@ class Settings:
         object.__setattr__(self, "fixed", MappingProxyType(dict(self.fixed)))
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         object.__setattr__(self, "pixel", pixel_text(self.pixel))
-        named = self.free.split(",") if isinstance(self.free, str) else self.free
-        object.__setattr__(self, "free", tuple(dict.fromkeys(str(name).strip() for name in named)))
+        object.__setattr__(self, "free", free_names(self.free, self.fixed))
         if both := set(self.fixed) & set(self.priors):
             raise ConfigError(f"{min(both)} is fixed and has a prior: give one of them")
-        if both := set(self.fixed) & set(self.free):
-            raise ConfigError(f"{min(both)} is fixed and free: give one of them")
         if "resolution" in self.fixed:
             raise ConfigError("resolution is given by ", Option("resolution"), ", not among the fixed labels")
         for name, (mean, deviation) in self.priors.items():
@@ -207,6 +204,15 @@ class Settings:
         values = {name: value for name, value in values.items() if name != "free"}
         values |= {"free": list(self.free)} if self.free else {}
         return values | {"velocities": list(self.velocities), "windows": [list(w) for w in self.windows]}
+
+
+def free_names(free: str | Iterable[str], fixed: Iterable[str]) -> tuple[str, ...]:
+    """What is to be free, each once, also from a text with commas; ConfigError for what is fixed as well."""
+    named = free.split(",") if isinstance(free, str) else free
+    names = tuple(dict.fromkeys(str(name).strip() for name in named))
+    if both := set(fixed) & set(names):
+        raise ConfigError(f"{min(both)} is fixed and free: give one of them")
+    return names
 
 
 def _rebuild(options: dict) -> Settings:

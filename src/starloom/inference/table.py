@@ -53,7 +53,7 @@ class FitColumns:
 
     @property
     def derived(self) -> tuple[str, ...]:
-        """FitColumns of abundances on other scales, each followed by its error."""
+        """Columns of abundances on other scales, each followed by its error."""
         return columns(self.domain) if self.abundances else ()
 
 
@@ -274,15 +274,16 @@ def _write(path: Path, about: Mapping[str, str], kind: FitColumns, rows: Iterabl
         for name in ("name", "fault"):
             table[name] = [_ascii(text) for text in table[name]]
     table["digest"] = about["digest"]
+    fits = path.suffix.lower() == ".fits"
     units = {label.name: label.unit for label in kind.domain.labels} | {"velocity": "km/s"}
     for name, unit in units.items():
         for measure in MEASURES:
             # the FITS standard has no dex
             table[name + measure].unit = unit if unit not in ("", "dex") else None
     for name in kind.derived:
-        table[name].unit = table[f"{name}_error"].unit = None if path.suffix.lower() == ".fits" else "dex"
+        table[name].unit = table[f"{name}_error"].unit = None if fits else "dex"
     if kind.derived:
-        table.meta["SOLAR" if path.suffix.lower() == ".fits" else "solar_scale"] = SOLAR_SCALE
-    table.meta["SETTINGS" if path.suffix.lower() == ".fits" else "settings"] = about["settings"]
+        table.meta["SOLAR" if fits else "solar_scale"] = SOLAR_SCALE
+    table.meta["SETTINGS" if fits else "settings"] = about["settings"]
     with replacing(path) as temporary:
         table.write(temporary, format=FORMATS[path.suffix.lower()], overwrite=True)
