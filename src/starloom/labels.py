@@ -230,7 +230,9 @@ class Domain:
         if self.floor is not None:
             low = float(self.low[self.index("logg")])
             object.__setattr__(self, "floor", self.floor.raised(low))
-        if not self.c_to_o > -inf or "C" not in self.names:
+        if not self.c_to_o > -inf:
+            raise ConfigError(f"the domain's highest [C/O] = {self.c_to_o} is no number")
+        if "C" not in self.names:
             object.__setattr__(self, "c_to_o", inf)
 
     @classmethod

@@ -78,6 +78,8 @@ def test_carbon_has_a_highest_ratio_to_oxygen():
     assert domain.only("teff", "alpha", "C").c_to_o == domain.c_to_o == 0.2
     assert domain.only("teff", "alpha").c_to_o == domain.only("teff", "C").c_to_o == np.inf
     assert domain.around([domain, Domain.of(ranges, None, spread, 0.1)]).c_to_o == 0.2
+    with pytest.raises(ConfigError, match=r"highest \[C/O\] = nan is no number"):
+        Domain.of(ranges, spread=spread, c_to_o=np.nan)
 
 
 def test_how_far_elements_are_from_their_default_is_a_coordinate():
@@ -126,6 +128,9 @@ def test_twins_differ_by_one_element():
         assert (rows.reshape(-1, 14) // 14 == rows.reshape(-1, 14)[:, :1] // 14).all()
     with pytest.raises(ConfigError, match="no multiple of 14"):
         recipes.from_mapping(content | {"intrinsic": 100})
+    for step in (-0.1, 0.6):
+        with pytest.raises(ConfigError, match=rf"step = {step:g} dex is outside \[0, 0.5\] dex, half"):
+            recipes.from_mapping(content | {"step": step})
 
 
 @pytest.mark.parametrize("sampling", ["sobol", "uniform"])

@@ -577,6 +577,13 @@ def test_a_model_without_physics_error_says_so():
         bare.spectrum(STAR, error="all")
 
 
+def test_a_damaged_model_beside_hides_no_message(monkeypatch):
+    """Other installed models are looked at for a hint alone."""
+    monkeypatch.setattr(weights, "names", lambda: ["default", "broken"])
+    with pytest.raises(ConfigError, match=r"^unknown label nothing: the labels are .* and outside$"):
+        starloom.generate(**dict(zip(TABLE_1.names, STAR, strict=True)), nothing=1)
+
+
 # What is asked for wrongly
 
 

@@ -9,6 +9,7 @@ pytest.importorskip("jax")
 pytest.importorskip("scipy.stats")
 
 from starloom.database import build, recipe, store
+from starloom.errors import ConfigError
 from starloom.labels import Domain
 from starloom.networks import emulation
 from starloom.networks.emulator import CoefficientNetwork, packed
@@ -72,6 +73,16 @@ def test_a_network_learns_weak_lines_from_twins(stars):
         errors.append(np.sqrt(np.mean((found - wanted) ** 2) / np.mean(wanted**2)))
     assert errors[1] < 0.5 * errors[0]
     assert errors[1] < 0.4
+
+
+def test_twins_to_learn_from_but_none_to_judge_by(stars):
+    labels, pairs = stars
+    rows = np.arange(900), np.arange(900, 1200)
+    known = pairs.within(rows[0])
+    options = {"twins": known, "size": 64}
+    arrays = labels, coefficients(labels), np.ones(3), *rows, Plan(epochs=1)
+    with pytest.raises(ConfigError, match="none in the validation split"):
+        emulation.fit_coefficients(CoefficientNetwork((8,)), DOMAIN, *arrays, **options)
 
 
 def test_the_loss_is_that_of_distances_and_of_differences_in_units_of_the_usual():

@@ -78,6 +78,10 @@ class Recipe:
             raise ConfigError(f"ends = {self.ends:g} is no probability")
         if self.step and not self.domain.spread:
             raise ConfigError(f"step = {self.step:g} dex, but no element is drawn around its default")
+        widest = min((high - low for low, high in self.domain.spread.values()), default=0.0) / 2
+        if not 0 <= self.step <= widest:
+            limit = f"[0, {widest:g}] dex, half of the narrowest spread"
+            raise ConfigError(f"step = {self.step:g} dex is outside {limit}")
         if added := [name for name in EXACT if name not in BROADENING and name in self.domain.names]:
             raise ConfigError(f"label {added[0]} cannot be synthesised: not intrinsic, a model gets it after")
         if self.intrinsic % self.family:

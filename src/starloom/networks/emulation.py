@@ -44,20 +44,22 @@ def fit_coefficients(
 
     ``deviation[coefficient]`` is what one unit of each coefficient is in flux (root mean square over the
     range), so the loss is the root mean square flux error of a spectrum, before rotation and instrument; the
-    mean over spectra. With ``twins`` it also contains ``share`` times the relative error of differences.
+    mean over spectra. With ``twins`` it also contains ``share`` times the relative error of differences;
+    ConfigError where stars with twins are in the training rows, but none in the others.
     """
     weight, arrays = deviation.astype(np.float32) ** 2, (labels, coefficients)
     rows = training, validation
-    if twins is None or not len(twins.star):
+    pairs = [] if twins is None else [twins.within(own) for own in rows]
+    if not pairs or not len(pairs[0].star):
         network = design.initial(domain, len(deviation), plan.seed)
         return fit_rows(network, weighted_distance(weight), arrays, rows, plan, size, **options)
-    usual = twins.within(training).usual(coefficients, deviation)
+    if not len(pairs[1].star):
+        raise ConfigError("stars with twins are in the training split, but none in the validation split")
+    usual = pairs[0].usual(coefficients, deviation)
     network = design.initial(domain, len(deviation), plan.seed, relevance(usual))
     batches = (
-        WithTwins(
-            array_batches(arrays, own, size, seed), twins.within(own).arrays(*arrays, usual), size // TWINS
-        )
-        for own, seed in zip(rows, (plan.seed, None), strict=True)
+        WithTwins(array_batches(arrays, own, size, seed), each.arrays(*arrays, usual), size // TWINS)
+        for own, each, seed in zip(rows, pairs, (plan.seed, None), strict=True)
     )
     return train(network, distance_with_twins(weight, share), *batches, plan, **options)
 

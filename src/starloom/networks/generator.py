@@ -19,7 +19,7 @@ from starloom import extras, memory
 from starloom.arrays import one_line
 from starloom.broadening import doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
-from starloom.errors import ConfigError, OutOfRangeError, StoreError
+from starloom.errors import ConfigError, OutOfRangeError, StarloomError, StoreError
 from starloom.labels import Domain
 from starloom.networks import emulator, weights
 from starloom.networks.band_emulator import ROUNDING_AA, BandEmulator
@@ -42,7 +42,7 @@ ERRORS = {  # of spectra, and what their provenance says of them
     "physics": "standard deviation by the strengths of lines, and a floor",
     "both": "emulator's 68 % size and physics' standard deviation, added in quadrature",
 }
-PORTION = 64  # Jacobians at once
+PORTION = 64  # Jacobians, or patterns of the physics error, at once
 
 
 def _telling(method: Callable) -> Callable:
@@ -218,14 +218,12 @@ class Generator:
         model = self._model_in(chosen, labels)
         if self.physics is None:
             return None
-        rows = labels.reshape(-1, labels.shape[-1])
-        velocity = np.broadcast_to(chosen.radial_velocity, labels.shape[:-1]).reshape(-1)
-        found = np.empty((len(rows), chosen.wavelength_aa.size), np.float32)
-        for start in range(0, len(rows), PORTION):
-            part = slice(start, start + PORTION)
-            halves = self.physics.halves(self.domain, rows[part])
-            found[part] = self.physics.deviation(model.patterns(halves, rows[part], velocity[part]))
-        return found.reshape(*labels.shape[:-1], found.shape[1])
+
+        def deviation(rows: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+            halves = self.physics.halves(self.domain, rows)
+            return self.physics.deviation(model.patterns(halves, rows, velocity))
+
+        return _by_portions(deviation, labels, chosen.radial_velocity, (chosen.wavelength_aa.size,))
 
     @_telling
     def jacobian(
@@ -239,13 +237,8 @@ class Generator:
         _check_memory(chosen, labels, len(self.domain.labels))
         labels = _inside(self.domain, labels, outside)
         derivative = _derivative(self._model_in(chosen, labels))
-        rows = labels.reshape(-1, labels.shape[-1]).astype(np.float32)
-        velocity = np.broadcast_to(chosen.radial_velocity, labels.shape[:-1]).reshape(-1).astype(np.float32)
-        parts = [slice(start, start + PORTION) for start in range(0, len(rows), PORTION)]
-        jacobian = np.empty((len(rows), chosen.wavelength_aa.size, rows.shape[1]), np.float32)
-        for part in parts:
-            jacobian[part] = derivative(rows[part], velocity[part])
-        return jacobian.reshape(*labels.shape[:-1], *jacobian.shape[1:])
+        single = labels.astype(np.float32), chosen.radial_velocity.astype(np.float32)
+        return _by_portions(derivative, *single, (chosen.wavelength_aa.size, labels.shape[-1]))
 
     @_telling
     def spectra(
@@ -391,8 +384,16 @@ def generate(
 
 def models_with(names: set[str], but: str) -> str:
     """Which installed models have labels of these names, at the end of a message; nothing where none has."""
-    known = [each for each in weights.names() if each != but and names <= set(loaded(each).domain.names)]
+    known = [each for each in weights.names() if each != but and names <= _labels_of(each)]
     return f"; model {' or '.join(map(repr, known))} has {', '.join(sorted(names))}" if known else ""
+
+
+def _labels_of(model: str) -> set[str]:
+    """Labels of an installed model; none where it is damaged or no generator: others tell that."""
+    try:
+        return set(loaded(model).domain.names)
+    except StarloomError:
+        return set()
 
 
 def loaded(model: str | os.PathLike = "default") -> Generator:
@@ -439,6 +440,19 @@ def _inside(domain: Domain, labels, outside: str) -> np.ndarray:
     except OutOfRangeError as fault:
         warnings.warn(f"clipped into the domain: {fault}", OutsideDomainWarning, stacklevel=4)
     return clipped
+
+
+def _by_portions(
+    function: Callable, labels: np.ndarray, radial_velocity: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """``function(labels[row, label], velocity[row])``, float32[row, *shape], of labels with leading axes."""
+    rows = labels.reshape(-1, labels.shape[-1])
+    velocity = np.broadcast_to(radial_velocity, labels.shape[:-1]).reshape(-1)
+    found = np.empty((len(rows), *shape), np.float32)
+    for start in range(0, len(rows), PORTION):
+        part = slice(start, start + PORTION)
+        found[part] = function(rows[part], velocity[part])
+    return found.reshape(*labels.shape[:-1], *shape)
 
 
 def _check_memory(view: Viewpoint, labels, arrays: int = 1) -> None:
