@@ -3,7 +3,7 @@
 The four stars are synthesised as the model's stars were, rotated and seen at R = 11500 with a signal-to-noise
 ratio of 100; each fit has alpha free, and is done again with alpha held at 0.
 
-    python benchmarks/alpha_stars.py [--model stars] [--draws 50]
+    python benchmarks/alpha_stars.py [--model default] [--draws 50]
 """
 
 import argparse
@@ -68,7 +68,7 @@ def compare(generator: Generator, star: tuple, draws: int) -> None:
 def main() -> None:
     """Fit, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="stars")
+    parser.add_argument("--model", default="default")
     parser.add_argument("--draws", type=int, default=50)
     options = parser.parse_args()
     generator = Generator.load(options.model)

@@ -30,7 +30,7 @@ SNR = (20, 50, 100, 200)
 
 
 def stars(count: int) -> list[Spectrum]:
-    generator = Generator.load("default")
+    generator = Generator.load("default-2026-lte")
     labels = uniform(21, 0, count, TABLE_1.low, TABLE_1.high, TABLE_1.contains)
     labels[:, 5] = 11500.0
     rng = np.random.default_rng(22)
@@ -69,7 +69,7 @@ def general(spectrum: Spectrum, generator: Generator) -> None:
 
 
 def portion(spectra: Sequence[Spectrum]) -> int:
-    return sum(1 for _ in fit_each(spectra, Generator.load("default")))
+    return sum(1 for _ in fit_each(spectra, Generator.load("default-2026-lte")))
 
 
 def timed(name: str, count: int, function: Callable[[], object]) -> None:
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--stars", type=int, default=256)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    spectra, generator = stars(arguments.stars), Generator.load("default")
+    spectra, generator = stars(arguments.stars), Generator.load("default-2026-lte")
     list(fit_each(spectra[:2], generator))
     few = spectra[:16]
     labels = np.repeat([[5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0]], 512, axis=0)

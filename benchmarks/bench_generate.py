@@ -1,7 +1,7 @@
 """Spectra a second of the generators' forward passes at the paper's 4000 points, and the time for one.
 
-The packaged model ``default`` against the paper's networks; these untrained, since speed does not depend on
-what the weights are.
+The packaged models against the paper's networks; these untrained, since speed does not depend on what the
+weights are.
 ``processor`` is the processor time of one spectrum summed over threads: on a busy machine it says more than
 the rate.
 
@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from starloom import Generator
 from starloom.labels import TABLE_1
+from starloom.networks.generator import loaded
 from starloom.paper.networks import Autoencoder, LabelNetwork, generator, plain_basis
 
 BATCHES = (1, 32, 512, 8192)
@@ -50,11 +50,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1.0, help="time spent on each line")
     seconds = parser.parse_args().seconds
-    cases = {"default": Generator.load("default").flux, "the paper's networks": paper()}
+    models = [loaded(name) for name in ("default", "default-2026-lte")]
+    cases = {each.name: (each.flux, each.domain) for each in models}
+    cases["the paper's networks"] = paper(), TABLE_1
     print(f"{'generator':36} {'batch':>6} {'ms a call':>10} {'spectra/s':>10} {'processor':>12}")
-    for name, generate in cases.items():
+    for name, (generate, domain) in cases.items():
         for count in BATCHES:
-            labels = draw(count)
+            labels = domain.array(**dict(zip(TABLE_1.names, draw(count).T, strict=True)))
             wall, processor = timed(lambda g=generate, rows=labels: g(rows), seconds)
             rate, each = count / wall, 1e6 * processor / count
             print(f"{name:36} {count:6} {1e3 * wall:10.3f} {rate:10.0f} {each:9.1f} us")

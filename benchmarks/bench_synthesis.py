@@ -30,7 +30,7 @@ from starloom.physics.abundances import Abundance, Mixture, per_hydrogen
 from starloom.physics.continuum import continuous_absorption, continuous_scattering
 from starloom.physics.equilibrium import equation_of_state
 from starloom.physics.hydrogen import hydrogen_opacity
-from starloom.physics.lines import line_opacity, line_profiles, windows_of
+from starloom.physics.lines import line_opacity, line_profiles
 from starloom.physics.molecules import molecular_opacity
 from starloom.physics.species import SYMBOLS
 from starloom.physics.transfer import (
@@ -43,7 +43,7 @@ from starloom.physics.transfer import (
 from starloom.synthesis import photosphere, synthesize_each, synthesize_labels, synthesize_together
 from starloom.synthesis.band import BandArrays, band_arrays
 from starloom.synthesis.gas import Gas, gas
-from starloom.synthesis.photosphere import half_widths_seen, line_places
+from starloom.synthesis.photosphere import chunk_windows, half_widths_seen
 from starloom.synthesis.radiation import radiate
 from starloom.wavelength import air_from_vacuum
 
@@ -170,10 +170,7 @@ def gas_stages(star: Star, band: BandArrays) -> dict[str, Callable]:
         ),
         "continuum": compiled(continua, temperature, state),
         "line profiles": compiled(line_profiles, lines, temperature, state, star.vmic),
-        "windows": lambda: [
-            windows_of(half_widths_seen(star.atmosphere, star.matter, band), *places)
-            for places in line_places(band)
-        ],
+        "windows": lambda: chunk_windows(band, half_widths_seen(star.atmosphere, star.matter, band)),
         "all of gas": lambda: gas(star.atmosphere, star.abundance, star.vmic, lines, band.nodes, False),
     }
 

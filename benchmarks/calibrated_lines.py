@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data" / "atomic_li
 from calibrate import FOLDER, NO_LINE, Calibration, Search, seen_with, slotted
 from calibrators import GAIA_CORRELATION, HIDDEN_AA, RESOLUTION, Star, Sun, read_spectrum, read_stars
 from groups import joined
+from printing import rms, row, table
 
 from starloom import bands, figures
 from starloom.broadening import broaden
@@ -49,21 +50,6 @@ def stars(untouched_aa: np.ndarray) -> list[Star]:
         spectrum = {"vacuum_aa": vacuum, "flux": flux, "error": GAIA_CORRELATION * error}
         found.append(Star(RVS, untouched_aa, name, **spectrum, labels=labels, resolution=(12_400.0, 500.0)))
     return found
-
-
-def table(title: str, *columns: str) -> None:
-    """The head of a Markdown table."""
-    print(f"\n### {title}\n\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
-
-
-def row(*cells) -> None:
-    """A row of a Markdown table."""
-    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
-
-
-def rms(values: np.ndarray) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.mean(values**2)))
 
 
 def compare_sun(sun: Sun, lists: dict[str, LineList]) -> dict[str, np.ndarray]:

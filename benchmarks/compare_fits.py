@@ -233,7 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("--stars", type=int, default=2000)
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="default-2026-lte")
     parser.add_argument("--reproduction", type=Path, help="folder of `starloom reproduce`")
     parser.add_argument("--workers", type=int, default=1)
     # the spectra are synthesised in LTE, so the cores of their Ca II lines are as good as the rest

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import references
+from printing import table
 from references import AIR_GRID_AA, Reference, seen, seen_elsewhere
 from scipy.optimize import least_squares
 
@@ -29,8 +30,7 @@ from starloom.labels import TABLE_1
 from starloom.physics import continuum
 from starloom.physics.abundances import Mixture
 from starloom.physics.continuum import h_minus_bound_free
-from starloom.physics.hydrogen import UPPER
-from starloom.physics.hydrogen import WAVELENGTH as PASCHEN
+from starloom.physics.hydrogen import PASCHEN
 from starloom.physics.linelist import LineList
 from starloom.physics.molecules import MolecularTable
 from starloom.physics.species import ion_name
@@ -132,10 +132,10 @@ class Namer:
         calcium = CALCIUM_AA[int(np.argmin(np.abs(np.array(CALCIUM_AA) - place_aa)))]
         if self.teff < 7500 and abs(place_aa - calcium) < 12:
             return f"wing of Ca II {calcium:.0f}"
-        paschen = air_from_vacuum(PASCHEN * 1e8)
+        paschen = air_from_vacuum(PASCHEN.wavelength * 1e8)
         nearest = int(np.argmin(np.abs(paschen - place_aa)))
         if self.teff > 6500:
-            return f"Pa {UPPER[nearest]} {place_aa - paschen[nearest]:+.1f} A"
+            return f"Pa {PASCHEN.upper[nearest]} {place_aa - paschen[nearest]:+.1f} A"
         return f"near {ion} {line:.2f}" if weight > 0.005 else "no line in the list"
 
 
@@ -149,11 +149,6 @@ def worst_features(difference: np.ndarray, count: int, allowed=None, separation=
         if len(chosen) == count:
             break
     return chosen
-
-
-def table(title: str, *columns: str) -> None:
-    """The head of a Markdown table."""
-    print(f"\n### {title}\n\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
 
 
 def row(*cells) -> None:

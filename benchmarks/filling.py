@@ -11,6 +11,7 @@ from pathlib import Path
 import compare_references
 import numpy as np
 import references
+from printing import row
 from references import FINE_GRID, RESOLUTION, SHARED
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data" / "filling"))
@@ -34,11 +35,6 @@ LESS_CALCIUM = -0.08  # [Ca/M] at which the wings of the Sun's centre fit
 SUN_ERROR, SERIES = 0.005, np.array([1.0, 0.05] + [0.003] * 5)
 USED = slice(1200, -1200)  # of the grid, away from its ends
 REACHES_AA = 1.0, 6.0
-
-
-def row(*cells) -> None:
-    """A row of a table in Markdown."""
-    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
 def head(title: str, *cells: str) -> None:

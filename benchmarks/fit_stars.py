@@ -5,7 +5,7 @@ Spectra of a store (recipe ``stars-alpha``, or ``stars-near`` with ``--free``) a
 switched off, since the stars have the model's own. Printed for each label: the scatter over the stated error
 and the median bias in stated errors, the share of 68 % intervals that hold the truth; and gross failures.
 
-    python benchmarks/fit_stars.py STORE [--model stars] [--stars 1000] [--free Ca,Si] [--fix alpha=0]
+    python benchmarks/fit_stars.py STORE [--model default] [--stars 1000] [--free Ca,Si] [--fix alpha=0]
 """
 
 import argparse
@@ -109,7 +109,7 @@ def main() -> None:
     """Fit and print tables, of all stars and by Teff."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
-    parser.add_argument("--model", default="stars")
+    parser.add_argument("--model", default="default")
     parser.add_argument("--stars", type=int, default=1000)
     parser.add_argument("--free", default="")
     parser.add_argument("--fix", nargs="*", default=[])

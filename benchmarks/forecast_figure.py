@@ -1,4 +1,4 @@
-"""Smallest errors of labels over the Kiel diagram, from the packaged generator: docs/figures/forecast.png.
+"""Smallest errors of labels over the Kiel diagram, by the generator of six labels: docs/figures/forecast.png.
 
 ``python benchmarks/forecast_figure.py [--model NAME] [--output FILE]`` draws the Cramer-Rao bound of five
 labels at four signal-to-noise ratios for Gaia's RVS mean spectra, and prints it for the stars of a table.
@@ -195,7 +195,7 @@ def report(generator: Generator) -> None:
 def main() -> None:
     """Compute, draw and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="default-2026-lte")
     parser.add_argument("--output", type=Path, default=Path("docs/figures/forecast.png"))
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()

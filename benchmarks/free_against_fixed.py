@@ -20,7 +20,7 @@ from os import cpu_count
 import numpy as np
 
 from starloom.database.workers import processes
-from starloom.inference import fit
+from starloom.inference import Settings, fit
 from starloom.labels import RADIATION_LIMIT, TABLE_1
 from starloom.networks.emulator import linear_algebra
 from starloom.networks.generator import Generator
@@ -88,8 +88,10 @@ def held(star: Star, names: tuple[str, ...]) -> dict[str, float]:
 def excess(generator: Generator, seed: int, core_kms: float, index: int) -> np.ndarray:
     """How far chi2 of star ``index`` is above that of the fit with each of SETS held."""
     one = star(generator, seed, index)
-    free = fit(one.spectrum, generator, core_kms=core_kms).chi2
-    fits = (fit(one.spectrum, generator, core_kms=core_kms, fixed=held(one, names)) for names in SETS)
+    # a prior of vmic counts in chi2 where vmic is free alone
+    settings = Settings(core_kms=core_kms, typical_vmic=False, trust=False)
+    free = fit(one.spectrum, generator, settings).chi2
+    fits = (fit(one.spectrum, generator, settings, fixed=held(one, names)) for names in SETS)
     return np.array([free - each.chi2 for each in fits])
 
 
@@ -110,7 +112,7 @@ def main() -> None:
     parser.add_argument("--stars", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--core", type=float, default=50.0, help="half width of the Ca II cores [km/s]")
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="default-2026-lte")
     parser.add_argument("--workers", type=int, default=cpu_count())
     arguments = parser.parse_args()
     generator, start = Generator.load(arguments.model), time.perf_counter()

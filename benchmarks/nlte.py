@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import references
+from printing import row, table
 from references import GRID, PAPER_GRID_AA, RVS, SHARED, seen, seen_elsewhere
 
 from starloom import figures
@@ -73,16 +74,6 @@ def nodes() -> Iterator[Node]:
             data = dict(content)
         teff, logg, mh = data["labels"][:3].tolist()
         yield Node(path.stem.removeprefix("caii_"), (teff, logg, mh, 1.0 if teff == 5777 else 2.0), data)
-
-
-def table(title: str, *heads: str) -> None:
-    """Head of a table in Markdown."""
-    print(f"\n### {title}\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-
-
-def row(*cells) -> None:
-    """A row of it."""
-    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
 def compare_departures(output: Path) -> None:

@@ -50,7 +50,7 @@ def responses(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
     from starloom.networks.emulator import Emulator
 
     band, halves = bands.load("rvs"), []
-    emulator = Generator.load("default").model
+    emulator = Generator.load("default-2026-lte").model
     assert isinstance(emulator, Emulator)
     inside = lambda rows: emulator.domain.only("teff", "logg", "mh").contains(rows)  # noqa: E731
     places = uniform(31, 0, PLACES, LOW, HIGH, inside)
@@ -264,7 +264,7 @@ def _likelihood_of(generator: Generator, result: FitResult):
 
 def noise(arguments) -> None:
     """Power of residuals at periods of 3 to 7 points, in units of the stated errors, and the smoothing."""
-    generator = Generator.load("default")
+    generator = Generator.load("default-2026-lte")
     for name, spectrum in observed(arguments.observed).items():
         if name not in GAIA_STARS:
             continue
@@ -295,7 +295,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("coverage", "stars", "sizes", "noise"))
     parser.add_argument("observed", type=Path, nargs="?", help="folder of observed spectra")
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="default-2026-lte")
     parser.add_argument("--stars", type=int, default=2000)
     parser.add_argument("--responses", type=Path, default=Path("line_responses.npz"))
     parser.add_argument(

@@ -38,7 +38,7 @@ def packed_table_4(folder: Path) -> weights.Model:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("models", nargs="*", default=["default"], metavar="MODEL")
+    parser.add_argument("models", nargs="*", default=["default-2026-lte"], metavar="MODEL")
     options = parser.parse_args()
     spectra = open_fixed_set(options.folder / "spectra")
     rows = spectra.splits["test"]

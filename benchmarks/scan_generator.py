@@ -49,7 +49,7 @@ def synthesized(labels: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", nargs="?", default="default")
+    parser.add_argument("model", nargs="?", default="default-2026-lte")
     parser.add_argument("--places", type=int, default=24)
     options = parser.parse_args()
     generator = Generator.load(options.model)

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import settings
 from starloom import cli
 
 matplotlib.use("Agg")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # no test writes into a user's cache folder
+os.environ["STARLOOM_CONFIG"] = ""  # no test reads a user's defaults
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
@@ -31,6 +32,14 @@ PLACES = {
     "hot rich dwarf": (15000.0, 5.0, 1.5),
     "hot poor dwarf": (15000.0, 5.0, -1.5),
 }
+
+
+def pytest_configure(config):
+    """Have all processes of the tests share what JAX compiles, and none write into a user's cache folder."""
+    if not hasattr(config, "workerinput"):
+        folder = TemporaryDirectory(prefix="starloom-compiled-")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 @pytest.fixture(scope="session")

@@ -47,9 +47,14 @@ SHA256 = {
 }
 SOURCES = ["Gaia-ESO", "Gaia-ESO, corrected", "He I Coulomb approximation", "Ne I"]
 
-ISOTOPE_FRACTION = {  # the only element of this range that the list splits; Meija et al. (2016), IUPAC
+ISOTOPE_FRACTION = {  # of the elements that the list splits; Meija et al. (2016), IUPAC
+    (3, 6): 0.0759, (3, 7): 0.9241, (29, 63): 0.6915, (29, 65): 0.3085,
+    (56, 134): 0.02417, (56, 135): 0.06592, (56, 136): 0.07854, (56, 137): 0.11232, (56, 138): 0.71698,
+    (57, 139): 0.99911, (59, 141): 1.0,
     (60, 142): 0.272, (60, 143): 0.122, (60, 144): 0.238, (60, 145): 0.083,
     (60, 146): 0.172, (60, 148): 0.057, (60, 150): 0.056,
+    (62, 144): 0.0308, (62, 147): 0.15, (62, 148): 0.1125, (62, 149): 0.1382, (62, 150): 0.0737,
+    (62, 152): 0.2674, (62, 154): 0.2274, (63, 151): 0.4781, (63, 153): 0.5219,
 }  # fmt: skip
 UNKNOWN_GAMMA = 1.0e5  # the list's mark for "no radiative width known"
 UNKNOWN_WAALS = -9.99  # the same for the van der Waals width
@@ -76,6 +81,7 @@ class Line:
     gamma_radiative: float
     waals: float
     source: int
+    log_stark: float | None = None  # where a list has it
 
 
 def text(member: tuple[str, str, str]) -> str:
@@ -98,8 +104,8 @@ def corrections() -> dict[tuple[int, int, str], tuple[float, float]]:
         }
 
 
-def gaia_eso() -> Iterator[Line]:
-    """Lines of the Gaia-ESO list in the range, corrected where ``corrections.csv`` says so."""
+def gaia_eso(low_aa: float = LOW_AA, high_aa: float = HIGH_AA) -> Iterator[Line]:
+    """Lines of the Gaia-ESO list between air wavelengths, corrected where ``corrections.csv`` says so."""
     corrected = corrections()
     species = (0, 0, 0)
     for row in io.StringIO(text(GAIA_ESO)):
@@ -111,7 +117,7 @@ def gaia_eso() -> Iterator[Line]:
                 species = (*map(int, fields[0].split(".")), int(fields[1]) - 1)
             continue
         fields = row.split()
-        if not LOW_AA <= float(fields[0]) <= HIGH_AA:
+        if not low_aa <= float(fields[0]) <= high_aa:
             continue
         number, isotope, charge = species
         wavelength, energy, log_gf, waals, _, gamma_radiative = map(float, fields[:6])
@@ -178,17 +184,23 @@ def coulomb_radial_integral(low: tuple[float, int], high: tuple[float, int]) -> 
     return float(2 * (root[1] - root[0]) * np.sum(low_wave * root**4 * high_wave))
 
 
-def helium() -> Iterator[Line]:
-    """Multiplets of He I from n = 3, without fine structure: gf = (2S+1) l> (E/Ry) R^2 / 3."""
-    for (multiplicity, l), energy in HELIUM_LOW.items():  # noqa: E741
+def helium(low_aa: float = LOW_AA, high_aa: float = HIGH_AA, levels=None, lowest: int = 4) -> Iterator[Line]:
+    """Multiplets of He I from ``levels``, those with n = 3 unless given, to n = ``lowest`` and higher.
+
+    Without fine structure: gf = (2S+1) l> (E/Ry) R^2 / 3.
+    """
+    for (multiplicity, l), energy in (levels or HELIUM_LOW).items():  # noqa: E741
         low = (sqrt(HELIUM_RYDBERG / (HELIUM_LIMIT - energy)), l)
         for l_high in (l - 1, l + 1):
-            for n in range(4, HELIUM_LOWEST_NOT_LISTED):
-                if l_high < 0:
+            for n in range(lowest, HELIUM_LOWEST_NOT_LISTED):
+                if l_high < 0 or (multiplicity, l_high) not in QUANTUM_DEFECT or n <= l_high:
                     continue
                 high = (effective_number(n, multiplicity, l_high), l_high)
+                if n == 3:  # measured: two terms of the quantum defect are up to 3 cm-1 off there
+                    bound = HELIUM_LIMIT - HELIUM_LOW[multiplicity, l_high]
+                    high = (sqrt(HELIUM_RYDBERG / bound), l_high)
                 wavenumber = HELIUM_LIMIT - HELIUM_RYDBERG / high[0] ** 2 - energy
-                if not 1e8 / (HIGH_AA + 3) < wavenumber < 1e8 / (LOW_AA + 2):
+                if not 1e8 / (high_aa + 3) < wavenumber < 1e8 / (low_aa + 2):
                     continue
                 square = coulomb_radial_integral(low, high) ** 2
                 gf = multiplicity * max(l, l_high) * wavenumber / HELIUM_RYDBERG * square / 3
@@ -205,7 +217,7 @@ CM_EV = PLANCK * SPEED_OF_LIGHT / ELECTRON_VOLT  # eV per cm-1
 # --- Ne I -----------------------------------------------------------------------------------------
 
 
-def neon() -> Iterator[Line]:
+def neon(low_aa: float = LOW_AA, high_aa: float = HIGH_AA) -> Iterator[Line]:
     """Lines of Ne I 3p-3d: oscillator strengths of the model atom, wavelengths from measured levels."""
     with (FOLDER / "neon_levels.csv").open() as stream:
         measured = {row["label"]: float(row["energy_cm"]) for row in csv.DictReader(stream)}
@@ -223,7 +235,7 @@ def neon() -> Iterator[Line]:
             continue
         wavelength = float(air_from_vacuum(1e8 / (measured[labels[high]] - measured[labels[low]])))
         log_gf = float(np.log10(weights[low] * float(fields[7])))
-        if LOW_AA <= wavelength <= HIGH_AA:
+        if low_aa <= wavelength <= high_aa:
             yield Line(
                 round(wavelength, 3), 10, 0, round(log_gf, 3), measured[labels[low]] * CM_EV,
                 classical_damping(wavelength), UNSOLD_FACTOR, 3,
@@ -268,7 +280,12 @@ def effective_numbers(line: Line) -> tuple[float, float]:
 
 
 def log_stark_width(line: Line) -> float:
-    """SYNSPEC's estimate 1e-8 n*^5 (Hubeny & Lanz 2017), log10 FWHM [rad s-1] per electron."""
+    """The listed width, else SYNSPEC's estimate 1e-8 n*^5 (Hubeny & Lanz 2017).
+
+    log10 FWHM [rad s-1] per electron.
+    """
+    if line.log_stark is not None:
+        return line.log_stark
     return float(np.log10(1e-8 * effective_numbers(line)[1] ** 5))
 
 
@@ -380,6 +397,7 @@ def strength(line: Line) -> np.ndarray:
 
 CHANGES = ("log_gf_change", "log_gf_error", "log_waals_change", "log_waals_error")
 ORIGINS = ["not calibrated", "calibrated", "listed", "unidentified"]
+MORE_ORIGINS = ["contradicted", "removed"]  # where a calibration has such lines
 
 
 def calibration(path: Path, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -390,19 +408,20 @@ def calibration(path: Path, table: dict[str, np.ndarray]) -> dict[str, np.ndarra
     places: dict[tuple, list[int]] = {}
     for number, key in enumerate(zip(*(table[name].tolist() for name in keys), strict=True)):
         places.setdefault(key, []).append(number)
-    count = len(table["log_gf"])
+    count, more = len(table["log_gf"]), {row["origin"] for row in rows} & set(MORE_ORIGINS)
+    origins = ORIGINS + (MORE_ORIGINS if more else [])
     columns = {name: np.full(count, nan if "error" in name else 0.0) for name in CHANGES}
     origin = np.zeros(count, dtype=np.int8)
     for row in rows:
         if row["origin"] == ORIGINS[3]:
             continue
         chosen = places[(int(row[keys[0]]), int(row[keys[1]]), *(float(row[name]) for name in keys[2:]))]
-        origin[chosen] = ORIGINS.index(row["origin"])
+        origin[chosen] = origins.index(row["origin"])
         for name in CHANGES:
             if row[name]:
                 columns[name][chosen] = float(row[name])
     added = _added([row for row in rows if row["origin"] == ORIGINS[3]])
-    names = {"origin": origin, "origin_name": np.array(ORIGINS), "log_gf": table["log_gf"]}
+    names = {"origin": origin, "origin_name": np.array(origins), "log_gf": table["log_gf"]}
     return {**columns, **names, **{f"added_{name}": column for name, column in added.items()}}
 
 
@@ -422,14 +441,12 @@ def _added(rows: list[dict]) -> dict[str, np.ndarray]:
     return {**made, "abo_alpha": np.full(len(rows), nan)}
 
 
-def build(folder: Path) -> None:
-    """Write ``atomic_lines.npz`` and ``line_calibration.npz`` into ``folder``."""
-    lines = sorted(
-        [*gaia_eso(), *helium(), *neon()], key=lambda line: (line.wavelength_aa, line.atomic_number)
-    )
+def table(lines: Iterator[Line], sources: list[str]) -> dict[str, np.ndarray]:
+    """The table ``atomic_lines`` of these lines, sorted by wavelength."""
+    lines = sorted(lines, key=lambda line: (line.wavelength_aa, line.atomic_number))
     widths = [waals(line) for line in lines]
     three_digits = [float(f"{value:.3g}") for line in lines for value in strength(line)]
-    arrays = {
+    return {
         "wavelength_aa": np.array([line.wavelength_aa for line in lines]),
         "atomic_number": np.array([line.atomic_number for line in lines], dtype=np.int8),
         "charge": np.array([line.charge for line in lines], dtype=np.int8),
@@ -443,8 +460,13 @@ def build(folder: Path) -> None:
         "strength": np.array(three_digits, dtype=np.float32).reshape(len(lines), -1),
         "strength_temperature": STRENGTH_TEMPERATURE,
         "source": np.array([line.source for line in lines], dtype=np.int8),
-        "source_name": np.array(SOURCES),
+        "source_name": np.array(sources),
     }
+
+
+def build(folder: Path) -> None:
+    """Write ``atomic_lines.npz`` and ``line_calibration.npz`` into ``folder``."""
+    arrays = table([*gaia_eso(), *helium(), *neon()], SOURCES)
     write_table("atomic_lines", arrays, folder)
     if CALIBRATED.exists():
         write_table("line_calibration", calibration(CALIBRATED, arrays), folder)

@@ -19,6 +19,7 @@ from scipy.io import readsav
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sources import read_member
+from tellurics.build import vapour
 
 from starloom import io, tables
 from starloom.bands import Band
@@ -40,6 +41,7 @@ SUN_ERROR = 0.01
 KNOT_AA, KNOT_SIGMA = 10.0, 0.004  # of the atlas' continuum
 UNTOUCHED = 100.0  # strength from which a line forms above LTE's reach: it stays as listed
 MASKED_AA, DOUBTED_AA = 3.0, 6.0  # from such a line: left out, and half trusted
+CROWDED_AA = (0.3, 1.0)  # the same of a band where these are many, and the worst are masked
 HIDDEN_AA = 0.4  # from a line left out
 GAIA_CORRELATION = 1.9  # by which errors from independent pixels of Gaia are too small
 LABELS = ("teff", "logg", "mh", "vmic")
@@ -76,13 +78,17 @@ class Calibrator:
     """What the Sun and other stars have in common.
 
     ``untouched_aa`` are the vacuum wavelengths [A] of lines too strong to be looked at, ``hidden_aa`` of
-    those left out for a test.
+    those left out for a test; ``masked_aa`` are ranges that nothing is learned from. Within ``spared_aa`` of
+    the first nothing is looked at, and half of it is believed.
     """
 
     band: Band  # of one chunk
     untouched_aa: np.ndarray
     name: str = ""
     hidden_aa: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    masked_aa: tuple[tuple[float, float], ...] = ()
+    spared_aa: tuple[float, float] = (MASKED_AA, DOUBTED_AA)
+    hiding_aa: float = HIDDEN_AA  # from a hidden line, nothing is looked at
 
     @property
     def grid(self) -> LogGrid:
@@ -96,8 +102,10 @@ class Calibrator:
             np.abs(wavelength_aa[:, None] - places).min(axis=1, initial=np.inf)
             for places in (self.untouched_aa, self.hidden_aa)
         )
-        unseen = (wavelength_aa < low + 1.0) | (wavelength_aa > high - 1.0) | (hidden < HIDDEN_AA)
-        return np.select([unseen | (near < MASKED_AA), near < DOUBTED_AA], [0.0, 0.5], 1.0)
+        unseen = (wavelength_aa < low + 1.0) | (wavelength_aa > high - 1.0) | (hidden < self.hiding_aa)
+        unseen |= within(wavelength_aa, self.masked_aa)
+        masked, doubted = self.spared_aa
+        return np.select([unseen | (near < masked), near < doubted], [0.0, 0.5], 1.0)
 
 
 @lru_cache
@@ -195,9 +203,8 @@ class Sun(Calibrator):
 
     @cached_property
     def _vapour(self) -> tuple[np.ndarray, np.ndarray]:
-        if "tellurics" not in tables.names(self.band.tables):
-            return np.zeros(0), np.zeros(0)
-        lines = tables.load("tellurics", self.band.tables)
+        own = "tellurics" in tables.names(self.band.tables)
+        lines = tables.load("tellurics", self.band.tables) if own else vapour(self.grid)
         return air_from_vacuum(lines["vacuum_wavelength_aa"].astype(float)), lines["equivalent_width_aa"]
 
     @cached_property
@@ -346,6 +353,20 @@ def read_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     error = np.zeros(spectrum.flux.shape) if spectrum.error is None else spectrum.error
     vacuum = spectrum.wavelength if spectrum.medium == "vacuum" else vacuum_from_air(spectrum.wavelength)
     return vacuum, np.where(bad, np.nan, spectrum.flux), error
+
+
+def within(wavelength_aa: np.ndarray, ranges_aa) -> np.ndarray:
+    """Which wavelengths are in one of the ranges."""
+    inside = ((wavelength_aa > low) & (wavelength_aa < high) for low, high in ranges_aa)
+    return np.any([np.zeros(len(wavelength_aa), bool), *inside], axis=0)
+
+
+def read_masks(path: Path) -> tuple[tuple[float, float], ...]:
+    """Vacuum ranges [A] of a TOML file with ``ranges_aa`` and ``cores_aa`` (centre, half width) in air."""
+    listed = tomllib.loads(path.read_text(encoding="utf-8"))
+    cores = [(centre - half, centre + half) for centre, half in listed["cores_aa"]]
+    ends = vacuum_from_air(np.array([*listed["ranges_aa"], *cores], float))
+    return tuple((low, high) for low, high in ends.tolist())
 
 
 def line_places_aa(lines: LineList) -> np.ndarray:

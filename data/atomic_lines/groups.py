@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from calibrators import UNTOUCHED, line_places_aa
+from calibrators import line_places_aa
 
 from starloom.constants import ANGSTROM, SPEED_OF_LIGHT_KMS
 from starloom.physics.linelist import LineList
@@ -23,6 +23,8 @@ WAALS_SIGMA, SHIFT_SIGMA = 0.1, 0.4
 # by what is known of a line: transitions of C, N, O between low levels, other lines with widths by Anstee,
 # Barklem & O'Mara (so between known levels), those corrected by hand, and all others, computed by Kurucz
 QUALITY = {"light": 0.05, "abo": 0.10, "corrected": 0.20, "computed": 0.30, "unidentified": 0.50}
+QUALITY["contradicted"] = 1.00  # far too strong as listed: little is left of what was known
+REACH_AA = (4.0, 2.2, 1.2)  # how far lines matter that are stronger than 3, than 0.3, and weaker
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class Groups:
     sigma: np.ndarray
     strength: np.ndarray  # of each group
     quality: np.ndarray  # of each group, of QUALITY
+    reaches_aa: tuple[float, float, float] = REACH_AA
 
     @property
     def count(self) -> int:
@@ -52,6 +55,11 @@ class Groups:
         """Which groups are unidentified lines."""
         return self.quality == "unidentified"
 
+    def of(self, quality: str) -> set[int]:
+        """The lines whose groups are of this quality."""
+        chosen = np.flatnonzero(self.quality == quality)
+        return set(np.flatnonzero(np.isin(self.of_line, chosen)).tolist())
+
     def changed(self, change: np.ndarray, shifted: bool = True) -> LineList:
         """The lines with ``change[kind, group]``; of what was listed the place stays unless ``shifted``."""
         own = np.where(self.of_line >= 0, change[:, self.of_line], 0.0)
@@ -65,21 +73,17 @@ class Groups:
 
     def reach_aa(self) -> np.ndarray:
         """How far from its centre a group matters [A]."""
-        return np.select([self.strength > 3, self.strength > 0.3], [4.0, 2.2], 1.2)
+        return np.select([self.strength > 3, self.strength > 0.3], self.reaches_aa[:2], self.reaches_aa[2])
 
 
 def grouped(
-    lines: LineList, strength: np.ndarray, quality: np.ndarray, edges_aa, frozen=frozenset()
+    lines: LineList, strength: np.ndarray, quality: np.ndarray, active: np.ndarray, shifted: float = 0.0
 ) -> Groups:
-    """Groups of the lines that a star shows between the edges; ``frozen`` lines are in none.
+    """Groups of the ``active`` lines; those weaker than ``shifted`` have no shift.
 
-    ``strength`` and ``quality`` are each line's.
+    ``strength``, ``quality`` and ``active`` are each line's.
     """
     place = line_places_aa(lines)
-    untouched = place[strength > UNTOUCHED]
-    away = np.abs(place[:, None] - untouched).min(axis=1, initial=np.inf) > 0.5
-    active = (strength > ACTIVE) & (place > edges_aa[0] + 1.0) & (place < edges_aa[1] - 1.0) & away
-    active[list(frozen)] = False
     of_line, heads = np.full(len(place), -1), []
     for line in np.flatnonzero(active):
         near = (
@@ -99,7 +103,7 @@ def grouped(
     sigma = np.zeros((3, count))
     sigma[0] = [QUALITY[name] for name in kind]
     sigma[1] = np.where(_isolated(place[leading], total), WAALS_SIGMA, 0.0)
-    sigma[2] = SHIFT_SIGMA
+    sigma[2] = np.where(total > shifted, SHIFT_SIGMA, 0.0)
     return Groups(lines, of_line, sigma, total, kind)
 
 
@@ -107,7 +111,10 @@ def _blended(lines: LineList, place, one: int, other: int, quality) -> bool:
     same = lines.element[one] == lines.element[other] and lines.charge[one] == lines.charge[other]
     near = abs(place[one] - place[other]) < BLEND_AA
     alike = abs(lines.energy_low[one] - lines.energy_low[other]) < BLEND_EV
-    return bool(same and near and alike and "unidentified" not in (quality[one], quality[other]))
+    doubtful = {"unidentified", "contradicted"} & {str(quality[one]), str(quality[other])}
+    return bool(
+        same and near and alike and (not doubtful or quality[one] == quality[other] == "contradicted")
+    )
 
 
 def _strongest(members: np.ndarray, strength: np.ndarray) -> int:
@@ -143,7 +150,9 @@ UNIDENTIFIED_EV = 5.8  # lower level: with 4.8 eV cooler stars come out worse
 
 def unidentified(lines: LineList, vacuum_aa: np.ndarray, log_gf: np.ndarray) -> LineList:
     """Lines like those of Fe I from 5.8 eV at these places."""
-    alike = (lines.element == 25) & (lines.charge == 0) & (np.abs(lines.energy_low - UNIDENTIFIED_EV) < 0.4)
+    iron = (lines.element == 25) & (lines.charge == 0)
+    apart = np.where(iron, np.abs(lines.energy_low - UNIDENTIFIED_EV), np.inf)
+    alike = apart < max(0.4, apart.min() + 0.1)  # in the blue no line starts so high
     count = len(vacuum_aa)
 
     def middle(column) -> np.ndarray:

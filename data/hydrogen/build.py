@@ -57,11 +57,16 @@ def profiles(content: str, lower: int) -> dict[int, tuple[np.ndarray, np.ndarray
 
 
 def profile_table(content: str) -> dict[str, np.ndarray]:
-    """Profiles of the lines from ``LOWER``, all on one number of points: own alphas, the wing goes on.
+    """Profiles of the lines from ``LOWER`` as ``on_one_size`` has them, and their upper levels."""
+    lines = profiles(content, LOWER)
+    return {"upper": np.array(list(lines), dtype=np.int16), **on_one_size(lines)}
+
+
+def on_one_size(lines: dict) -> dict[str, np.ndarray]:
+    """Profiles of lines, all on one number of points: own alphas, the wing goes on.
 
     A line whose densities end earlier repeats its last (n >= 15: 1e17 cm-3, where such levels are dissolved).
     """
-    lines = profiles(content, LOWER)
     points = max(len(line[0]) for line in lines.values())
     densities = max((line[1] for line in lines.values()), key=len)
     log_alpha = np.empty((len(lines), points))
@@ -73,7 +78,6 @@ def profile_table(content: str) -> dict[str, np.ndarray]:
         values = np.concatenate([log_s, wing], axis=-1)
         log_profile[i] = np.pad(values, ((0, len(densities) - len(density)), (0, 0), (0, 0)), mode="edge")
     return {
-        "upper": np.array(list(lines), dtype=np.int16),
         "log_alpha": log_alpha,
         "log_electron_density": densities,
         "log_temperature": next(iter(lines.values()))[2],

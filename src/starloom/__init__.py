@@ -13,6 +13,7 @@ __all__ = [
     "Spectrum",
     "degrade",
     "fit",
+    "fit_epochs",
     "generate",
     "read",
     "synthesize",
@@ -26,6 +27,7 @@ PLACES = {
     "generate": "networks.generator",
     "degrade": "inference",
     "fit": "inference",
+    "fit_epochs": "inference",
     "read": "io:read_observed",
     "synthesize": "synthesis:synthesize_labels",
 }
@@ -45,6 +47,6 @@ def __getattr__(name: str):
             if line := extras.told(error):
                 raise ImportError(line, name=error.name) from error
             raise
-    if name in PLACES.values():
+    if name in PLACES.values() or name in ("gaia", "io"):
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

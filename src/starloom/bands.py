@@ -6,6 +6,7 @@ grid in vacuum that overlaps its neighbours by what broadening mixes in from out
 the band's tables.
 """
 
+import itertools
 import json
 import tomllib
 from collections.abc import Mapping
@@ -21,13 +22,58 @@ from starloom import tables
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, ParseError
 from starloom.files import replacing
-from starloom.wavelength import LogGrid, Points, vacuum_from_air
+from starloom.wavelength import LogGrid, Points, air_from_vacuum, vacuum_from_air
 
 GROUP = "starloom.bands"
 FILE = "band.toml"
 LISTED, CALIBRATED = LINES = "listed", "calibrated"  # atomic lines as published, or as stars show them
+# bands that come with another distribution of this repository
+DISTRIBUTED = dict.fromkeys(
+    ("optical", "galah-blue", "galah-green", "galah-red", "galah-infrared", "ges-hr10", "ges-hr21", "rave",
+     "lamost-mrs-blue", "lamost-mrs-red", "melchiors"),
+    "starloom-optical",
+)  # fmt: skip
 STEP_KMS = 0.676  # of the synthesis: 2.6 points in the Doppler width of iron at 4000 K
 MARGIN_KMS = 430.0  # v sin i of 300 km/s, 4 sigma of R = 5000, and 28 km/s of motion
+
+
+@dataclass(frozen=True)
+class Fade:
+    """Where a chunk takes over from another: at ``join_aa`` in vacuum, ``width_kms`` to either side."""
+
+    join_aa: float
+    width_kms: float
+
+    def rise(self, wavelength_aa: np.ndarray) -> np.ndarray:
+        """The share of the later chunk at vacuum wavelengths [A]: 3 t^2 - 2 t^3, from 0 to 1."""
+        away = SPEED_OF_LIGHT_KMS * np.log(wavelength_aa / self.join_aa) / self.width_kms
+        t = np.clip((away + 1) / 2, 0, 1)
+        return t * t * (3 - 2 * t)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part that a chunk has in its band: faded in at ``start`` and out at ``stop``, None at the ends."""
+
+    start: Fade | None
+    stop: Fade | None
+
+    def reached(self, spread_kms: float) -> tuple[float, float]:
+        """First and last vacuum wavelength [A] that its lines reach, spread by ``spread_kms`` either way."""
+        first, last = 0.0, np.inf
+        if self.start:
+            away = (self.start.width_kms + spread_kms) / SPEED_OF_LIGHT_KMS
+            first = self.start.join_aa * np.exp(-away)
+        if self.stop:
+            last = self.stop.join_aa * np.exp((self.stop.width_kms + spread_kms) / SPEED_OF_LIGHT_KMS)
+        return first, last
+
+    def share(self, wavelength_aa: np.ndarray) -> np.ndarray:
+        """The chunk's share at vacuum wavelengths [A]: from 0 to 1."""
+        share = np.ones_like(wavelength_aa)
+        if self.start:
+            share = share * self.start.rise(wavelength_aa)
+        return share * (1 - self.stop.rise(wavelength_aa)) if self.stop else share
 
 
 @dataclass(frozen=True)
@@ -38,6 +84,8 @@ class Band:
     resolution up to ``finest_resolution`` can be made. ``tables`` is the package or folder of the band's
     lines and cross-sections; "" where nothing is synthesised. ``lines`` says whether its atomic lines are
     those ``listed``, or ``calibrated``.
+
+    ``name`` is how recipes, stores and models call it.
     """
 
     name: str
@@ -75,6 +123,8 @@ class Band:
 
         ``rest`` are further fields of the band; by default those of the packaged band: every third point of
         0.676 km/s, kept at R = 40000 for R up to 14500.
+
+        ``name`` is that of the band.
         """
         low, high = vacuum_from_air(low_aa), vacuum_from_air(high_aa)
         core, margin = log(high / low) / count, margin_kms / SPEED_OF_LIGHT_KMS
@@ -90,6 +140,8 @@ class Band:
 
         Its grids are parts of this band's grid, whose tables can serve it. ``ConfigError`` where the part and
         what broadening mixes in do not lie within it.
+
+        ``name`` is that of the part, ``count`` the number of its chunks.
         """
         grid, margin = self.chunks[0], ceil(MARGIN_KMS / self.chunks[0].step_kms)
         ends = np.log(vacuum_from_air(np.array([low_aa, high_aa])) / grid.first_aa)
@@ -101,6 +153,21 @@ class Band:
             raise ConfigError(f"band {self.name} has no part of {asked}")
         chunks = tuple(grid.part(start, points) for start in starts)
         return replace(self, name=name, chunks=chunks, points=_shown(low_aa, high_aa))
+
+    def within(self, name: str, low_aa: float, high_aa: float, points: Points | None = None) -> "Band":
+        """The chunks that show air wavelengths ``low_aa`` .. ``high_aa`` [A], and the tables of this band.
+
+        ``points`` are shown, every 0.1 A unless given. Raises ``ConfigError`` where the band has not all of
+        it.
+        """
+        low, high = vacuum_from_air(np.array([low_aa, high_aa]))
+        if not self.edges_aa[0] <= low < high <= self.edges_aa[-1]:
+            first, last = air_from_vacuum(np.array([self.edges_aa[0], self.edges_aa[-1]]))
+            asked = f"{low_aa:g}..{high_aa:g} A is not a range"
+            raise ConfigError(f"band {self.name}: {asked} within [{first:.0f}, {last:.0f}] A (air)")
+        each = zip(self.chunks, self.edges_aa, self.edges_aa[1:], strict=False)
+        chosen = tuple(chunk for chunk, start, stop in each if start < high and stop > low)
+        return replace(self, name=name, chunks=chosen, points=points or _shown(low_aa, high_aa))
 
     @classmethod
     def from_mapping(cls, content: Mapping) -> "Band":
@@ -141,6 +208,17 @@ class Band:
         return tuple(chunk.every(self.stride, 1) for chunk in self.chunks)
 
     @cached_property
+    def windows(self) -> "tuple[Window, ...]":
+        """What each chunk gives to the whole: together 1 everywhere between the band's ends."""
+        joins = self.edges_aa[1:-1]
+        halves = [
+            SPEED_OF_LIGHT_KMS / 2 * log(before.last_aa / after.first_aa)
+            for before, after in zip(self.kept, self.kept[1:], strict=False)
+        ]
+        fades = [Fade(join, half / 3) for join, half in zip(joins, halves, strict=True)]
+        return tuple(Window(*pair) for pair in zip([None, *fades], [*fades, None], strict=True))
+
+    @cached_property
     def edges_aa(self) -> tuple[float, ...]:
         """Vacuum wavelengths [A] between which a chunk is used: the middles of overlaps, and both ends."""
         pairs = zip(self.kept, self.kept[1:], strict=False)
@@ -151,6 +229,26 @@ class Band:
 def names() -> list[str]:
     """Names of the installed bands, sorted."""
     return tables.published(GROUP)
+
+
+def window(name: str) -> tuple[np.ndarray, str]:
+    """Wavelengths [A] that an installed band shows, or all those called ``name-...``, and their medium.
+
+    So ``galah`` has the points of GALAH's four arms. ``ConfigError`` where none is installed, or where they
+    cannot be put one behind the other.
+    """
+    parts = [each for each in names() if each == name or each.startswith(f"{name}-")]
+    if name in parts or not parts:
+        parts = [name]
+        known = [each for each in DISTRIBUTED if each.startswith(f"{name}-")]
+        if known and _installed(name) is None:
+            raise ConfigError(f"band {name!r} is not installed: {_instead(known[0])}")
+    shown = sorted((load(each).points for each in parts), key=lambda points: points.first_aa)
+    if len({points.medium for points in shown}) > 1 or any(
+        before.last_aa >= after.first_aa for before, after in itertools.pairwise(shown)
+    ):
+        raise ConfigError(f"band {name!r}: {', '.join(parts)} overlap or differ in medium: give one of them")
+    return np.concatenate([points.wavelength_aa for points in shown]), shown[0].medium
 
 
 def load(name: str | PathLike, lines: str | None = None) -> Band:
@@ -166,8 +264,16 @@ def load(name: str | PathLike, lines: str | None = None) -> Band:
 def _found(name: str | PathLike) -> Band:
     installed, folder = _installed(str(name)), Path(name)
     if installed is None and folder.parent == Path(".") and not folder.is_dir():
-        raise ConfigError(f"band {str(name)!r} is not installed: {', '.join(names()) or 'none is'}")
+        raise ConfigError(f"band {str(name)!r} is not installed: {_instead(str(name))}")
     return installed or _read(folder / FILE, str(folder.absolute()))
+
+
+def _instead(name: str) -> str:
+    """What to install for a band, or which there are."""
+    if name in DISTRIBUTED:
+        place = DISTRIBUTED[name].removeprefix("starloom-")
+        return f"it comes with {DISTRIBUTED[name]}: pip install ./distributions/{place}"
+    return ", ".join(names()) or "none is"
 
 
 @cache

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 
+from starloom import places
+
 PATIENCE = 1.0  # s that a program may take to come from the disk
 # of JAX, as it asks for a program and as it finds one
 ASKED, FOUND = "/jax/compilation_cache/compile_requests_use_cache", "/jax/compilation_cache/cache_hits"
@@ -15,9 +17,8 @@ ASKED, FOUND = "/jax/compilation_cache/compile_requests_use_cache", "/jax/compil
 
 def folder() -> Path:
     """Where programs for this kind of processor are kept: another one might not know their instructions."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     kind = hashlib.sha256(_processor().encode()).hexdigest()[:12]
-    return Path(caches) / "starloom" / f"compiled-{kind}"
+    return places.cache_folder() / f"compiled-{kind}"
 
 
 def _processor() -> str:

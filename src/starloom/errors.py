@@ -69,6 +69,10 @@ class WriteError(StarloomError, OSError):
         return (f"{self.filename}: {self.strerror}",)
 
 
+class ArchiveError(StarloomError):
+    """An archive that cannot be reached, or has not what is asked for."""
+
+
 class ConvergenceError(StarloomError):
     """An iteration that did not reach its tolerance."""
 

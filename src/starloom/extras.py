@@ -14,7 +14,11 @@ PACKAGES = {
     "distributed": "starloom[database]",
     "h5py": "starloom[database]",
     "numpyro": "starloom[inference]",
+    "corner": "starloom[inference]",
     "specutils": "starloom[specutils]",
+    "astroquery": "starloom[gaia]",
+    "pandas": "starloom[pandas]",
+    "pyarrow": "starloom[parquet]",
 }
 
 

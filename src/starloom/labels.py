@@ -11,7 +11,7 @@ from math import inf
 
 import numpy as np
 
-from starloom import memory
+from starloom import memory, notebook
 from starloom.arrays import one_line
 from starloom.constants import ALPHA_ELEMENTS, SYMBOLS
 from starloom.errors import ConfigError, OutOfRangeError
@@ -30,12 +30,15 @@ class Label:
     name: str
     symbol: str
     unit: str
-    description: str
+    description: str  #: a line of text
     scale: str = "linear"
     default: float | None = None
 
     def plain(self, value) -> np.ndarray:
-        """A number, array or astropy quantity as float64 in the label's unit, by ``units.plain``."""
+        """A number, array or astropy quantity as float64[...] in the label's unit, by ``units.plain``.
+
+        ``value`` is what a user gave.
+        """
         return plain(self.name, value, "dex(cm / s2)" if self.name == "logg" else self.unit)
 
     def shown(self, value: float) -> str:
@@ -167,6 +170,11 @@ class Floor:
         return _last_at_most(np.asarray(logg), self.teff, at_knots)
 
 
+def _shown(default: float | None) -> str:
+    """A default in words; nothing where there is none."""
+    return "" if default is None else number(default)
+
+
 def _bends(knots, rows: np.ndarray) -> np.ndarray:
     """Indices of the knots at which linear interpolation of the rows bends; the first where it never does."""
     slopes = np.diff(rows, axis=0) / np.diff(knots)[:, None]
@@ -206,6 +214,10 @@ class Domain:
     (low, high) by label of how far an element may be from its default, which is ``alpha`` where the element
     follows it, else 0. ``c_to_o`` is the highest [C/O] [dex]: towards C/O = 1 the molecules of cool stars
     change from oxides to carbides.
+
+    >>> domain = starloom.Domain.of({"teff": (4000, 7000), "logg": (2, 5)})
+    >>> domain.array(teff=[5000, 6000], logg=4).shape, domain.contains([[5000, 4], [8000, 4]])
+    ((2, 2), array([ True, False]))
     """
 
     labels: tuple[Label, ...]
@@ -278,9 +290,18 @@ class Domain:
         return {"ranges": ranges, "floor": floor, **spread, **c_to_o}
 
     def __repr__(self) -> str:
-        spread = f"; {', '.join(self.spread)} near their default" if self.spread else ""
         c_to_o = f"; [C/O] up to {number(self.c_to_o)}" if self.c_to_o < inf else ""
-        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''}{spread}{c_to_o})"
+        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''}{c_to_o})"
+
+    def _repr_html_(self) -> str:
+        head = ("label", "symbol", "unit", "from", "to", "default", "meaning")
+        rows = [
+            (own.name, own.symbol, own.unit, number(low), number(high), _shown(own.default), own.description)
+            for own, low, high in self.ranges
+        ]
+        told = ("log g begins higher near the radiation limit" if self.floor else "",)
+        told += (f"near their default: {', '.join(self.spread)}" if self.spread else "",)
+        return notebook.table("Domain", head, rows, "; ".join(filter(None, told)))
 
     def __eq__(self, other) -> bool:
         return isinstance(other, Domain) and self._content == other._content
@@ -311,18 +332,31 @@ class Domain:
 
     @property
     def extent(self) -> str:
-        """The labels with their ranges in words: ``teff 3600 to 15000 K, logg 2 to 5 dex``."""
-        texts = (f"{label.name} {number(a)} to {number(b)} {label.unit}" for label, a, b in self.ranges)
-        return ", ".join(text.rstrip() for text in texts)
+        """The labels with their ranges in words: ``teff 3600 to 15000 K, logg 2 to 5 dex``.
+
+        Elements of the ``spread`` are told by how far they may be from their default.
+        """
+        own = [entry for entry in self.ranges if entry[0].name not in self.spread]
+        texts = [f"{label.name} {number(a)} to {number(b)} {label.unit}".rstrip() for label, a, b in own]
+        for near in dict.fromkeys(self.spread.values()):
+            names = " ".join(name for name, ends in self.spread.items() if ends == near)
+            texts.append(f"{names} {number(near[0])} to {number(near[1])} dex from their default")
+        return ", ".join(texts)
 
     def index(self, name: str) -> int:
-        """Place of a label; ``ConfigError`` where the domain does not have it."""
+        """Place of a label; ``ConfigError`` where the domain does not have it.
+
+        ``name`` of the label.
+        """
         if name not in self.names:
             raise ConfigError(f"label {name!r} is none of {', '.join(self.names)}")
         return self.names.index(name)
 
     def only(self, *names: str) -> "Domain":
-        """The domain of these labels alone, in this order; a floor stays where all that it needs does."""
+        """The domain of these labels alone, in this order; a floor stays where all that it needs does.
+
+        ``names`` of the labels.
+        """
         ranges = {name: (self.low[i], self.high[i]) for name in names for i in [self.index(name)]}
         # without alpha nothing says how far from it an element is
         known = "alpha" in names or "alpha" not in self.names
@@ -345,7 +379,10 @@ class Domain:
         return self.only(*(name for name in self.names if name not in EXACT))
 
     def with_label(self, name: str, low: float, high: float) -> "Domain":
-        """The domain with one more label, the last; ``ConfigError`` where it has that label already."""
+        """The domain with one more label, the last; ``ConfigError`` where it has that label already.
+
+        ``name`` of the label, with its ends ``low`` and ``high``.
+        """
         if name in self.names:
             raise ConfigError(f"label {name} is one of the domain's already: {self.extent}")
         ranges = {own.name: ends for own, *ends in self.ranges} | {name: (low, high)}
@@ -357,6 +394,8 @@ class Domain:
         Each is a number, an array or an astropy quantity (``logg`` also as a gravity or as dex(cm / s2));
         labels that are not given have their default. Raises ConfigError for a label that is missing or none
         of the domain's, for what is no number, a wrong unit or shapes that do not match.
+
+        ``values`` by name of the label.
         """
         values = {**self.defaults(values), **values}
         unknown, missing = set(values) - set(self.names), [n for n in self.names if n not in values]
@@ -412,6 +451,8 @@ class Domain:
         """Raise OutOfRangeError unless every row of ``labels[..., label]`` is inside.
 
         The message names every wrong label of the first wrong row with its value, unit and range.
+
+        ConfigError where the last axis is not the domain's.
         """
         labels = plain("labels", labels, "")
         if labels.ndim == 0 or labels.shape[-1] != len(self.labels):
@@ -529,7 +570,10 @@ class Domain:
 
 
 def number(value: float) -> str:
-    """Shortest text that reads back as the same number: 3600 rather than 3600.0."""
+    """Shortest text that reads back as the same number: 3600 rather than 3600.0.
+
+    ``value`` is finite.
+    """
     return repr(float(value)).removesuffix(".0")
 
 

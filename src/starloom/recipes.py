@@ -35,12 +35,17 @@ def read(name_or_path: str | PathLike, package: str, changes: Sequence[str] = ()
     path = files(package) / "recipes" / f"{name_or_path}.toml" if found else Path(name_or_path)
     if not found and not path.exists():
         raise ConfigError(f"{name_or_path}: no such file, nor a packaged recipe ({', '.join(known)})")
-    with parsing(name_or_path, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    content = read_file(path, name_or_path)
     for change in changes:
         with parsing(f"--set {change}", tomllib.TOMLDecodeError):
             content = _merged(content, tomllib.loads(change))
     return content
+
+
+def read_file(path: Any, called: str | PathLike = "") -> dict[str, Any]:
+    """The content of a TOML file, which a message calls by its path or as said; ``ParseError``."""
+    with parsing(called or path, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def load(

@@ -32,6 +32,9 @@ def sobol(seed: int, first: int, count: int, low, high, accept: Accept | None = 
 
     Owen (1998) scrambling of the sequence of Joe & Kuo (2008), by ``scipy.stats.qmc``; points outside the
     domain are skipped, so that point i is the i-th accepted one. Arguments and errors as for ``uniform``.
+
+    ``low`` and ``high`` are the box's corners, ``accept`` says which points are in the domain. ConfigError
+    for ranges that are no box, and where almost nothing is accepted.
     """
     from scipy.stats import qmc  # here, since scipy comes with an extra
 

@@ -88,6 +88,11 @@ class LogGrid:
         first = float(self.first_aa * np.exp(start * (self.step_kms / SPEED_OF_LIGHT_KMS)))
         return LogGrid(first, len(range(start, self.points, stride)), self.step_kms * stride)
 
+    def widened(self, points: int) -> "LogGrid":
+        """The grid with so many ``points`` more at either end."""
+        first = float(self.first_aa * np.exp(-points * (self.step_kms / SPEED_OF_LIGHT_KMS)))
+        return LogGrid(first, self.points + 2 * points, self.step_kms)
+
     def part(self, first: int, points: int) -> "LogGrid":
         """The grid of ``points`` of its points from the one of index ``first`` on."""
         return LogGrid(float(self.wavelength_aa[first]), points, self.step_kms)
@@ -118,7 +123,10 @@ class Points:
 
     @classmethod
     def of(cls, wavelength_aa: np.ndarray, medium: str) -> "Points":
-        """The description of a grid that is uniform in wavelength or in its logarithm to 1e-6 of a step."""
+        """The description of a grid that is uniform in wavelength or in its logarithm to 1e-6 of a step.
+
+        ConfigError where they are evenly spaced neither in wavelength nor in its logarithm.
+        """
         for spacing, function in zip(SPACINGS, (np.asarray, np.log), strict=True):
             steps = np.diff(function(wavelength_aa))
             if np.ptp(steps) < 1e-6 * np.abs(steps).mean():

@@ -77,8 +77,8 @@ def serving(content: dict[str, bytes]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def content() -> dict[str, bytes]:
-    """The files of the page with the packaged model."""
-    return site()
+    """The files of the page with the packaged model of the paper's labels."""
+    return site("default-2026-lte")
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,7 @@ def opened(browser) -> Iterator[Callable]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(address)
         page.wait_for_selector("[data-ready]", state="attached")
+        page.wait_for_function("!globalThis.explorer || explorer.scene.waiting.length === 0")
         return page, complaints
 
     yield open_page

@@ -37,7 +37,9 @@ IMAGE = {"CRVAL1": 8460.0, "CDELT1": 0.6, "CRPIX1": 1.0, "CTYPE1": "LINEAR"}
 
 def star(wavelength_aa, medium="air") -> np.ndarray:
     """The flux that is in all files."""
-    return Generator.load().spectrum(LABELS, wavelength_aa=wavelength_aa, medium=medium).flux
+    return (
+        Generator.load("default-2026-lte").spectrum(LABELS, wavelength_aa=wavelength_aa, medium=medium).flux
+    )
 
 
 FLUX = star(WAVELENGTH)
@@ -747,6 +749,8 @@ def fitted_by_command(folder, paths, given) -> Table:
         "--no-vmic-prior",
         "--noise-correlation",
         "0",
+        "--model",
+        "default-2026-lte",
     ]
     CliRunner().invoke(app, [*words, *options_of(given)])
     return Table.read(output)
@@ -766,8 +770,8 @@ def test_good_files_by_the_command(good, tmp_path):
         assert not any(found["fault"]), list(found["fault"])
         for row, case in zip(found, map(good.get, paths), strict=True):
             # without noise the errors are the model's; the Ca II cores count less, so it is no exact fit
-            np.testing.assert_allclose(row["teff"], LABELS[0], atol=2.0, err_msg=row["name"])
-            np.testing.assert_allclose(row["logg"], LABELS[1], atol=0.02, err_msg=row["name"])
+            np.testing.assert_allclose(row["teff"], LABELS[0], atol=5.0, err_msg=row["name"])
+            np.testing.assert_allclose(row["logg"], LABELS[1], atol=0.05, err_msg=row["name"])
             assert row["dof"] == case.wavelength.size - len(case.bad) - FREE, row["name"]
 
 

@@ -47,7 +47,7 @@ def overlaid(page) -> dict:
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    return Generator.load()
+    return Generator.load("default-2026-lte")
 
 
 @pytest.fixture(scope="module")

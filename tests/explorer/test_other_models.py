@@ -2,13 +2,19 @@
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from starloom.bands import Band
-from starloom.broadening import LIMB_DARKENING, Finish, finish_of, gaussian_transfer, instrument_variance
+from starloom.broadening import (
+    LIMB_DARKENING,
+    Finish,
+    doppler_shift,
+    finish_of,
+    gaussian_transfer,
+    instrument_variance,
+)
 from starloom.constants import SPEED_OF_LIGHT_KMS, SYMBOLS
 from starloom.explorer.facts import PRESETS, facts
 from starloom.explorer.site import site
@@ -84,7 +90,8 @@ class Toy:
         distance = SPEED_OF_LIGHT_KMS * np.log(finish.grid.wavelength_aa / self.lines_aa[:, None])
         lines = self.depth[:, None] * np.exp(-0.5 * (distance / 9) ** 2)
         left = instrument_variance(finish.finest_resolution) - instrument_variance(finish.kept_resolution)
-        modes = finish.modes(np.vstack([1 - lines.sum(0), -self.change @ lines]))
+        continuum = finish.modes(1 - lines.sum(0)[None])
+        modes = np.concatenate([continuum, finish.modes_of_change(-self.change @ lines)])
         modes *= gaussian_transfer(finish.frequency, left)
         halves = np.concatenate([modes.real, modes.imag], axis=-1)
         return label_scaling(self.domain.intrinsic).then(linear(halves[1:], halves[0]))
@@ -166,8 +173,7 @@ def settled(page) -> str:
 def test_the_page_is_told_all_chunks(toy, toy_content):
     told = json.loads(toy_content["facts.json"])
     chunks = toy.generator.header.band.kept
-    assert [part["first_aa"] for part in told["finish"]] == [chunk.first_aa for chunk in chunks]
-    assert [part["last_aa"] for part in told["finish"]] == [chunk.last_aa for chunk in chunks]
+    assert [part["kept_aa"] for part in told["finish"]] == [[own.first_aa, own.last_aa] for own in chunks]
     assert told["floor"] is None
     ranges = [(label["name"], label["low"], label["high"]) for label in told["labels"]]
     assert ranges == [(label.name, low, high) for label, low, high in toy.domain.ranges]
@@ -209,23 +215,25 @@ def test_stated_errors_are_those_of_python(shown, toy):
 
 
 def test_chunks_meet_without_a_step(shown, toy):
-    """Just left and right of where Python changes from one chunk to the next, at rest and in motion."""
+    """Where lines of the next chunk begin to matter, where both are half, where those of the first end."""
     labels, velocity = toy.stars(40)
-    chunks = getattr(toy.generator.model, "chunks", ())
-    for before, after in pairwise(chunks):
-        joins = np.sqrt(before.known(labels, velocity)[1] * after.known(labels, velocity)[0])
-        at = joins[:, None] + np.array([-1e-6, 1e-6])
-        rows = [
-            [toy.row(star), *rest] for star, *rest in zip(labels, velocity.tolist(), at.tolist(), strict=True)
-        ]
-        found = np.array(shown.evaluate(FLUX, rows), float)
-        assert np.abs(np.diff(found)).max() < 1e-5
-        expected = [
-            part.on(place).spectrum(star[None], np.array([moving]))[0]
-            for star, moving, place in zip(labels, velocity, at, strict=True)
-            for part in (before, after)
-        ]
-        np.testing.assert_allclose(np.repeat(found, 2, axis=0), expected, atol=1e-5)
+    model = toy.generator.model
+    for before in getattr(model, "chunks", ())[:-1]:
+        fade = before.finish.window.stop
+        away = fade.width_kms + before.reach(labels) + np.abs(doppler_shift(velocity))
+        for place in (-away, 0 * away, away):
+            at = fade.join_aa * np.exp(place / SPEED_OF_LIGHT_KMS)[:, None] + np.array([-1e-6, 1e-6])
+            rows = [
+                [toy.row(star), *rest]
+                for star, *rest in zip(labels, velocity.tolist(), at.tolist(), strict=True)
+            ]
+            found = np.array(shown.evaluate(FLUX, rows), float)
+            assert np.abs(np.diff(found)).max() < 1e-5
+            expected = [
+                model.on(own).spectrum(star[None], np.array([moving]))[0]
+                for star, moving, own in zip(labels, velocity, at, strict=True)
+            ]
+            np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_every_label_has_a_slider_and_moves_what_python_says(shown, toy):

@@ -91,7 +91,7 @@ def settled(page) -> str:
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    return Generator.load()
+    return Generator.load("default-2026-lte")
 
 
 def test_flux_is_that_of_python(page, generator):

@@ -24,7 +24,7 @@ from starloom.networks.weights import Header, Model
 
 def test_weights_are_the_models_own_file_and_their_hash_is_given(content):
     about = json.loads(content["facts.json"])["model"]
-    own = weights.find("default").read_bytes()
+    own = weights.find("default-2026-lte").read_bytes()
     assert content[about["file"]] == own
     assert about["sha256"] == hashlib.sha256(own).hexdigest()
     assert about["sha256"][:12] in about["file"]
@@ -33,6 +33,15 @@ def test_weights_are_the_models_own_file_and_their_hash_is_given(content):
 
 def test_all_that_is_transferred_is_small(content):
     assert sum(map(len, content.values())) < 15e6
+
+
+def test_a_large_model_is_sent_smaller_and_names_its_source():
+    content = site()
+    about = json.loads(content["facts.json"])["model"]
+    assert about["name"] == "default"
+    assert len(content[about["file"]]) == about["bytes"] < 6e6
+    assert about["source"] == hashlib.sha256(weights.find("default").read_bytes()).hexdigest()
+    assert sum(map(len, content.values())) < 7e6
 
 
 def test_nothing_is_asked_of_another_server(content):
@@ -78,7 +87,7 @@ def test_facts_give_the_labels_and_their_lines(content):
 
 
 def test_export_writes_every_file(tmp_path, content):
-    size = export(tmp_path / "page")
+    size = export(tmp_path / "page", "default-2026-lte")
     written = {
         str(path.relative_to(tmp_path / "page")) for path in (tmp_path / "page").rglob("*") if path.is_file()
     }
@@ -98,7 +107,7 @@ def test_export_leaves_what_is_there_alone(tmp_path):
 
 def test_models_of_other_families_are_refused(tmp_path):
     network = linear([[0.0] * 4000] * 6, [1.0] * 4000)
-    points = weights.load(weights.find("default")).header.points
+    points = weights.load(weights.find("default-2026-lte")).header.points
     path = tmp_path / "pixels.safetensors"
     weights.save(path, Model(Header("generator", TABLE_1, points), {"generator": network}))
     with pytest.raises(ConfigError, match="family 'generator'"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from starloom.bands import Band
-from starloom.broadening import finish_onto, instrument_variance
+from starloom.broadening import band_finishes, instrument_variance
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.labels import Domain
 from starloom.networks import emulator
@@ -23,7 +23,7 @@ SUN = (5777.0, 4.44, 8.0, 0.1, 1.2, 11500.0)
 def model():
     pytest.importorskip("scipy")
     # what it makes itself has lines as it knows them
-    return replace(Generator.load("default"), physics=None)
+    return replace(Generator.load("default-2026-lte"), physics=None)
 
 
 @pytest.fixture(scope="session")
@@ -70,11 +70,11 @@ def _patterns(grid, width_kms):
     return (inside[..., None] * np.exp(-0.5 * (away / width_kms) ** 2)).sum(axis=1)
 
 
-def _chunk(domain, grid, vacuum_aa):
+def _chunk(domain, finish):
     """An emulator whose groups of lines are as deep as a small random network says, in all chunks."""
-    finish = finish_onto(grid, vacuum_aa, FINEST, 40000.0)
-    patterns = _patterns(grid, (instrument_variance(FINEST) + 5.0**2) ** 0.5)
-    modes = finish.modes(np.concatenate([1 - 0.3 * patterns.sum(axis=0, keepdims=True), -0.1 * patterns]))
+    patterns = _patterns(finish.grid, (instrument_variance(FINEST) + 5.0**2) ** 0.5)
+    continuum = finish.modes(1 - 0.3 * patterns.sum(axis=0, keepdims=True))
+    modes = np.concatenate([continuum, finish.modes_of_change(-0.1 * patterns)])
     halves = np.concatenate([modes.real, modes.imag], axis=-1)
     entry = label_scaling(domain.intrinsic)
     layers = Dense(entry.outputs, 24, "tanh"), Dense(24, GROUPS)
@@ -88,10 +88,9 @@ def toy_of():
     pytest.importorskip("scipy")
 
     def make(ranges, **around):
-        domain, vacuum_aa = Domain.of(ranges, **around), TOY_BAND.points.vacuum_aa
-        parts = np.split(vacuum_aa, np.searchsorted(vacuum_aa, TOY_BAND.edges_aa[1:-1]))
-        chunks = [_chunk(domain, *pair) for pair in zip(TOY_BAND.kept, parts, strict=True)]
-        return emulator.packed(chunks, TOY_BAND)
+        domain = Domain.of(ranges, **around)
+        finishes = band_finishes(TOY_BAND, FINEST, TOY_BAND.points.vacuum_aa)
+        return emulator.packed([_chunk(domain, finish) for finish in finishes], TOY_BAND)
 
     return make
 

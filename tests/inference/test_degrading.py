@@ -172,13 +172,16 @@ def test_against_another_convolution(shared):
     assert np.abs(ours - theirs[inner]).max() < 2e-4
 
 
+MODEL = "--model", "default-2026-lte"
+
+
 def test_the_command(fine, tmp_path, capsys):
     """Degraded, pixels told of; and what cannot be is one line."""
     fine(8).write(tmp_path / "fine.fits")
 
     def run(*words):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sys.argv", ["starloom", "fit", str(tmp_path / "fine.fits"), *words])
+            patch.setattr("sys.argv", ["starloom", "fit", str(tmp_path / "fine.fits"), *words, *MODEL])
             with pytest.raises(SystemExit) as ended:
                 cli.main()
         return ended.value.code or 0, capsys.readouterr()

@@ -86,7 +86,9 @@ def test_labels_against_automatic_derivatives(model):
 def test_filling_against_automatic_derivatives(model):
     """By the filling, and by Teff where it goes out."""
     pytest.importorskip("jax")
-    filled = Generator.of(emulator.filled(weights.load(weights.find("default")), -0.1, 0.5), "filled")
+    filled = Generator.of(
+        emulator.filled(weights.load(weights.find("default-2026-lte")), -0.1, 0.5), "filled"
+    )
     labels = np.column_stack([LABELS, [0.1, 0.3, 0.5]])
     labels[1, 0] = 7300
     every = range(len(parameters(filled.domain)))

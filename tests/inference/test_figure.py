@@ -1,9 +1,13 @@
 """Figures of fits: which star, which lines, nothing where nothing was seen, digits that mean something."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from starloom import bands
+from starloom.errors import ConfigError
 from starloom.inference import figure, fit, posterior
 from starloom.inference.result import rounded
 from starloom.io import read_observed
@@ -38,8 +42,10 @@ def drawn(monkeypatch):
 
 def test_the_figure_of_a_fit_tells_star_and_lines(result, drawn):
     figure.draw(result, "fit.png", bands.load("rvs"))
-    flux, _, residuals, _ = drawn[0].axes
-    assert flux.get_title() == "HD 1.fits"
+    flux, residuals = drawn[0].axes
+    star, labels = drawn[0].get_suptitle().split("\n")[:2]
+    assert star.startswith("HD 1.fits, S/N ")
+    assert labels.replace("\N{NO-BREAK SPACE}", " ").startswith(f"Teff = {result.values[0]:.0f} ± ")
     assert flux.get_ylim()[0] == 0
     names = [text.get_text() for text in flux.texts]
     assert names.count("Ca II") == 3
@@ -48,8 +54,9 @@ def test_the_figure_of_a_fit_tells_star_and_lines(result, drawn):
     # NIST, moved to vacuum and by the star's velocity of 0.1 A at most
     np.testing.assert_allclose(sorted(places), [8500.35, 8544.44, 8664.52], atol=0.3 + 8544 * 60 / 3e5)
     assert flux.get_legend() is None  # it would lie over the names of hydrogen's lines
-    (legend,) = (axes.get_legend() for axes in drawn[0].axes if axes.get_legend())
-    assert [text.get_text() for text in legend.get_texts()] == ["observed", "model", "left out"]
+    (legend,) = drawn[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["observed", "model", "left out", "error"]
+    assert residuals.get_ylabel() == "Residual [%]"
     for line in (*flux.lines[:2], residuals.lines[0]):
         x, y = line.get_data()
         seen = x[np.isfinite(x) & np.isfinite(y)]
@@ -96,23 +103,78 @@ def test_what_a_fit_says_of_itself_is_rounded(result):
         assert len(value.partition(".")[2]) == len(error.partition(".")[2])
 
 
+def test_residuals_are_per_cent_of_the_continuum(result, drawn):
+    figure.draw(result, "fit.png")
+    _, residuals = drawn[0].axes
+    x, y = residuals.lines[0].get_data()
+    used = result.spectrum.wavelength[result.pixels][result.used]
+    wanted = dict(zip(used, result.residuals[result.used], strict=True))
+    # the continuum is 3.2e-13, tilted by a tenth to either side
+    level = 3.2e-13 * (1 + 0.1 * (2 * (x - 8460) / 240 - 1))
+    seen = np.isfinite(y) & (np.abs(y) < residuals.get_ylim()[1])
+    told = np.array([wanted[place] for place in x[seen]])
+    np.testing.assert_allclose(y[seen], 100 * told / level[seen], rtol=0.03, atol=1e-3)
+
+
+def test_names_of_lines_have_ticks_where_the_lines_are(result, drawn):
+    figure.draw(result, "fit.png", bands.load("rvs"))
+    flux, _ = drawn[0].axes
+    ticks = {line.get_xdata()[0]: line.get_ydata() for line in flux.lines if len(line.get_xdata()) == 2}
+    assert sorted(ticks) == sorted(text.get_position()[0] for text in flux.texts)
+    top = result.spectrum.flux[result.pixels][result.used].max()
+    assert all(ends.min() > top for ends in ticks.values())
+
+
+def test_a_name_with_a_dollar_is_drawn_as_it_is(result, tmp_path):
+    about = {**result.spectrum.provenance, "file": "$x_1$ a_b^c.fits"}
+    made = replace(result, spectrum=replace(result.spectrum, provenance=about)).plot()
+    made.savefig(tmp_path / "star.png")
+    assert made.get_suptitle().startswith("\\$x_1\\$ a_b^c.fits, S/N")
+    pyplot.close("all")
+
+
+def test_the_style_is_ours_alone(result):
+    before = dict(pyplot.rcParams)
+    result.plot()
+    assert dict(pyplot.rcParams) == before
+    assert all(tick.tick2line.get_visible() for tick in pyplot.gcf().axes[0].xaxis.get_major_ticks())
+    pyplot.close("all")
+
+
 @pytest.mark.parametrize("count", [1, 2, 6])
-def test_the_labels_of_a_corner_plot_do_not_collide(result, drawn, count):
+def test_a_corner_plot_tells_all_and_its_labels_do_not_collide(result, drawn, count):
+    pytest.importorskip("corner")
     names = tuple(result.free)[:count]
     index = [result.parameters.index(name) for name in names]
     covariance = result.covariance[np.ix_(index, index)]
     draws = np.random.default_rng(1).multivariate_normal(result.values[index], covariance, 300)
-    posterior.corner(posterior.Posterior(result, names, draws, 0, np.full(count, 300.0)), "corner.png")
+    made = posterior.Posterior(result, names, draws, 0, np.full(count, 300.0))
+    posterior.corner(made, "corner.png")
+    panels = np.array(drawn[0].axes).reshape(count, count)
+    for number, panel in enumerate(panels.diagonal()):
+        low, middle, high = made.intervals[number]
+        assert panel.get_title() == "${}^{{+{}}}_{{-{}}}$".format(
+            *rounded(middle, high - middle, middle - low)
+        )
+        assert result.values[index][number] in panel.lines[0].get_xdata()
     canvas = drawn[0].canvas
     canvas.draw()
     renderer = canvas.get_renderer()
-    (legend,) = drawn[0].legends
-    assert [text.get_text() for text in legend.get_texts()] == ["posterior (curve: 68 %)", "fit (68 %)"]
-    labels = [each.label for axes in drawn[0].axes for each in (axes.xaxis, axes.yaxis)]
-    ticks = [tick for axes in drawn[0].axes for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())]
-    boxes = [text.get_window_extent(renderer) for text in (*labels, *ticks) if text.get_text()]
-    labels = boxes[: sum(bool(text.get_text()) for text in labels)]
-    for number, box in enumerate(labels):
-        others = labels[number + 1 :] + boxes[len(labels) :]
-        assert not any(box.overlaps(other) for other in others)
+    legends = [[text.get_text() for text in legend.get_texts()] for legend in drawn[0].legends]
+    assert legends == ([["posterior (68 and 95 %)", "fit"]] if count > 1 else [])
+    shown = [panels[row, column] for row in range(count) for column in range(row + 1)]
+    labels = [each.label for axes in shown for each in (axes.xaxis, axes.yaxis)] + [
+        axes.title for axes in shown
+    ]
+    boxes = [text.get_window_extent(renderer) for text in labels if text.get_text()]
+    assert len(boxes) == 3 * count - 1
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[number + 1 :])
         assert drawn[0].bbox.x0 <= box.x0 <= box.x1 <= drawn[0].bbox.x1
+
+
+def test_the_absence_of_corner_is_told_before_a_fit(monkeypatch, tmp_path):
+    pytest.importorskip("numpyro")
+    monkeypatch.setitem(sys.modules, "corner", None)
+    with pytest.raises(ConfigError, match=r"^corner is not installed: pip install 'starloom\[inference\]'$"):
+        posterior.check(tmp_path / "corner.png")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from starloom import generate
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.inference import FLAGS, Failure, fit, fit_each
 from starloom.inference.coordinates import Coordinates
@@ -356,6 +357,17 @@ def test_without_errors(observed, model):
     assert told.reduced_chi2 == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.parametrize("snr", [50, 200])
+def test_noise_is_told_from_the_physics_error_by_what_neighbours_share(snr):
+    """A spectrum that fits the model has no physics error, however large it might be."""
+    star = generate(teff=5200, logg=3.6, vsini=5, mh=-0.3, vmic=1.2, resolution=11500)
+    noise = np.random.default_rng([5, snr]).normal(size=star.flux.size) / snr
+    about = {"medium": "air", "provenance": {"resolution": 11500}}
+    found = fit(Spectrum(star.wavelength, star.flux + noise, **about))
+    assert found.snr == pytest.approx(snr, rel=0.06)
+    assert "bad_fit" not in found.flags
+
+
 def test_ends_of_the_domain(observed, model):
     """No rotation and the lowest metallicity: at the bound, with sensible errors, and not outside."""
     labels = (6500.0, 4.0, 0.0, -1.5, 1.5, 11500.0)
@@ -480,7 +492,10 @@ def test_the_others_are_done(observed, model):
         ({"fixed": {"logg": 4.0}, "priors": {"logg": (4.0, 0.1)}}, "logg is fixed and has a prior"),
         ({"fixed": {"resolution": 11500.0}}, "resolution is given by resolution="),
         ({"priors": {"mh": (0.0, 0.0)}}, r"prior of mh: 0.0 \+- 0.0 is no mean and deviation"),
-        ({"resolution": 20000.0}, r"resolution = 20000 is outside \[5000, 14500\]"),
+        ({"priors": {"mh": (2.0, 0.1)}}, r"prior of mh = 2 dex is outside \[-1.5, 1.5\] dex"),
+        ({"fixed": {"alpha": 0.3}}, "alpha is not one of .*; model 'default' has alpha"),
+        ({"free": "Ca"}, "'Ca' is not one of .*; model 'default' has Ca"),
+        ({"resolution": 20000.0}, r"resolution = 20000 is outside \[5000, 14500\]: degrade it"),
         ({"velocities": (100.0, -100.0)}, r"velocities = 100..-100 km/s"),
         ({"continuum": 40}, r"continuum = 40 is outside \[0, 20\]"),
         ({"snr": 0.0}, "snr = 0.0 is not a number above 0"),
@@ -489,7 +504,7 @@ def test_the_others_are_done(observed, model):
             {"windows": ((849.0, 851.0),)},
             r"window 849..851 A: needs low < high, and to reach into 2300..16900 A",
         ),
-        ({"floor": -1.0}, "floor = -1.0 is not a number from 0"),
+        ({"floor": -1.0}, "floor = -1 is not a number from 0"),
     ],
 )
 def test_settings_are_checked(observed, model, options, message):

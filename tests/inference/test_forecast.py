@@ -33,6 +33,7 @@ class Linear:
     truth: np.ndarray = field(default_factory=lambda: np.array(SUN))
     domain = TABLE_1
     physics = None
+    correction = None
 
     def flux(self, labels, **_):
         return 1 + (labels - self.truth) @ self.slopes[:, :6].T
@@ -51,7 +52,7 @@ class Linear:
 
 @pytest.fixture(scope="module")
 def generator():
-    return replace(Generator.load("default"), physics=None)
+    return replace(Generator.load("default-2026-lte"), physics=None)
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +311,7 @@ def test_questions_that_make_no_sense(generator):
 def run(command):
     def call(*words):
         star = ("--teff", "5777", "--logg", "4.44", "--vsini", "2", "--mh", "0", "--vmic", "1")
-        code, out, err = command("forecast", *star, *words)
+        code, out, err = command("forecast", "--model", "default-2026-lte", *star, *words)
         return code, out.splitlines(), err
 
     return call

@@ -61,10 +61,10 @@ def test_spectra_wider_than_the_model(model, low, high, step, medium, resolution
 def test_the_ends_of_what_is_known_are_reached_and_not_passed(model, resolution):
     """With the coarsest modes that a fit may take for a star of this resolution."""
     finest = min(step for step in Setup(model, Settings()).resolutions if step >= resolution)
-    kept = model.model.finish.grid, model.model.finish.kept_resolution
-    low, high = known_range(kept[0], resolution, kept[1])
+    finish = model.model.finish
+    low, high = known_range(finish, resolution)
     model.model.seen(np.array([low, 8600.0, high]), finest)
-    beyond = known_range(kept[0], finest, kept[1])
+    beyond = known_range(finish, finest)
     # three of the coarsest points further: none is given away
     for ends in ([beyond[0] - 0.9, 8600.0], [8600.0, beyond[1] + 0.9]):
         with pytest.raises(OutOfRangeError):

@@ -86,7 +86,7 @@ def test_only_pixels_within_what_the_model_knows(model):
     wavelength = np.arange(8380.0, 8830.0, 0.5)
     spectrum = Spectrum(wavelength, np.ones(wavelength.size), medium="vacuum", labels={"resolution": 11500.0})
     alone, wide = (observe(spectrum, Setup(model, Settings(pixel=pixel))) for pixel in ("", "1.7 A"))
-    known = known_range(model.model.finish.grid, 11500.0, model.model.finish.kept_resolution)
+    known = known_range(model.model.finish, 11500.0)
     for seen, half in ((alone, 0.0), (wide, 0.85)):
         kept = wavelength[seen.pixels]
         assert known[0] <= kept[0] - half < known[0] + 0.5

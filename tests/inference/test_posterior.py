@@ -69,8 +69,7 @@ def test_draws_agree_with_the_covariance(star, model):
 
 
 def test_corner_plot(star, tmp_path):
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("scipy")
+    pytest.importorskip("corner")
     draws = np.random.default_rng([9, 0]).normal(size=(400, 2)) * [10, 0.2] + star.values[[0, 6]]
     drawn = posterior.Posterior(star, ("teff", "velocity"), draws, 3, np.full(2, 400.0))
     posterior.corner(drawn, tmp_path / "corner.png")

@@ -79,12 +79,12 @@ def test_resumed_where_it_was_stopped(folder, tmp_path, monkeypatch, suffix):
     paths, output = read_list(folder / "list.txt"), tmp_path / f"out{suffix}"
     done, asked = table._done, []
 
-    def stopping(*options):
+    def stopping(*options, **named):
         task = options[-1]
         asked.append(task.numbers)
         if task.numbers == (5, 6) and len(asked) == 3:
             raise KeyboardInterrupt
-        return done(*options)
+        return done(*options, **named)
 
     monkeypatch.setattr(table, "_done", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -217,7 +217,8 @@ def test_interrupted_it_keeps_what_is_done(folder, tmp_path, monkeypatch):
 
 
 def run(*words) -> int:
-    """Exit code of ``starloom fit`` with these words."""
+    """Exit code of ``starloom fit`` with these words, by the model that made the stars."""
+    words = words if "--model" in words else (*words, "--model", "default-2026-lte")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["starloom", "fit", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
@@ -298,7 +299,7 @@ def test_command_for_a_list(folder, tmp_path, capsys):
         (["x.fits", "--prior", "logg=4:1", "--prior", "logg=3:1"], "--prior logg is given twice"),
         (["x.fits", "--velocities", "a:b"], "--velocities a:b: 'a' is no number"),
         (["x.fits"], "x.fits: No such file or directory"),
-        (["--from", "x.txt"], "--from needs -o FILE"),
+        (["--from", "x.txt"], "many spectra need -o FILE"),
     ],
 )
 def test_command_errors_are_one_line(words, message, capsys, tmp_path, monkeypatch):
@@ -434,8 +435,8 @@ def test_a_file_of_many_spectra_is_fitted_as_it_is_read(monkeypatch):
     monkeypatch.setattr(table, "fit_each", each)
     monkeypatch.setattr(table, "BATCH", 2)
     monkeypatch.setattr(table, "cpu_count", lambda: 1)
-    columns = table.FitColumns(Generator.load("default").domain)
-    rows = table._done("default", Settings(), {}, str, columns, table.Task((3,), ("many.csv",)))
+    columns = table.FitColumns(Generator.load("default-2026-lte").domain)
+    rows = table._done("default", Settings(), {}, str, columns, table.Task((3,), ("many.csv",))).rows
     assert [row["name"] for row in rows] == [f"many.csv[{number}]" for number in range(9)]
     assert [row["fault"] for row in rows] == [
         "made up" if number == 4 else f"fit of spectrum {number}" for number in range(9)

@@ -34,7 +34,7 @@ def test_a_band_survives_its_file(tmp_path, band):
 
 
 def test_what_is_no_band_is_one_line(tmp_path):
-    with pytest.raises(ConfigError, match="band 'nowhere' is not installed: rvs"):
+    with pytest.raises(ConfigError, match=r"band 'nowhere' is not installed: .*rvs"):
         bands.load("nowhere")
     (tmp_path / "band.toml").write_text("name = 3")
     with pytest.raises(ParseError, match=r"band\.toml: band: KeyError: 'chunks'"):
@@ -55,3 +55,47 @@ def test_a_folder_of_a_packages_name_is_not_the_package(tmp_path, monkeypatch):
     band = bands.load("own")
     monkeypatch.chdir("/")
     assert tables.names(band.tables) == ["tellurics"]
+
+
+def test_within_takes_the_chunks_that_show_a_range():
+    whole = Band.over("whole", 5000, 6000, 4)
+    part = whole.within("part", 5300, 5310)
+    assert part.chunks == whole.chunks[1:2]
+    assert (part.points.first_aa, part.points.last_aa, part.points.count) == (5300, 5310, 101)
+    assert whole.within("part", 5200, 5700).chunks == whole.chunks[:3]
+    assert whole.within("part", 5000, 6000).chunks == whole.chunks
+    with pytest.raises(
+        ConfigError, match=r"^band whole: 5300\.\.6200 A is not a range within \[4993, 6009\] A"
+    ):
+        whole.within("part", 5300, 6200)
+
+
+@pytest.mark.parametrize("name", sorted(set(bands.DISTRIBUTED) - set(bands.names())))
+def test_a_band_of_another_distribution_says_what_to_install(name):
+    with pytest.raises(
+        ConfigError, match=r"not installed: it comes with starloom-optical: pip install [^\n]*$"
+    ):
+        bands.load(name)
+
+
+def test_a_window_is_that_of_a_band_or_of_its_arms(monkeypatch):
+    shown = {
+        "s-blue": (4700.0, 4800.0),
+        "s-red": (5000.0, 5100.0),
+        "t-a": (5000.0, 5100.0),
+        "t-b": (5050.0, 5200.0),
+    }
+    made = {name: bands.Band.over(name, *ends) for name, ends in shown.items()}
+    monkeypatch.setattr(bands, "names", lambda: [*made, "rvs"])
+    monkeypatch.setattr(bands, "_installed", lambda name: made.get(name))
+    wavelength, medium = bands.window("s")
+    assert medium == "air"
+    expected = np.concatenate([made["s-blue"].points.wavelength_aa, made["s-red"].points.wavelength_aa])
+    np.testing.assert_array_equal(wavelength, expected)
+    np.testing.assert_array_equal(bands.window("s-red")[0], made["s-red"].points.wavelength_aa)
+    with pytest.raises(ConfigError, match="band 't': t-a, t-b overlap or differ in medium: give one of them"):
+        bands.window("t")
+    with pytest.raises(ConfigError, match="band 'galah' is not installed: it comes with starloom-optical"):
+        bands.window("galah")
+    with pytest.raises(ConfigError, match="band 'u' is not installed"):
+        bands.window("u")

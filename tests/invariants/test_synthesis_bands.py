@@ -9,8 +9,10 @@ import pytest
 
 from starloom import bands, tables
 from starloom.errors import ConfigError, OutOfRangeError
+from starloom.physics.continuum import EDGES_AA
 from starloom.physics.lines import NONE, line_opacity, line_positions, windows_of
 from starloom.synthesis import photosphere, synthesize_labels
+from starloom.synthesis.band import WIDE_NODES, band_arrays, continuum_interpolation
 from starloom.synthesis.gas import gas
 from starloom.synthesis.photosphere import half_widths_seen
 from starloom.synthesis.radiation import radiate
@@ -141,6 +143,35 @@ def test_what_has_no_tables_is_refused():
     with pytest.raises(ConfigError, match=r"^band three: has no tables, so nothing can be synthesised"):
         synthesize_labels(*STARS[0], band=cut(tables=""))
     far = tuple(LogGrid(9400.0 * 1.01**i, POINTS, GRID.step_kms) for i in range(2))
-    with pytest.raises(OutOfRangeError, match=r"is outside \[8000, 9500\] A$") as caught:
+    with pytest.raises(OutOfRangeError, match=r"is outside \[3700, 9500\] A$") as caught:
         synthesize_labels(*STARS[0], band=replace(RVS, name="far", chunks=far))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("first_aa", [4200.0, 6300.0, 7900.0, 8100.0])
+def test_polynomials_between_edges_follow_jumps(first_aa):
+    """A continuum that jumps at every edge, and bends between them: 1e-5 of it but within one point."""
+    grid = LogGrid(first_aa, 23000, 0.676)
+    nodes, to_grid = continuum_interpolation(grid, wide=True)
+    assert nodes.shape == (WIDE_NODES,)
+
+    def level(wavelength):
+        jumps = sum(0.1 * (wavelength >= edge * 1e-8) for edge in EDGES_AA)
+        return np.exp(1e4 * (wavelength - 6e-5)) + jumps
+
+    expected = level(grid.wavelength_aa * 1e-8)
+    assert np.abs(level(nodes) @ to_grid / expected - 1).max() < 1e-5
+
+
+def test_lines_of_a_chunk_are_all_that_reach_it(three):
+    """Each has its own, as many places for all; a line is in the chunks it lies in."""
+    arrays = band_arrays(cut())
+    wavelength = np.asarray(arrays.lines.wavelength) * 1e8
+    sizes = {len(chunk.own) for chunk in arrays.chunks}
+    assert len(sizes) == 1
+    assert sizes.pop() < len(wavelength)
+    for chunk, grid in zip(arrays.chunks, arrays.band.chunks, strict=True):
+        inside = np.flatnonzero((wavelength > grid.first_aa) & (wavelength < grid.last_aa))
+        assert set(inside) <= set(np.asarray(chunk.own).tolist())
+        calcium = np.flatnonzero(np.abs(wavelength - CALCIUM) < 0.01)
+        assert set(calcium) <= set(np.asarray(chunk.own).tolist())  # strong lines from afar, too

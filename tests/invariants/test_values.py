@@ -89,7 +89,7 @@ def test_what_a_user_holds_is_told_in_one_short_line():
     held = [
         generator,
         starloom.LABELS,
-        weights.load(weights.find("default")),
+        weights.load(weights.find("default-2026-lte")),
         spectra,
         spectra[0],
         starloom.fit(spectra[0], generator),
@@ -104,7 +104,7 @@ def test_what_a_user_holds_is_told_in_one_short_line():
         assert len(text) <= 400, type(value)
         assert "\n" not in text, type(value)
         assert "array(" not in text, type(value)
-    assert repr(generator).startswith("Generator('default', emulator of teff, logg, vsini, mh")
-    assert repr(generator.domain).startswith("Domain(teff 3600 to 15000 K, logg 2 to 5 dex")
-    assert "sizes=float32[3, 128, 200]" in repr(generator.stated)
+    assert repr(generator).startswith("Generator('default', emulator of teff, logg, mh, alpha")
+    assert repr(generator.domain).startswith("Domain(teff 3300 to 15000 K, logg -0.5 to 5.5 dex")
+    assert "sizes=float32[3, 540, 200]" in repr(generator.stated)
     assert repr(starloom.LABELS).startswith("the labels teff, logg, vsini")

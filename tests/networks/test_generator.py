@@ -22,7 +22,7 @@ from starloom.networks.forward import Network, dense_layers, linear
 from starloom.networks.generator import ERRORS, Generator, OutsideDomainWarning, loaded
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.scaling import label_scaling
-from starloom.networks.weights import Header, Model
+from starloom.networks.weights import Header, Model, model_for
 from starloom.wavelength import Points, vacuum_from_air
 
 STAR = np.array([9950, 3.5, 2, 0.5, 1.3, 11500])
@@ -554,7 +554,7 @@ def test_statements_that_make_no_sense(stating):
 
 def test_spectra_have_the_error_that_is_asked_for():
     """Of the emulator, of the physics, or both, and say which; the physics' is that of its patterns."""
-    generator, sun = loaded("default"), np.array([5777, 4.44, 2, 0.0, 1.0, 11500])
+    generator, sun = loaded("default-2026-lte"), np.array([5777, 4.44, 2, 0.0, 1.0, 11500])
     by = {which: generator.spectrum(sun, error=which) for which in ERRORS}
     assert all(each.provenance["error"] == ERRORS[which] for which, each in by.items())
     assert np.array_equal(by["emulator"].error, generator.spectrum(sun).error)
@@ -569,9 +569,9 @@ def test_spectra_have_the_error_that_is_asked_for():
 
 
 def test_a_model_without_physics_error_says_so():
-    bare = replace(loaded("default"), physics=None)
+    bare = replace(loaded("default-2026-lte"), physics=None)
     assert bare.physics_error(STAR) is None
-    with pytest.raises(ConfigError, match=r"^error = 'both': model default has no physics error$"):
+    with pytest.raises(ConfigError, match=r"^error = 'both': model default-2026-lte has no physics error$"):
         bare.spectrum(STAR, error="both")
     with pytest.raises(ConfigError, match="error = 'all' is not one of emulator, physics, both"):
         bare.spectrum(STAR, error="all")
@@ -579,7 +579,7 @@ def test_a_model_without_physics_error_says_so():
 
 def test_a_damaged_model_beside_hides_no_message(monkeypatch):
     """Other installed models are looked at for a hint alone."""
-    monkeypatch.setattr(weights, "names", lambda: ["default", "broken"])
+    monkeypatch.setattr(weights, "names", lambda: ["default-2026-lte", "broken"])
     with pytest.raises(ConfigError, match=r"^unknown label nothing: the labels are .* and outside$"):
         starloom.generate(**dict(zip(TABLE_1.names, STAR, strict=True)), nothing=1)
 
@@ -598,20 +598,21 @@ def test_an_unknown_argument_is_told_with_those_known(generator, method):
 
 def test_an_unknown_argument_of_generate_is_told_with_labels_and_arguments():
     labels = dict(zip(TABLE_1.names, STAR, strict=True))
-    known = (
-        "the labels are teff, .*; further arguments are model, error, wavelength_aa, medium, radial_velocity"
-    )
+    arguments = "model, error, correction, wavelength_aa, medium, band, radial_velocity"
+    known = f"the labels are teff, .*; further arguments are {arguments}"
     with pytest.raises(ConfigError, match=f"unknown label wavelenght_aa: {known} and outside"):
         starloom.generate(**labels, wavelenght_aa=OWN_AA)
-    with pytest.raises(ConfigError, match=r"no label teff: the labels are [a-z, ]*$"):
+    with pytest.raises(ConfigError, match=r"no label teff: the labels are [A-Za-z, ]*$"):
         starloom.generate(logg=4, vsini=2, mh=0, vmic=1, resolution=11500)
 
 
-@pytest.mark.parametrize("model", [3, None, ["default"], 1.5])
+@pytest.mark.parametrize("model", [3, ["default"], 1.5])
 def test_a_model_that_is_no_name_is_told(model):
     for call in (Generator.load, lambda model: starloom.generate(model=model, teff=5000)):
         with pytest.raises(ConfigError, match="neither the name of a model nor the path of its file"):
             call(model)
+    with pytest.raises(ConfigError, match="neither the name of a model nor the path of its file"):
+        Generator.load(None)  # of `generate` it is the model that is usual
 
 
 def test_more_than_the_memory_holds_is_refused_before_the_work(generator, monkeypatch):
@@ -624,7 +625,7 @@ def test_more_than_the_memory_holds_is_refused_before_the_work(generator, monkey
             call(many)
     stars = dict(zip(TABLE_1.names, STAR, strict=True))
     stars |= {"teff": np.full((10**5, 1), 5777.0), "vsini": np.zeros(10**4)}
-    with pytest.raises(OutOfRangeError, match="the labels of 1000000000 spectra need 48 GB"):
+    with pytest.raises(OutOfRangeError, match="the labels of 1000000000 spectra need 168 GB"):
         starloom.generate(**stars)
     assert generator.flux(STAR).shape == (4000,)
 
@@ -660,3 +661,12 @@ def test_stated_errors_hold_little_more_than_themselves(stating):
     assert most < 1.3 * error.nbytes
     np.testing.assert_array_equal(error[1999], generator.error(labels[0]))
     assert generator.error(labels[:0]).shape == (0, 4000)
+
+
+def test_a_band_gives_wavelengths_and_its_model():
+    sun = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500}
+    found = starloom.generate(**sun, band="rvs")
+    np.testing.assert_array_equal(found.flux, starloom.generate(**sun).flux)
+    assert (model_for("galah"), model_for("rvs"), model_for(None)) == ("optical", "default", "default")
+    with pytest.raises(ConfigError, match="band and wavelength_aa exclude each other"):
+        starloom.generate(**sun, band="rvs", wavelength_aa=[8500.0, 8501.0])

@@ -47,9 +47,9 @@ def test_a_file_keeps_them(physics, tmp_path):
 
 
 def test_a_model_carries_them_and_generates_the_same(physics, tmp_path):
-    model = weights.load(weights.find("default"))
+    model = weights.load(weights.find("default-2026-lte"))
     weights.save(tmp_path / "with.safetensors", attached(model, physics.with_sizes(Sizes(lines=0.2))))
-    generator, plain = Generator.load(tmp_path / "with.safetensors"), Generator.load("default")
+    generator, plain = Generator.load(tmp_path / "with.safetensors"), Generator.load("default-2026-lte")
     assert generator.physics.sizes == Sizes(lines=0.2)
     sun = labels(5777, 4.44, 0.0)
     assert np.array_equal(generator.flux(sun), plain.flux(sun))
@@ -59,13 +59,13 @@ def test_a_model_carries_them_and_generates_the_same(physics, tmp_path):
 
 
 def test_a_model_without_says_so(physics):
-    model = attached(weights.load(weights.find("default")), physics)
+    model = attached(weights.load(weights.find("default-2026-lte")), physics)
     settings = {name: value for name, value in model.header.settings.items() if name != "physics_error"}
     assert physics_in(replace(model, header=replace(model.header, settings=settings))) is None
 
 
 def test_what_makes_no_sense_is_refused(physics):
-    model = weights.load(weights.find("default"))
+    model = weights.load(weights.find("default-2026-lte"))
     other = replace(physics, band=replace(physics.band, name="other"))
     with pytest.raises(ConfigError, match="another band"):
         attached(model, other)

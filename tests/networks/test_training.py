@@ -340,7 +340,7 @@ def test_progress_and_report(capsys):
     plan = replace(PLAN, epochs=2)
     train(network(), mean_squared_error, data(), VALIDATION, plan, progress=True, report=rows.append)
     shown = capsys.readouterr().err
-    assert "batch/s" in shown
+    assert "batches/s" in shown
     assert "loss=" in shown
     assert [row.epoch for row in rows] == [0, 1]
     assert all(row.rate > 0 for row in rows)

@@ -1,6 +1,7 @@
 """Stars and their twins: what a network learns of weak lines, and what the parts of that loss are."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from starloom.database import build, recipe, store
 from starloom.errors import ConfigError
 from starloom.labels import Domain
 from starloom.networks import emulation
-from starloom.networks.emulator import CoefficientNetwork, packed
+from starloom.networks.emulator import CoefficientNetwork, packed, parted
 from starloom.networks.generator import Generator
 from starloom.networks.scaling import label_scaling
 from starloom.networks.training import Plan, distance_with_twins, weighted_distance
@@ -131,9 +132,21 @@ def test_a_store_with_twins_makes_a_model(tmp_path):
     changed = opened.labels[pairs.twin[:32] % 48] - opened.labels[pairs.star[:32] % 48]
     assert (np.count_nonzero(changed, axis=1) == 1).all()
     design = emulation.EmulatorRecipe(4, CoefficientNetwork((8,)), Plan(epochs=2), batch=16)
-    fitted, _ = emulation.fit_emulator([opened], design)
+    fitted, trained = emulation.fit_emulator([opened], design)
     generator = Generator.of(packed(fitted, opened.band), "toy")
     assert generator.domain.spread == wanted.domain.spread
     assert generator.model.finish.finest_resolution == 18000
     star = generator.domain.array(teff=5000, alpha=0.2, resolution=18000)
     assert np.isfinite(generator.flux(star)).all()
+
+    before = (replace(fitted[0], domain=generator.domain),)
+    (after,), (training,) = emulation.fit_emulator([opened], design, start=before)
+    np.testing.assert_allclose(parted(after)[1].components, parted(fitted[0])[1].components, atol=1e-5)
+    assert training.history[0].validation_loss < 1.05 * trained[0].best_loss  # where the first had ended
+    assert np.abs(after.flux(star) - fitted[0].flux(star)).max() > 0
+    other = emulation.EmulatorRecipe(5, CoefficientNetwork((8,)), Plan(epochs=2), batch=16)
+    with pytest.raises(ConfigError, match="has 4 coefficients and hidden layers of \\[8\\], the recipe 5"):
+        emulation.fit_emulator([opened], other, start=before)
+    narrow = (replace(fitted[0], domain=replace(generator.domain, low=generator.domain.low + 1e-3)),)
+    with pytest.raises(ConfigError, match="labels outside those of the model"):
+        emulation.fit_emulator([opened], design, start=narrow)

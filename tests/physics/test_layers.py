@@ -100,7 +100,7 @@ def test_strengths_are_those_where_the_continuum_forms(structures):
     below = np.searchsorted(log_tau, np.log10(2 / 3))
     peak = np.asarray(solved.gas.profile.peak)[below - 1 : below + 1]
     nodes = np.asarray(solved.gas.continua[0].absorption + solved.gas.continua[0].scattering)
-    ratio = peak / (nodes @ solved.arrays.to_lines)[below - 1 : below + 1]
+    ratio = peak / solved.arrays.at_lines([nodes])[below - 1 : below + 1]
     strengths = solved.line_strengths
     assert (strengths >= ratio.min(axis=0) * (1 - 1e-6)).all()
     assert (strengths <= ratio.max(axis=0) * (1 + 1e-6)).all()

@@ -13,7 +13,8 @@ from starloom.bands import Band
 from starloom.database import recipe
 from starloom.errors import ConfigError
 from starloom.physics.linelist import LineList, calibrated
-from starloom.synthesis.band import band_lines
+from starloom.synthesis.band import band_lines, unidentified
+from starloom.synthesis.lines import Line, report
 
 RVS, CALIBRATED = bands.load("rvs"), bands.load("rvs", "calibrated")
 DATA = Path(__file__).resolve().parents[2] / "data" / "atomic_lines"
@@ -47,6 +48,16 @@ def test_listed_is_the_default():
     assert "lines" not in RVS.mapping
     assert bands.load("rvs", "listed") == RVS
     assert Band.from_mapping(RVS.mapping) == RVS
+
+
+def test_lines_that_no_list_has_are_not_told_as_iron():
+    added = unidentified(CALIBRATED)
+    assert np.isin(added, np.asarray(band_lines(CALIBRATED).wavelength)).sum() > 0.9 * added.size > 30
+    assert not np.isin(unidentified(CALIBRATED), np.asarray(band_lines(RVS).wavelength)).any()
+    assert unidentified(RVS).size == 0
+    lines = [Line(name, 8500.0, -1.0, 5.8, 0.1, 0.95) for name in ("?", "Fe I")]
+    assert report(lines, (8490, 8510)).splitlines()[-1].startswith("?: seen in the Sun")
+    assert "?" not in report(lines[1:], (8490, 8510))
 
 
 def test_choice_travels():
@@ -158,22 +169,21 @@ def test_sets_do_not_overlap(calibrate):
         assert np.all(gaps[~np.eye(len(one), dtype=bool)] > 0)
 
 
-def test_calibration_finds_what_was_changed(calibrate):
-    """An atlas synthesised with other strengths gives them back."""
-    import calibrators
+PART = RVS.cut("part", 8608.0, 8622.0)
 
-    part = RVS.cut("part", 8608.0, 8622.0)
-    listed = LineList(*(np.asarray(column) for column in band_lines(part)))
-    known = calibrate.slotted(listed)
+
+def visible(calibrators, known, least) -> np.ndarray:
+    """Lines of the part that the Sun shows well within it."""
     place = calibrators.line_places_aa(known)
-    plain = calibrators.Sun(part, np.zeros(0))
+    plain = calibrators.Sun(PART, np.zeros(0))
     strength = plain.solved(plain.start, known).strengths
-    inside = (place > part.edges_aa[0] + 2) & (place < part.edges_aa[1] - 2)
-    chosen = np.flatnonzero(inside & (strength > 0.3))
-    assert len(chosen) > 3
-    change = np.zeros(len(place))
-    change[chosen] = np.where(np.arange(len(chosen)) % 2, 0.15, -0.15)
-    truth = known._replace(log_gf=known.log_gf + change)
+    inside = (place > PART.edges_aa[0] + 2) & (place < PART.edges_aa[1] - 2)
+    return np.flatnonzero(inside & (strength > least))
+
+
+def search_of(calibrate, calibrators, listed, truth):
+    """A search where the atlas is what the true lines give."""
+    plain = calibrators.Sun(PART, np.zeros(0))
     flux = plain.solved(plain.start, truth).normalized(truth)
 
     @dataclass(frozen=True, eq=False)
@@ -184,10 +194,103 @@ def test_calibration_finds_what_was_changed(calibrate):
             """What the true lines give."""
             return self.seen(self.start, flux)
 
-    search = calibrate.Search(part, (Known(part, np.zeros(0)),), listed, calibrate.qualities(part))
+    return calibrate.Search(PART, (Known(PART, np.zeros(0)),), listed, calibrate.qualities(PART))
+
+
+def test_calibration_finds_what_was_changed(calibrate):
+    """An atlas synthesised with other strengths gives them back."""
+    import calibrators
+
+    listed = LineList(*(np.asarray(column) for column in band_lines(PART)))
+    known = calibrate.slotted(listed)
+    chosen = visible(calibrators, known, 0.3)
+    assert len(chosen) > 3
+    change = np.zeros(len(known.charge))
+    change[chosen] = np.where(np.arange(len(chosen)) % 2, 0.15, -0.15)
+    truth = known._replace(log_gf=known.log_gf + change)
+    search = search_of(calibrate, calibrators, listed, truth)
     state = calibrate.Calibration.begun(search.groups(), search.calibrators).fitted(3, lambda text: None)
     found = state.shipped.log_gf - known.log_gf
     # the prior of 0.1-0.3 dex and weaker neighbours take a little of it
     assert np.abs(found - change)[chosen].max() < 0.04
     assert np.array_equal(state.shipped.wavelength, known.wavelength)
     assert np.sqrt(np.mean(state.residual() ** 2)) < 1e-3
+
+
+def test_line_that_the_sun_has_not(calibrate):
+    """One listed far too strong is removed with the reason, as by the plan for bands of many chunks."""
+    import calibrators
+
+    listed = LineList(*(np.asarray(column) for column in band_lines(PART)))
+    known = calibrate.slotted(listed)
+    (wrong,) = visible(calibrators, known, 0.3)[[0]]
+    log_gf = known.log_gf.copy()
+    log_gf[wrong] = -9.0
+    search = search_of(calibrate, calibrators, listed, known._replace(log_gf=log_gf))
+    state, refused = replace(search, plan=calibrate.MANY).on_the_sun(report=lambda text: None)
+    told = calibrate.rows(state, refused, PART)
+    removed = [row for row in told if row["origin"] == "removed"]
+    places = [row["wavelength_aa"] for row in removed]
+    assert calibrators.air_from_vacuum(calibrators.line_places_aa(known)[wrong]) == pytest.approx(places[0])
+    assert all(row["log_gf_change"] == calibrate.REMOVED and row["reason"] for row in removed)
+    assert len(removed) == 1
+    assert not refused
+    assert np.sqrt(np.mean(state.residual() ** 2)) < 2e-3
+
+
+def test_too_far_is_up_and_too_strong_is_down(calibrate):
+    """What is missing cannot be less than what is listed: the two are treated apart."""
+    import groups
+
+    lines = LineList(*(np.asarray(column)[:4] for column in band_lines(RVS)))
+    quality = np.array(["abo", "abo", "computed", "unidentified"], "<U12")
+    made = groups.Groups(lines, np.arange(4), np.full((3, 4), 0.1), np.ones(4), quality)
+    change = np.zeros((3, 4))
+    change[0] = 0.35, -0.35, 0.25, -1.0
+    state = calibrate.Calibration(made, (), change, ())
+    assert calibrate.too_far(state) == {0}
+    assert calibrate.too_strong(state) == {1}
+
+
+def test_unidentified_lines_are_not_crowded(calibrate):
+    """A chunk's share of a hundred Angstrom is what it shows of it."""
+    part = RVS.cut("part", 8490.0, 8730.0)
+    hundred, share = calibrate._hundreds(np.array([8495.0, 8550.0, 8650.0, 8720.0]), part)
+    assert hundred.tolist() == [84, 85, 86, 87]
+    assert share[[1, 2]].tolist() == pytest.approx([1.0, 1.0])
+    assert 0.1 < share[0] < 0.35
+    assert 0.3 < share[3] < 0.55
+
+
+def test_masks(calibrate, tmp_path):
+    """Ranges and cores in air, as vacuum wavelengths; nothing is learned there."""
+    import calibrators
+
+    path = tmp_path / "masks.toml"
+    path.write_text("ranges_aa = [[8609, 8611]]\ncores_aa = [[8618.0, 0.5]]\n")
+    masked = calibrators.read_masks(path)
+    sun = calibrators.Sun(PART, np.zeros(0), masked_aa=masked)
+    air = calibrators.air_from_vacuum(sun.wavelength_aa)
+    hidden = ((air > 8609) & (air < 8611)) | (np.abs(air - 8618) < 0.5)
+    assert np.all(sun.weight[hidden] == 0)
+    assert np.all(sun.weight[~hidden & (air > 8612) & (air < 8617)] > 0)
+
+
+def test_small_changes_are_not_written(calibrate):
+    """What differs from the list by less than asked is left out, whatever is not calibrated is kept."""
+    rows = [
+        {"origin": "calibrated", "log_gf_change": 0.004, "log_waals_change": ""},
+        {"origin": "calibrated", "log_gf_change": 0.004, "log_waals_change": 0.05},
+        {"origin": "calibrated", "log_gf_change": -0.2, "log_waals_change": ""},
+        {"origin": "listed", "log_gf_change": 0.0, "log_waals_change": ""},
+    ]
+    assert calibrate.changed(rows, 0.01) == rows[1:]
+    assert calibrate.changed(rows, 0.0) == rows
+
+
+def test_the_strongest_of_a_hundred(calibrate):
+    """Where two chunks meet the strongest unidentified lines are kept, and every other line."""
+    new = [{"origin": "unidentified", "wavelength_aa": 8700.5 + n, "strength": 0.1 * n} for n in range(4)]
+    rows = [*new, {"origin": "listed", "wavelength_aa": 8700.0, "strength": ""}]
+    assert calibrate.thinned(rows, 2) == rows[2:]
+    assert calibrate.thinned(rows, np.inf) == rows

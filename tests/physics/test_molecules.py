@@ -1,5 +1,7 @@
 """Opacity of molecular lines from the packaged table: conservation, limits and where molecules absorb."""
 
+from itertools import pairwise
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -135,3 +137,42 @@ def test_another_grid_is_refused(table, other):
     with pytest.raises(ConfigError, match=r"have no part that is LogGrid\(first_aa=8") as caught:
         table.on(other)
     assert "\n" not in str(caught.value)
+
+
+def blocks(arrays, edges):
+    """The RVS table as blocks of a long grid, and their index; the second block lacks FeH."""
+    packed = np.rint(arrays["packed_log_cross_section"] * arrays["scale"][:, None, None] / 1e-3).astype(int)
+    names, content = [str(name) for name in arrays["name"]], []
+    for number, (start, stop) in enumerate(pairwise(edges)):
+        molecules = [m for m, name in enumerate(names) if (number, name) != (1, "FeH")]
+        part = packed[molecules, :, start:stop]
+        content.append(
+            {
+                "first_point": np.array(start),
+                "molecule": np.array(molecules),
+                "offset": arrays["offset"][molecules],
+                "scale": np.full(len(molecules), 1e-3),
+                "packed_log_cross_section": np.diff(part, axis=1, prepend=0).astype(np.int16),
+            }
+        )
+    present = np.array([np.isin(np.arange(len(names)), block["molecule"]) for block in content])
+    index = {"name": arrays["name"], "edge": np.array(edges), "present": present}
+    return index | {key: arrays[key] for key in ("first_vacuum_aa", "step_kms", "temperature")}, content
+
+
+def test_blocks_are_the_table_in_one_piece(table):
+    """Float16 and steps of 1e-3 dex: 2e-3 of the opacity; a block without a molecule has none of it."""
+    index, content = blocks(tables.load("molecular_opacity", RVS.tables), [0, 9000, 15000, GRID.points])
+    part = GRID.part(7000, 9500)
+    touched, molecules = MolecularTable.blocks_of(index, part)
+    assert (touched, molecules) == ([0, 1, 2], [0, 1, 2, 3, 4, 5])
+    assert MolecularTable.blocks_of(index, GRID.part(9100, 500)) == ([1], [0, 1, 2, 4, 5])
+    made = MolecularTable.from_blocks(index, content, molecules, part, 7)
+    inner = slice(200, 1700)  # before the block without FeH
+    for name in ("TiO", "12CN", "FeH"):
+        whole = cross_section(table, name, 3300.0, 1.7)[7000:16500]
+        found = cross_section(made, name, 3300.0, 1.7)
+        assert np.abs(found - whole)[inner].max() < 2e-3 * whole.max(), name
+    assert cross_section(made, "FeH", 3300.0, 1.7)[2300:7700].max() < 1e-9 * whole.max()
+    with pytest.raises(ConfigError, match="in blocks have no part that is LogGrid"):
+        MolecularTable.blocks_of(index, LogGrid(GRID.first_aa * 0.99, 1000, GRID.step_kms))

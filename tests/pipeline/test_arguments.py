@@ -16,7 +16,7 @@ SPECTRUM = Spectrum([8500.0, 8501.0], [1.0, 1.0], medium="air")
 
 
 def generator():
-    return Generator.load("default")
+    return Generator.load("default-2026-lte")
 
 
 def labels(value):

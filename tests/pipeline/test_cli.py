@@ -45,7 +45,7 @@ def test_help_keeps_units_in_brackets():
 
 
 def test_labels_prints_the_domain():
-    lines = run("labels").splitlines()
+    lines = run("labels", "--model", "default-2026-lte").splitlines()
     for label in TABLE_1.labels:
         (line,) = [line for line in lines if line.startswith(label.name + " ")]
         assert label.description in line

@@ -116,7 +116,7 @@ class TestRecipe:
         (tmp_path / "broken.toml").write_text("seed = ")
         with pytest.raises(ParseError, match=r"broken.toml: Invalid value"):
             recipe.load(tmp_path / "broken.toml")
-        known = "alpha, benchmark, cool, edge, elements, ends, inside, paper, standard, stars, .*, tiny"
+        known = "alpha, benchmark, cool, edge, elements, ends, inside, optical, .*, standard, stars, .*, tiny"
         with pytest.raises(ConfigError, match=rf"absent: no such file, nor a packaged recipe \({known}\)"):
             recipe.load("absent")
 

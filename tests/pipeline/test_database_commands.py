@@ -44,6 +44,15 @@ def test_build_status_verify(built):
     assert "6 chunks are undamaged" in run("verify", built)
 
 
+def test_other_stars_of_the_same_recipe(built, tmp_path):
+    assert "20 spectra" in run("build", "tiny", tmp_path / "more", "--seed", 7, "--intrinsic", 20)
+    usual, more = (store.open_store(folder) for folder in (built, tmp_path / "more"))
+    assert (more.recipe.seed, more.recipe.name) == (7, usual.recipe.name)
+    assert not np.isin(more.labels[:, 0], usual.labels[:, 0]).any()
+    with pytest.raises(ConfigError, match="seed = -1"):
+        run("build", "tiny", tmp_path / "x", "--seed", -1)
+
+
 def test_export_fixed_set_and_show(built, tmp_path):
     assert "wrote" in run("export", built, tmp_path / "tiny.h5", "--observed")
     assert "192 spectra" in run("fixed-set", built, tmp_path / "fixed", "--dtype", "uint16")

@@ -1,5 +1,6 @@
 """Tables of labels to files of spectra, and the commands around them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -621,6 +622,13 @@ def test_evaluate_asks_at_the_models_points_and_in_its_order(run, store, tmp_pat
     assert out.splitlines()[0].split()[:2] == ["20", "spectra"]
     worst = re.search("worst spectrum: .* at resolution = ([0-9.]+), mh = .*, teff = ([0-9.]+),", out)
     assert 5000 <= float(worst[1]) <= 14500
+    arguments = [tmp_path / "m.safetensors", store, "--copies", "4", "--json"]
+    found = json.loads(run("evaluate", *arguments, with_model=False)[1])
+    assert (found["spectra"], found["all"]["count"]) == (20, 20 * 501)
+    assert f"{found['all']['mean']:.1e}" == out.splitlines()[1].split()[1]
+    assert len(found["teff"]) == 6
+    assert sum(cell["count"] for cell in found["teff"]) == 20 * 501
+    assert found["worst"]["resolution"] == pytest.approx(float(worst[1]), rel=1e-5)
 
 
 def test_evaluate_of_a_filled_model_takes_stores_for_unfilled(run, model, store, tmp_path):

@@ -63,6 +63,7 @@ for name in {names}:
     assert {name for name in rest if not name.startswith("starloom.paper.")} == {
         "starloom.networks.training",
         "starloom.networks.emulation",
+        "starloom.inference.learned.training",
         "starloom.evaluation.line_errors",
     }
 

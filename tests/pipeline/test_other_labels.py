@@ -315,6 +315,11 @@ class TestWhatIsMadeOfIt:
         fitted, trainings = fit_emulator([opened], design, folder=tmp_path / "training")
         assert (len(fitted), len(trainings)) == (2, 2)
         assert sorted(path.name for path in (tmp_path / "training").iterdir()) == ["chunk-0", "chunk-1"]
+        # by processes of their own, with other numbers of threads: the same but for rounding
+        others, _ = fit_emulator([opened], design, folder=tmp_path / "others", workers=2)
+        for own, other in zip(fitted, others, strict=True):
+            found = own.spectrum(opened.labels[:3]), other.spectrum(opened.labels[:3])
+            np.testing.assert_allclose(*found, atol=0.05)
         path = tmp_path / "giants.safetensors"
         weights.save(path, packed(fitted, opened.band, opened.recipe.digest))
         generator = Generator.load(path)

@@ -14,7 +14,7 @@ from starloom.errors import StoreError
 
 PACKAGE = Path(starloom.__file__).parent
 # what synthesis imports and no number depends on
-NEUTRAL = {"errors", "figures", "files", "memory", "spectrum", "units"}
+NEUTRAL = {"errors", "figures", "files", "memory", "notebook", "spectrum", "units"}
 TEXT = '''
 """Module."""
 def planck(x: float) -> float:

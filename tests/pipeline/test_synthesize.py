@@ -205,6 +205,13 @@ def test_view_of_an_intensity():
         ((*SUN, "--mu", 1, "--vsini", 2), ConfigError, "--mu and --vsini exclude each other"),
         ((*SUN, "--line-report", "8540"), ConfigError, "--line-report 8540: expected LOW:HIGH"),
         ((*SUN, "--line-report", "2:1"), ConfigError, "--line-report 2:1: the window is empty"),
+        (
+            (*SUN, "--range", "6000:6100"),
+            ConfigError,
+            r"^band rvs: 6000\.\.6100 A is not a range within \[8388",
+        ),
+        ((*SUN, "--range", "8500"), ConfigError, r"^--range 8500: expected LOW:HIGH in Angstrom$"),
+        ((*SUN, "--band", "nowhere"), ConfigError, r"^band 'nowhere' is not installed: "),
         ((*SUN, "--line-report", "6000:6100"), ConfigError, r"6000:6100: it is outside \[8388, 8812\] A"),
         ((*SUN, "--atmosphere", "x"), ConfigError, "--teff and --atmosphere exclude each other"),
         (("--atmosphere", "no such file"), FileNotFoundError, "no such file"),
@@ -271,3 +278,11 @@ def test_without_the_extra_it_says_what_to_install(absent, extra, tmp_path):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr == f"starloom: {absent} is not installed: pip install 'starloom[{extra}]'\n"
+
+
+def test_range_is_a_part_of_the_band(sun, tmp_path):
+    run(*SUN, "--range", "8540:8545", "-o", tmp_path / "part.fits")
+    part, whole = Spectrum.read(tmp_path / "part.fits"), sun[0]
+    inside = (whole.wavelength >= 8540) & (whole.wavelength <= 8545)
+    assert np.array_equal(part.wavelength, whole.wavelength[inside])
+    assert np.array_equal(part.flux, whole.flux[inside])

@@ -96,6 +96,7 @@ def run(store, tmp_path_factory, monkeypatch, command):
 def quick(monkeypatch):
     """Radiative transfer without its minute of compilation: a wave."""
     synthesis = pytest.importorskip("starloom.synthesis")
+    from starloom.physics.hydrogen import PASCHEN
     from starloom.synthesis.band import band_lines
 
     band = bands.load("rvs")
@@ -104,7 +105,7 @@ def quick(monkeypatch):
     lines = band_lines(band)
     star = SimpleNamespace(
         spectrum=lambda **options: made,
-        arrays=SimpleNamespace(lines=lines),
+        arrays=SimpleNamespace(lines=lines, hydrogen=PASCHEN),
         line_strengths=np.ones(lines.wavelength.size),
     )
     monkeypatch.setattr(synthesis, "photosphere", lambda *structure, **options: star)
@@ -164,7 +165,7 @@ def test_full_disk_for_a_folder(run, tmp_path, name):
 def test_full_disk_for_a_model(tmp_path):
     from starloom.networks import weights
 
-    model = weights.load(weights.find("default"))
+    model = weights.load(weights.find("default-2026-lte"))
     with largest_file(100), pytest.raises(WriteError, match=f"^{tmp_path}/m.safetensors: File too large$"):
         weights.save(tmp_path / "m.safetensors", model)
     assert list(tmp_path.iterdir()) == []
@@ -177,7 +178,7 @@ import resource, sys
 import numpy as np
 from starloom import Generator, io
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
-spectra = Generator.load("default").spectra(np.tile({list(STAR.values())}, (40, 1)))
+spectra = Generator.load("default-2026-lte").spectra(np.tile({list(STAR.values())}, (40, 1)))
 try:
     io.write_many({str(tmp_path / "x.hdf5")!r}, [io.Portion(np.arange(40), spectra)] * 3)
 except OSError as error:

@@ -8,7 +8,7 @@ from scipy.interpolate import CubicSpline
 from starloom import bands, tables
 from starloom.constants import ELECTRON_CHARGE, ELECTRON_MASS, SPEED_OF_LIGHT
 from starloom.physics.continuum import level_population, occupation_probability, stimulated
-from starloom.physics.hydrogen import UPPER, grid_weights, hydrogen_opacity
+from starloom.physics.hydrogen import PASCHEN, grid_weights, hydrogen_opacity
 
 TABLE = tables.load("hydrogen_profiles")
 NODES = [(14.0, 3.699), (15.0, 4.0), (16.0, 4.0)]  # log ne and the nearest log T of the table
@@ -18,7 +18,7 @@ def opacity_twin(grid, density_node, temperature_node, temperature, state):
     """Sum over lines, each a cubic spline through its row of the table, at every wavelength."""
     field = 1.25e-9 * 10 ** (2 / 3 * TABLE["log_electron_density"][density_node])
     total = np.zeros_like(grid)
-    for upper in UPPER:
+    for upper in PASCHEN.upper:
         row, level = (TABLE[key].tolist().index(upper) for key in ("upper", "upper_all"))
         centre = TABLE["vacuum_wavelength_aa"][level]
         # equal frequency offsets on either side

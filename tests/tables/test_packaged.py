@@ -6,7 +6,8 @@ from starloom import bands, tables
 from starloom.errors import ConfigError
 
 MEGABYTE = 1e6
-PLACES = (tables.SHARED, *(bands.load(name).tables for name in bands.names()))
+OWN = sorted({bands.load(name).tables for name in bands.names()})  # and those of other distributions
+PLACES = (tables.SHARED, *(place for place in OWN if place.startswith("starloom.")))
 EACH = [(name, place) for place in PLACES for name in tables.names(place)]
 
 

@@ -29,6 +29,10 @@ class Atmosphere:
 
     A JAX pytree: it passes through ``jit``, ``vmap`` and ``jacfwd`` (which drop ``source``). Nothing is
     checked on the way in, so that traced arrays pass: call ``check`` on what a user gives.
+
+    ``log_tau`` is log10 of the Rosseland optical depth, ``column_mass`` in g cm-2, ``temperature`` in K,
+    ``gas_pressure`` and ``turbulent_pressure`` in dyn cm-2, ``electron_density`` in cm-3,
+    ``radiative_acceleration`` in cm s-2; None is what a file does not tell.
     """
 
     log_tau: np.ndarray
@@ -102,7 +106,7 @@ def _check_column(where: str, name: str, values: np.ndarray, layers: int) -> Non
 
 
 def hydrostatic_residual(atmosphere: Atmosphere) -> np.ndarray:
-    r"""Relative error of hydrostatic equilibrium in every layer.
+    r"""Relative error ``[layer]`` of hydrostatic equilibrium.
 
     .. math:: \frac{1}{g} \left( \frac{d}{dm} (P_\mathrm{gas} + P_\mathrm{turb}) + g_\mathrm{rad} \right) - 1
 

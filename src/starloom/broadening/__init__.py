@@ -18,7 +18,17 @@ from starloom.broadening.filling import (
     emission,
     emission_modes,
 )
-from starloom.broadening.finish import BandFinish, Finish, finish_of, finish_onto, known_range
+from starloom.broadening.finish import (
+    ROUNDING_AA,
+    BandFinish,
+    Finish,
+    band_finishes,
+    finish_of,
+    finish_onto,
+    known_range,
+    reached,
+    summed,
+)
 from starloom.broadening.kernels import (
     LIMB_DARKENING,
     doppler_shift,
@@ -38,11 +48,13 @@ from starloom.broadening.samplers import (
 
 __all__ = [
     "LIMB_DARKENING",
+    "ROUNDING_AA",
     "TAPS",
     "BandFinish",
     "Degraded",
     "Finish",
     "Sampler",
+    "band_finishes",
     "broaden",
     "check_filling",
     "chromosphere",
@@ -63,6 +75,8 @@ __all__ = [
     "pixel_ends",
     "pixel_sampler",
     "point_sampler",
+    "reached",
     "rotation_transfer",
+    "summed",
     "uniform_step",
 ]

@@ -1,5 +1,6 @@
 """Broadening of a whole spectrum on a uniform grid, and what of it a store keeps."""
 
+from functools import cache
 from math import inf
 
 import numpy as np
@@ -39,9 +40,9 @@ def broaden(
     ``uniform_step``). The keywords are numbers, or arrays of the flux's leading shape: ``vsini``,
     ``macroturbulence``, ``radial_velocity`` in km/s; ``resolution`` = lambda/FWHM of a Gaussian,
     ``native_resolution`` the one that the flux already has. Beyond its ends the spectrum is continued with
-    its end values over ``reach_kms`` (more than v sin i + 5 sigma + |velocity|), so results this near to an
-    end rest on that. Raises ``OutOfRangeError`` for a negative speed, a resolution above the native one, or a
-    limb darkening outside 0..1. Error: that of the rotation's transform, 3e-8.
+    its end values over ``reach_kms`` (more than v sin i, 5 sigma and the speed together), so results this
+    near to an end rest on that. Raises ``OutOfRangeError`` for a negative speed, a resolution above the
+    native one, or a limb darkening outside 0..1. Error: that of the rotation's transform, 3e-8.
     """
     check_profiles(vsini, resolution, macroturbulence, limb_darkening, native_resolution)
     check_between("radial_velocity", radial_velocity, -SPEED_OF_LIGHT_KMS, SPEED_OF_LIGHT_KMS, " km/s")
@@ -66,6 +67,8 @@ def keep(flux, band: Band):
     ``flux[..., chunk.points]`` -> ``[..., kept.points]``; resolution and stride are the band's. At R = 40000
     the Gaussian passes 6e-6 at the kept grid's Nyquist frequency, so every later broadening to R <= 14500
     finds the same modes in it as in the original.
+
+    ConfigError for another number of points.
     """
     chunk = band.chunks[0]  # all are alike in size and step
     if flux.shape[-1] != chunk.points:
@@ -83,6 +86,7 @@ def _padded(array, flux, length: int):
     return array.concatenate([flux, last + (first - last) * smooth], axis=-1)
 
 
+@cache
 def fast_length(size: int) -> int:
     """The smallest number 2^a 3^b 5^c that is not below ``size``: such transforms are the fast ones."""
     power = range(size.bit_length() + 1)

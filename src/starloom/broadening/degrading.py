@@ -26,6 +26,8 @@ class Degraded:
 
     Noise is correlated between pixels as if smoothed by a Gaussian of the standard deviation
     ``smoothed_kms`` = s: by :math:`\exp(-v^2 / 4 s^2)`.
+
+    ``good`` is true where a pixel can be used; ``variance`` is that of its noise.
     """
 
     flux: np.ndarray
@@ -70,6 +72,8 @@ def degraded(wavelength_aa, flux, variance, good, width_kms: float, smoothed_kms
 
     The noise of pixels is taken for independent, or for smoothed before by ``smoothed_kms``. A spectrum of
     wavelengths in air may stay there: its velocities are those in vacuum to 1e-5 of themselves.
+
+    ``flux``, ``variance`` (of its noise) and ``good`` (whether it can be used) are arrays ``[pixel]``.
     """
     velocity, low, high = (
         SPEED_OF_LIGHT_KMS * np.log(each) for each in (wavelength_aa, *pixel_ends(wavelength_aa))

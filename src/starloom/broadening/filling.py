@@ -39,7 +39,7 @@ def emission(wavelength_aa, variance: float = 0.0):
 
 def emission_modes(finish: Finish, resolution: float) -> np.ndarray:
     """Fourier modes complex[mode] of ``emission`` as ``finish.modes`` has them, seen at a resolution."""
-    return finish.modes(emission(finish.grid.wavelength_aa, instrument_variance(resolution)))
+    return finish.modes_of_change(emission(finish.grid.wavelength_aa, instrument_variance(resolution)))
 
 
 def chromosphere(teff):

@@ -1,13 +1,15 @@
 """The last step, from a kept spectrum to an observed one: fast, for stores, networks and fits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from math import log, pi
+from typing import Any
 
 import numpy as np
 
 from starloom.arrays import array_library, one_line
-from starloom.bands import Band
+from starloom.bands import Band, Window
 from starloom.broadening.convolution import fast_length
 from starloom.broadening.kernels import (
     LIMB_DARKENING,
@@ -26,6 +28,10 @@ from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.wavelength import LogGrid
 
+ROUNDING_AA = 1e-6  # of air to vacuum and back
+ROOM_KMS = 700.0  # beyond a windowed chunk, into which its light spreads: see Finish
+COARSEST = 6000.0  # least finest resolution with a window: interpolation on coarser grids takes its room
+
 
 @dataclass(frozen=True, eq=False)
 class Finish:
@@ -37,28 +43,69 @@ class Finish:
     spectrum as a sum of basis spectra may enter with the same sum over the basis' modes. The flux error of
     leaving out the rest is below 2e-6 for a line of 2 km/s width and full depth. Made by ``finish_onto``.
     NumPy is fastest with 32 to 64 spectra a call.
+
+    Of a band of several chunks each has a ``window``: what it keeps of the lines is its share, and beyond is
+    room for them to spread. So the chunks' fluxes less 1, however broadened, add up to the whole band's.
     """
 
     grid: LogGrid
     kept_resolution: float
-    frequency: np.ndarray  # [mode], cycles per km/s
-    points: int  # of the uniform grid over the same range that the modes are transformed back to
+    frequency: np.ndarray  #: [mode], cycles per km/s
+    points: int  #: of the uniform grid over the same range that the modes are transformed back to
     sampler: Sampler
     finest_resolution: float
+    window: Window | None = None
 
     __repr__ = one_line
 
     @property
+    def whole(self) -> LogGrid:
+        """The grid that is transformed: what is kept, and the room beside it where there is a window."""
+        return _with_room(self.grid, self.window)
+
+    @property
     def known_aa(self) -> tuple[float, float]:
         """First and last vacuum wavelength [A] that can be asked for, whatever the broadening."""
-        return _known_aa(self.grid, self.points)
+        return _known_aa(self.whole, self.points)
+
+    def onto(self, wavelength_aa, finest_resolution: float, ends_aa=None) -> "Finish":
+        """The same onto other vacuum wavelengths [A], or pixels between ``ends_aa``: see ``finish_onto``."""
+        given = self._fine(finest_resolution), self.kept_resolution, ends_aa, self.window
+        return finish_onto(self.grid, wavelength_aa, *given)
+
+    def _fine(self, finest_resolution: float) -> float:
+        """The finest resolution that its modes are kept for where this one is asked for."""
+        if self.window is None:
+            return finest_resolution
+        return max(finest_resolution, min(COARSEST, self.finest_resolution))
 
     def modes(self, kept):
-        """Fourier coefficients complex[..., mode] of ``kept[..., grid.points]``, in units of flux."""
-        array = array_library(kept)
-        if kept.shape[-1] != self.grid.points:
-            raise ConfigError(f"kept: {kept.shape[-1]} points, {self.grid.points} are needed")
-        return array.fft.rfft(kept, axis=-1)[..., : self.frequency.size] / kept.shape[-1]
+        """Fourier coefficients complex[..., mode] of ``kept[..., grid.points]``, in units of flux.
+
+        ConfigError for another number of points.
+        """
+        if self.window is None:
+            return self.modes_of_change(kept)
+        continuum = array_library(kept).eye(1, self.frequency.size, dtype=kept.dtype)[0]
+        return self.modes_of_change(kept - 1) + continuum
+
+    def modes_of_change(self, change):
+        """The same of a ``change[..., grid.points]`` of kept spectra: linear, whatever the window.
+
+        ConfigError for another number of points.
+        """
+        array = array_library(change)
+        if change.shape[-1] != self.grid.points:
+            raise ConfigError(f"kept: {change.shape[-1]} points, {self.grid.points} are needed")
+        if self.window is not None:
+            room = (self.whole.points - self.grid.points) // 2
+            change = change * self._share.astype(change.dtype)
+            change = array.pad(change, [*[(0, 0)] * (change.ndim - 1), (room, room)])
+        return array.fft.rfft(change, axis=-1)[..., : self.frequency.size] / change.shape[-1]
+
+    @cached_property
+    def _share(self) -> np.ndarray:
+        return self.window.share(self.grid.wavelength_aa)
 
     def from_modes(
         self,
@@ -98,22 +145,36 @@ class Finish:
 
 
 def finish_onto(
-    grid: LogGrid, wavelength_aa, finest_resolution: float, kept_resolution: float, ends_aa=None
+    grid: LogGrid,
+    wavelength_aa,
+    finest_resolution: float,
+    kept_resolution: float,
+    ends_aa=None,
+    window: Window | None = None,
 ) -> Finish:
     """The ``Finish`` from a kept ``grid`` onto rising vacuum wavelengths [A], up to a finest resolution.
 
     With ``ends_aa``, the first and the last wavelength of each pixel, onto the mean flux in pixels.
+    ``window`` is that of the chunk in a band of several.
     """
-    frequency, points = _modes_for(grid, finest_resolution, kept_resolution)
-    step = grid.step_kms / SPEED_OF_LIGHT_KMS
-    coarse_aa = grid.first_aa * np.exp(np.arange(points) * (grid.points / points) * step)
+    whole = _with_room(grid, window)
+    frequency, points = _modes_for(whole, finest_resolution, kept_resolution)
+    step = whole.step_kms / SPEED_OF_LIGHT_KMS
+    coarse_aa = whole.first_aa * np.exp(np.arange(points) * (whole.points / points) * step)
     sampler = pixel_sampler(coarse_aa, *ends_aa) if ends_aa else point_sampler(coarse_aa, wavelength_aa)
-    return Finish(grid, kept_resolution, frequency, points, sampler, finest_resolution)
+    return Finish(grid, kept_resolution, frequency, points, sampler, finest_resolution, window)
 
 
-def known_range(grid: LogGrid, finest_resolution: float, kept_resolution: float) -> tuple[float, float]:
-    """First and last vacuum wavelength [A] that ``finish_onto`` takes: narrower where lines are wider."""
-    return _known_aa(grid, _modes_for(grid, finest_resolution, kept_resolution)[1])
+def known_range(finish: Finish, finest_resolution: float) -> tuple[float, float]:
+    """First and last vacuum wavelength [A] that ``finish.onto`` takes: narrower where lines are wider."""
+    whole, grid = finish.whole, finish.grid
+    fine = finish._fine(finest_resolution)
+    low, high = _known_aa(whole, _modes_for(whole, fine, finish.kept_resolution)[1])
+    return max(low, grid.first_aa), min(high, grid.last_aa)
+
+
+def _with_room(grid: LogGrid, window: Window | None) -> LogGrid:
+    return grid if window is None else grid.widened(int(np.ceil(ROOM_KMS / grid.step_kms)))
 
 
 def _modes_for(grid: LogGrid, finest_resolution: float, kept_resolution: float) -> tuple[np.ndarray, int]:
@@ -134,12 +195,15 @@ def _known_aa(grid: LogGrid, points: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class BandFinish:
-    """The last step for all chunks of a band, side by side: kept spectra to the band's own points, at rest.
+    """The last step for all chunks of a band together: kept spectra to the band's own points, at rest.
 
-    Kept spectra ``[..., sum of the chunks' kept points]``, one chunk behind the other. Made by ``finish_of``.
+    Kept spectra ``[..., sum of the chunks' kept points]``, one chunk behind the other; ``parts`` are the
+    points that each chunk sees. Made by ``finish_of``.
     """
 
     chunks: tuple[Finish, ...]
+    parts: tuple[slice, ...]
+    points: int
 
     __repr__ = one_line
 
@@ -152,17 +216,54 @@ class BandFinish:
             raise ConfigError(
                 f"kept: {kept.shape[-1]} points, {len(self.chunks)} chunks of {size} are needed"
             )
-        parts = [kept[..., i * size : (i + 1) * size] for i in range(len(self.chunks))]
+        own = [kept[..., i * size : (i + 1) * size] for i in range(len(self.chunks))]
         shown = [
-            each(part, vsini, resolution, **options) for each, part in zip(self.chunks, parts, strict=True)
+            each(part, vsini, resolution, **options) for each, part in zip(self.chunks, own, strict=True)
         ]
-        return shown[0] if len(shown) == 1 else array_library(kept).concatenate(shown, axis=-1)
+        return shown[0] if len(shown) == 1 else summed(shown, self.parts, self.points)
+
+
+def summed(fluxes: Sequence[Any], parts: Sequence[slice], points: int) -> Any:
+    """Flux ``[..., points]`` of a band from ``fluxes`` of its chunks, each at one of the ``parts``."""
+    xp = array_library(*fluxes)
+    total = xp.ones((*fluxes[0].shape[:-1], points), fluxes[0].dtype)
+    for flux, part in zip(fluxes, parts, strict=True):
+        if xp is np:
+            total[..., part] += flux - 1
+        else:
+            total = total.at[..., part].add(flux - 1)
+    return total
+
+
+def reached(known_aa: tuple[float, float], low_aa: np.ndarray, high_aa: np.ndarray) -> slice:
+    """Which of the rising points from ``low_aa`` to ``high_aa`` [A] each lie within ``known_aa``."""
+    first = np.searchsorted(low_aa, known_aa[0] - ROUNDING_AA)
+    return slice(int(first), max(int(first), int(np.searchsorted(high_aa, known_aa[1] + ROUNDING_AA))))
+
+
+def band_finishes(band: Band, finest_resolution: float, vacuum_aa: np.ndarray) -> tuple[Finish, ...]:
+    """The ``Finish`` of each of a band's chunks onto those of rising vacuum wavelengths [A] that it sees.
+
+    ``OutOfRangeError`` where the band has not all of them.
+    """
+    if len(band.chunks) == 1:
+        return (finish_onto(band.kept[0], vacuum_aa, finest_resolution, band.kept_resolution),)
+    first, last = band.edges_aa[0], band.edges_aa[-1]
+    if not first - ROUNDING_AA < vacuum_aa[0] <= vacuum_aa[-1] < last + ROUNDING_AA:
+        asked = f"wavelength = {vacuum_aa[0]:.3f}..{vacuum_aa[-1]:.3f} A (vacuum)"
+        raise OutOfRangeError(f"{asked} is outside [{first:.3f}, {last:.3f}] A")
+    made = []
+    for grid, window in zip(band.kept, band.windows, strict=True):
+        given = finest_resolution, band.kept_resolution, None, window
+        known = finish_onto(grid, grid.wavelength_aa[:1], *given).known_aa
+        made.append(finish_onto(grid, vacuum_aa[reached(known, vacuum_aa, vacuum_aa)], *given))
+    return tuple(made)
 
 
 @cache
 def finish_of(band: Band) -> BandFinish:
-    """The ``BandFinish`` of a band: each of its points from the chunk between whose edges it lies."""
-    vacuum_aa, resolutions = band.points.vacuum_aa, (band.finest_resolution, band.kept_resolution)
-    places = np.searchsorted(vacuum_aa, band.edges_aa[1:-1])
-    parts = zip(band.kept, np.split(vacuum_aa, places), strict=True)
-    return BandFinish(tuple(finish_onto(grid, part, *resolutions) for grid, part in parts))
+    """The ``BandFinish`` of a band."""
+    vacuum_aa = band.points.vacuum_aa
+    chunks = band_finishes(band, band.finest_resolution, vacuum_aa)
+    parts = tuple(reached(each.known_aa, vacuum_aa, vacuum_aa) for each in chunks)
+    return BandFinish(chunks, parts, vacuum_aa.size)

@@ -33,11 +33,13 @@ def rotation_transfer(frequency, vsini, limb_darkening=LIMB_DARKENING):
     r"""Transform of the profile of a rigidly rotating sphere with linear limb darkening :math:`\epsilon`.
 
     .. math:: \left[(1-\epsilon)\frac{2J_1(x)}{x} + 2\epsilon\frac{\sin x - x\cos x}{x^3}\right]
-              \Big/ \left(1-\frac{\epsilon}{3}\right), \qquad x = 2\pi f\, v\sin i
+              \left(1-\frac{\epsilon}{3}\right)^{-1}, \qquad x = 2\pi f\, v\sin i
 
     which is the cosine transform of :math:`[2(1-\epsilon)\sqrt{1-w^2} + \tfrac{\pi}{2}\epsilon(1-w^2)] /
     [\pi(1-\epsilon/3)]`, w = v / (v sin i): Gray (2005), eq. 18.14; the transform goes back to Carroll
     (1933). The spectrum is assumed the same over the disk but for its brightness. Absolute error below 3e-8.
+
+    ``frequency`` [s/km].
     """
     x = 2 * pi * frequency * vsini
     uniform = 2 * _bessel_j1_over_x(x)
@@ -46,7 +48,10 @@ def rotation_transfer(frequency, vsini, limb_darkening=LIMB_DARKENING):
 
 
 def gaussian_transfer(frequency, variance):
-    r"""Transform of a Gaussian: :math:`\exp(-2\pi^2\sigma^2 f^2)`, ``variance`` = sigma^2 [km2 s-2]."""
+    r"""Transform of a Gaussian: :math:`\exp(-2\pi^2\sigma^2 f^2)`, ``variance`` = sigma^2 [km2 s-2].
+
+    ``frequency`` [s/km].
+    """
     array = array_library(frequency, variance)
     # below e-80 the float32 result would be a denormal number, a hundred times slower to multiply
     return array.exp(array.maximum(-2 * pi**2 * frequency**2 * variance, -80.0))
@@ -60,6 +65,8 @@ def macroturbulence_transfer(frequency, macroturbulence):
     weighting its transform with the projected area 2 mu dmu gives the same closed form for both. The profile
     is that of Gray (2005), chapter 17 (Gray 1975); limb darkening and the coupling with rotation are left
     out, as in the convolution used there.
+
+    ``frequency`` [s/km], ``macroturbulence`` zeta [km/s].
     """
     array = array_library(frequency, macroturbulence)
     exponent = (pi * macroturbulence * frequency) ** 2

@@ -34,10 +34,10 @@ class Sampler:
     it gives ``[..., target]``.
     """
 
-    size: int
-    targets: int
-    columns: np.ndarray  # [block, window]: the grid points that a block of targets is made of
-    weights: np.ndarray  # [block, window, target of the block]
+    size: int  #: points of the grid
+    targets: int  #: points of the result
+    columns: np.ndarray  #: [block, window]: the grid points that a block of targets is made of
+    weights: np.ndarray  #: [block, window, target of the block]
 
     __repr__ = one_line
 
@@ -75,6 +75,8 @@ def pixel_sampler(grid_aa, low_aa, high_aa) -> Sampler:
     ``low_aa`` and ``high_aa`` are the vacuum wavelengths of n pixels' ends, each increasing. Where pixels
     touch, the sum of value times width is the integral over all of them, so flux is conserved. Four
     Gauss-Legendre nodes in each grid step: error below 1e-7.
+
+    ConfigError where an end of a pixel is not above the other.
     """
     grid_aa, low_aa, high_aa = (np.asarray(each, dtype=float) for each in (grid_aa, low_aa, high_aa))
     width = high_aa - low_aa

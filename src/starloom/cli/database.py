@@ -1,12 +1,12 @@
 """``starloom database``: stores of spectra, made, checked, looked at, exported and imported."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from starloom.cli import console
 from starloom.cli.assignments import numbers, places
 
 app = typer.Typer(no_args_is_help=True, help="Make, check, look at, export and import stores of spectra.")
@@ -16,9 +16,9 @@ Output = Annotated[Path, typer.Argument(help="What to write; must not exist.")]
 
 
 RECIPES = (
-    "alpha, benchmark, cool, edge, elements, ends, inside, paper, standard, stars, stars-alpha, "
-    "stars-benchmark, stars-cool, stars-edge, stars-ends, stars-near, stars-solar, stars-solar-benchmark, "
-    "stars-steps, tiny"
+    "alpha, benchmark, cool, edge, elements, ends, inside, optical, optical-cool, paper, standard, "
+    "stars, stars-alpha, stars-benchmark, stars-cool, stars-coolest, stars-edge, stars-ends, stars-near, "
+    "stars-solar, stars-solar-benchmark, stars-steps, tiny"
 )
 
 
@@ -50,8 +50,16 @@ def build(
     store: StoreFolder,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     dask: Annotated[str, typer.Option(help="Address of a dask scheduler, to use its cluster.")] = "",
+    seed: Annotated[
+        int | None, typer.Option(help="Other stars of the same kind: instead of the recipe's.")
+    ] = None,
+    intrinsic: Annotated[
+        int | None, typer.Option(help="Number of stars that are synthesised: instead of the recipe's.")
+    ] = None,
 ) -> None:
     """Make a store, or continue one; what is there and undamaged stays."""
+    from dataclasses import replace
+
     from starloom.database import build as builder
     from starloom.database import recipe as recipes
     from starloom.database import workers as engines
@@ -60,7 +68,8 @@ def build(
     if dask and workers != 1:
         raise ConfigError("--workers and --dask exclude each other")
     engine = engines.dask(dask) if dask else engines.processes(workers)
-    wanted = recipes.load(recipe)
+    changes = {"seed": seed, "intrinsic": intrinsic}
+    wanted = replace(recipes.load(recipe), **{key: n for key, n in changes.items() if n is not None})
     builder.check_synthesis(wanted)  # before there is anything on disk
     manifest = builder.build(
         wanted,
@@ -68,7 +77,7 @@ def build(
         builder.radiative_transfer,
         physics=builder.physics_version(wanted.load_band()),
         engine=engine,
-        progress=sys.stderr.isatty(),
+        progress=console.shows_bars(),
     )
     print(f"{store}: {manifest.spectra} spectra, {manifest.bytes_on_disk / 1e6:.1f} MB")
 
@@ -96,7 +105,7 @@ def verify(store: StoreFolder) -> None:
     from starloom.errors import StoreError
 
     manifest = read_manifest(store)
-    damage = manifest.damage()
+    damage = manifest.damage(console.shows_bars())
     for reason in damage.values():
         print(reason)
     if damage:
@@ -136,7 +145,7 @@ def export(
     from starloom.database.exchange import export_hdf5
     from starloom.database.store import open_store
 
-    export_hdf5(open_store(store), output, observed)
+    export_hdf5(open_store(store), output, observed, console.shows_bars())
     print(f"wrote {output}: {output.stat().st_size / 1e6:.1f} MB")
 
 
@@ -152,7 +161,7 @@ def fixed_set(
     from starloom.database.batches import export_fixed_set
     from starloom.database.store import open_store
 
-    fixed = export_fixed_set(open_store(store), output, dtype.value)
+    fixed = export_fixed_set(open_store(store), output, dtype.value, progress=console.shows_bars())
     print(f"wrote {output}: {len(fixed.labels)} spectra, {fixed.stored.nbytes / 1e6:.1f} MB")
 
 
@@ -219,7 +228,47 @@ def import_(
         skip_bad=skip_bad,
         recipe=replace(wanted, band=band) if band else wanted,
     )
-    done = importing.import_grid(files, table, store, how, name=layout, seed=seed)
+    done = importing.import_grid(
+        files, table, store, how, name=layout, seed=seed, progress=console.shows_bars()
+    )
     for reason in done.skipped:
         print(f"skipped {reason}")
     print(f"{store}: {done.manifest.spectra} spectra, {len(done.skipped)} files skipped")
+
+
+@app.command(name="import-observed")
+def import_observed(
+    files: Annotated[Path, typer.Argument(help="Folder of the spectra.")],
+    table: Annotated[
+        Path, typer.Argument(help="Table (.csv, .ecsv, .fits): file, teff, teff_err, logg, logg_err, ...")
+    ],
+    output: Annotated[Path, typer.Argument(help="Library to write (.npz).", metavar="LIBRARY")],
+    name: Annotated[str, typer.Option(help="Of the library.")] = "observed",
+    source: Annotated[str, typer.Option(help="Whom to cite for it.")] = "",
+    form: Annotated[str | None, typer.Option("--format", help="Of the files; else it is recognised.")] = None,
+    medium: Annotated[
+        Medium | None, typer.Option(help="Of the wavelengths, where a file leaves it open.")
+    ] = None,
+    frame: Annotated[str | None, typer.Option(help="rest, or a column velocity in the table.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Angstrom, nm or um, where a file leaves it open.")] = None,
+    columns: Annotated[str, typer.Option(help="wavelength,flux[,error]: numbers from 1, or names.")] = "",
+    resolution: Annotated[float | None, typer.Option(help="Of spectra that do not tell theirs.")] = None,
+    snr: Annotated[
+        float | None, typer.Option(help="Of spectra without errors; else from their pixels.")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad files out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Make a library of observed stars, for `train observed`, from spectra and labels with errors."""
+    from starloom.files import check_target
+    from starloom.observed.importing import import_library
+    from starloom.observed.library import SUFFIX
+
+    check_target(output, (SUFFIX,), overwrite)
+    reading = {"format": form, "medium": medium and medium.value, "frame": frame, "unit": unit}
+    reading |= {"columns": places(columns), "resolution": resolution}
+    made = import_library(files, table, name, snr=snr, skip_bad=skip_bad, source=source, **reading)
+    made.write(output)
+    ends = "{:.6g} to {:.6g}".format(*made.vacuum_aa[[0, -1]])
+    told = f"{len(made)} stars, {made.vacuum_aa.size} pixels, {ends} A (vacuum), {', '.join(made.labels)}"
+    print(f"{output}: {told}; {made.about['left_out']} left out")

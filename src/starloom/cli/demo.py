@@ -55,15 +55,16 @@ def demo(
 
 def _draw(star, sequence, band, path: Path) -> None:
     """The star with its lines named, and the sequence one above the other."""
-    from starloom.figures import pyplot, save
+    from starloom.figures import BLACK, STYLE, pyplot, save
     from starloom.spectrum.lines import name_lines
 
     plt = pyplot()
-    figure, (top, bottom) = plt.subplots(2, figsize=(11, 11), height_ratios=(2, 5), layout="constrained")
-    star.plot(top, color="black", linewidth=0.8)
+    with plt.rc_context(STYLE):
+        figure, (top, bottom) = plt.subplots(2, figsize=(11, 11), height_ratios=(2, 5), layout="constrained")
+    star.plot(top, color=BLACK, linewidth=0.8)
     top.set(xlabel="", xlim=(8400, 8800))
     name_lines(top, star, band, star.labels["teff"])
-    colours = plt.get_cmap("viridis")(0.85 - (sequence.labels[:, 0] - 3600) / 14000)
+    colours = plt.get_cmap("viridis")(0.75 - (sequence.labels[:, 0] - 3600) / 14000)
     for row, (name, spectrum) in enumerate(zip(MAIN_SEQUENCE, sequence, strict=True)):
         bottom.plot(spectrum.wavelength, spectrum.flux + 0.6 * row, color=colours[row], linewidth=0.8)
         text = f"{name}, {spectrum.labels['teff']:.0f} K"

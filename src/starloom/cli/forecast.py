@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli import console
 from starloom.cli.assignments import Repeated, numbers, words
 from starloom.cli.database import Medium
 from starloom.cli.generation import (
     OPTIONS,
     Alpha,
+    Correction,
     Filling,
     ModelName,
     Number,
@@ -76,6 +78,8 @@ def forecast(
     noise_correlation: NoiseCorrelation = None,
     no_physics_error: NoPhysicsError = False,
     model: ModelName = "default",
+    correction: Correction = None,
+    as_json: console.Json = False,
 ) -> None:
     """Print the Cramer-Rao bound of each label of a model: no unbiased fit can be better.
 
@@ -102,9 +106,12 @@ def forecast(
         physics_error=not no_physics_error,
         free=tuple(words(free)),
     )
-    generator = Generator.load(model)
+    generator = Generator.load(model).corrected(correction)
     labels = _labels(generator, given, label)
     found = forecasting.forecast(generator, generator.domain.array(**labels), setting)
+    if as_json:
+        console.print_json(_content(found, setting, generator))
+        return
     print(_title(setting, generator))
     _print(found)
 
@@ -126,6 +133,20 @@ def _labels(generator, given: dict, label: Repeated) -> dict:
     return labels
 
 
+def _content(found, setting, generator) -> dict:
+    """The bounds as JSON has them, in columns as a table of fits names them; null: no bound."""
+    first, last = setting.wavelength_aa[[0, -1]]
+    content = {"model": generator.name}
+    if generator.correction:
+        content["correction"] = generator.correction.title
+    content |= {"snr": setting.snr, "pixels": setting.wavelength_aa.size}
+    content |= {"first_aa": first, "last_aa": last, "medium": setting.medium}
+    for name, bound in found.bounds.items():
+        value = found.labels.get(name, 0.0)
+        content |= {name: value, f"{name}_bound": bound, f"{name}_remark": found.remark(name)}
+    return content
+
+
 def _title(setting, generator) -> str:
     """What the bounds are for."""
     known = "known continuum" if setting.continuum is None else f"continuum of order {setting.continuum}"
@@ -134,7 +155,8 @@ def _title(setting, generator) -> str:
     noise = f"pixels, noise smoothed by {smoothed:g} km/s" if smoothed else "independent pixels"
     pixels = f"{setting.wavelength_aa.size} {noise}"
     physics = ", physics error" if generator.physics and setting.physics_error else ""
-    return f"S/N {setting.snr:g} in {pixels}, {ends} A ({setting.medium}), {known}{physics}"
+    corrected = f", correction {generator.correction.digest}" if generator.correction else ""
+    return f"S/N {setting.snr:g} in {pixels}, {ends} A ({setting.medium}), {known}{physics}{corrected}"
 
 
 def _known(texts: Repeated) -> list[str]:

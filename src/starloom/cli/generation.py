@@ -1,15 +1,15 @@
 """``starloom generate``, ``models`` and ``evaluate``: spectra from trained models, and how good those are."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starloom.cli import targets
+from starloom.cli import console, targets
 from starloom.cli.assignments import Repeated, numbers
 from starloom.cli.database import Medium
 
@@ -38,6 +38,11 @@ class ErrorOf(StrEnum):
 
 ModelName = Annotated[str, typer.Option(help="Name of a packaged model, or a weights file.")]
 
+Correction = Annotated[
+    Path | None,
+    typer.Option(help="File of `train observed`: a correction of the model's flux, with its error."),
+]
+
 
 def generate(
     teff: Annotated[Number, typer.Option(help="Effective temperature [K].")] = None,
@@ -64,26 +69,36 @@ def generate(
         ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
-    model: ModelName = "default",
+    model: Annotated[
+        str, typer.Option(help="Name of a packaged model, or a weights file; default, or optical for a band.")
+    ] = "",
     grid: Annotated[str, typer.Option(help="Wavelengths LOW:HIGH:STEP [A] instead of the model's.")] = "",
     medium: Annotated[Medium, typer.Option(help="Of the wavelengths.")] = Medium.AIR,
+    band: Annotated[str, typer.Option(help="Wavelengths of an installed band, or of all of galah.")] = "",
     rv: Annotated[float, typer.Option(help="Radial velocity [km/s], positive away from us.")] = 0.0,
     clip: Annotated[bool, typer.Option("--clip", help="Clip labels outside the domain into it.")] = False,
+    correction: Correction = None,
     error: Annotated[ErrorOf, typer.Option(help="Of the flux: of the emulator, its physics, or both.")] = (
         ErrorOf.EMULATOR
     ),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Generate the spectrum of one star, or of every row of a table."""
+    from starloom import bands
     from starloom.errors import ConfigError
     from starloom.networks.generator import Generator
+    from starloom.networks.weights import model_for
 
     values = zip(OPTIONS, (teff, logg, vsini, mh, vmic, resolution, alpha, filling), strict=True)
     options = {name: value for name, value in values if value is not None}
     view = {"medium": medium.value, "radial_velocity": rv, "outside": "clip" if clip else "error"}
     view["error"] = error.value
+    if grid and band:
+        raise ConfigError("--grid and --band exclude each other")
     if grid:
         view["wavelength_aa"] = wavelengths(grid)
+    if band:
+        view["wavelength_aa"], view["medium"] = bands.window(band)
     if output is None and (table is not None or plot is None):
         raise ConfigError("nowhere to write to: give -o FILE" + ("" if table else " or --plot FILE"))
     if table is not None:
@@ -92,7 +107,7 @@ def generate(
         targets.check_targets([(output, targets.spectra)], overwrite, [table])
     else:
         targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite)
-    generator = Generator.load(model)
+    generator = Generator.load(model or model_for(band or None)).corrected(correction)
     given = labels_of(generator, options, label)
     if table is not None:
         _generate_table(generator, table, given, output, view)
@@ -112,7 +127,7 @@ def labels_of(generator: "Generator", options: dict[str, float], texts: Repeated
     names = generator.domain.names
     if unknown := [name for name in {**options, **given} if name not in names]:
         told = f"model {generator.name} has no label {unknown[0]}: it has {', '.join(names)}"
-        raise ConfigError(told + models_with(set(unknown), generator.name))
+        raise ConfigError(told + models_with(set(unknown)))
     return options | given
 
 
@@ -126,12 +141,16 @@ def check_complete(generator: "Generator", given: dict[str, float], hint: str = 
         raise ConfigError(f"labels are missing: {wanted}{hint}")
 
 
-def models() -> None:
+def models(as_json: console.Json = False) -> None:
     """List the packaged models."""
     from starloom.networks import weights
     from starloom.networks.physics_error import physics_in
     from starloom.networks.stated_error import stated_in
 
+    if as_json:
+        for name in weights.names():
+            console.print_json(_about_model(name))
+        return
     if not weights.names():
         print("no model is packaged")
     for name in weights.names():
@@ -151,6 +170,24 @@ def models() -> None:
             told = ", ".join(f"{name} {size:g}" for name, size in asdict(physics.sizes).items())
             print(f"  physics error in fits: {told} (lines and calcium in dex)")
         _print_header(model.header)
+
+
+def _about_model(name: str) -> dict:
+    """What a model is, knows and states about its errors, as JSON has it."""
+    from starloom.networks import weights
+    from starloom.networks.physics_error import physics_in
+    from starloom.networks.stated_error import stated_in
+
+    path = weights.find(name)
+    model = weights.load(path)
+    header, stated, physics = model.header, stated_in(model), physics_in(model)
+    content = {"name": name, "file": str(path), "bytes": path.stat().st_size, "family": header.family}
+    content |= {"parameters": model.size, "version": header.version, "card": header.card}
+    content["labels"] = {label.name: [low, high] for label, low, high in header.domain.ranges}
+    content["flux_error"] = stated and {"spectra": stated.spectra, **stated.summary}
+    content["physics_error"] = physics and asdict(physics.sizes)
+    content["band"] = header.band and header.band.name
+    return content | {"points": header.points and asdict(header.points)}
 
 
 def _print_header(header: "Header") -> None:
@@ -174,6 +211,7 @@ def evaluate(
         typer.Option(help="Write the model with what it states corrected at the ends of the domain."),
     ] = None,
     precision: Annotated[str, typer.Option(help="Of the file: float16 or float32.")] = "float32",
+    as_json: console.Json = False,
 ) -> None:
     """Compare a model with the spectra of stores at the model's points."""
     from itertools import chain
@@ -197,19 +235,23 @@ def evaluate(
     def held_out() -> Iterator[tuple]:
         return chain.from_iterable(_held_out(generator, store, split, copies) for store in opened)
 
-    errors = _errors(generator, held_out(), statement)
+    with console.bar(_count(opened, split, copies), "spectra") as bar:
+        errors = _errors(generator, _counted(held_out(), bar), statement)
     if not errors.spectra:
         raise ConfigError(f"{', '.join(map(str, stores))}: no spectrum is in the split {split!r}")
     covered = error_map.coverage(generator, held_out()) if generator.stated else None
     if statement:
         stated = statement.result()
         weights.save(path, stated_error.attached(packed, stated), precision)
-    _print_errors(errors, generator.domain)
-    if covered:
-        _print_coverage(covered)
+    if as_json:
+        console.print_json(_errors_content(errors, generator.domain, covered))
+    else:
+        _print_errors(errors, generator.domain)
+        if covered:
+            _print_coverage(covered)
     if statement:
         which = "" if attach is None else "these "
-        print(f"wrote {path}, which states the errors of {which}{stated.spectra} spectra")
+        console.told(as_json)(f"wrote {path}, which states the errors of {which}{stated.spectra} spectra")
 
 
 def _statement(generator: "Generator", correction: bool):
@@ -294,26 +336,24 @@ def _generate_one(
 def _generate_table(generator: "Generator", path: Path, given: dict, output: Path, view: dict) -> None:
     import warnings
 
-    from tqdm import tqdm
-
     from starloom import io
     from starloom.networks.generator import OutsideDomainWarning
 
     table = io.open_labels(path, generator.domain, given, complete=False)
     if table.unknown:
         names = ", ".join(table.unknown)
-        print(f"starloom: {path}: no labels of the model, only carried along: {names}", file=sys.stderr)
+        console.log.warning(f"{path}: no labels of the model, only carried along: {names}")
     faults, clip = 0, view["outside"] == "clip"
 
     def portions() -> Iterator[io.Portion]:
         nonlocal faults
-        with tqdm(total=table.count, unit=" spectra", disable=None) as progress:
+        with console.bar(table.count, "spectra") as progress:
             parts = table.parts()
             if clip:
                 parts = _telling_clipped(parts, generator.domain, progress)
             for done in io.generate_each(parts, lambda labels: generator.spectra(labels, **view)):
                 for row, reason in sorted(done.faults.items()):
-                    progress.write(f"starloom: row {row}: {reason}", sys.stderr)
+                    console.log.warning(f"row {row}: {reason}")
                 faults += len(done.faults)
                 yield done
                 progress.update(len(done.rows) + len(done.faults))
@@ -321,7 +361,7 @@ def _generate_table(generator: "Generator", path: Path, given: dict, output: Pat
     named = None if output.suffix else table.identifier
     if not output.suffix and named is None and table.identifiers:
         why = f"not every row has its own name in {', '.join(table.identifiers)}"
-        print(f"starloom: {path}: files are numbered by row: {why}", file=sys.stderr)
+        console.log.warning(f"{path}: files are numbered by row: {why}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutsideDomainWarning)  # it counts the rows of a portion
         if output.suffix:
@@ -346,7 +386,7 @@ def _telling_clipped(parts: "Iterator[LabelTable]", domain: "Domain", progress) 
                 domain.check(one)
             except OutOfRangeError as fault:
                 if np.isfinite(one).all():  # what is not a number is refused all the same
-                    progress.write(f"starloom: row {row}: clipped into the domain: {fault}", sys.stderr)
+                    console.log.warning(f"row {row}: clipped into the domain: {fault}")
         yield part
 
 
@@ -361,7 +401,7 @@ def _clipping_noted():
             warnings.simplefilter("always")
             yield
         for message in dict.fromkeys(str(warning.message) for warning in caught):
-            print(f"starloom: {message}", file=sys.stderr)
+            console.log.warning(message)
 
     return noted()
 
@@ -384,6 +424,38 @@ def _error_text(spectrum) -> str:
     if spectrum.provenance["error"] != ERRORS["emulator"]:
         return f"error {extent}: {spectrum.provenance['error']}"
     return f"68 % of its flux errors near these labels are within {extent}"
+
+
+def _count(stores: "list[Store]", split: str, copies: int) -> int | None:
+    """How many spectra of the split there are, broadened ones; None for a split that is none."""
+    parts = [(store.recipe.splits().get(split, ()), copies or store.recipe.broadenings) for store in stores]
+    return sum(len(part) * times for part, times in parts) or None
+
+
+def _counted(batches: Iterator[tuple], bar) -> Iterator[tuple]:
+    """The batches, each told to a bar when it is done."""
+    for labels, flux in batches:
+        yield labels, flux
+        bar.update(len(labels))
+
+
+def _errors_content(errors, domain: "Domain", covered) -> dict:
+    """The errors as JSON has them: of all spectra, of ranges of labels, the worst, and what is stated."""
+    content = {"spectra": errors.spectra, "all": _sizes(errors.overall, 0)}
+    for name in errors.cells:
+        edges, found = errors.cells[name].edges[name], errors.by_cell(name)
+        ends = pairwise(edges)
+        cells = [{"low": a, "high": b, **_sizes(found, row)} for row, (a, b) in enumerate(ends)]
+        content[name] = cells
+    worst = dict(zip(domain.names, errors.worst_labels, strict=True))
+    content["worst"] = {"mean": errors.worst_error, **worst}
+    return content | {"within_stated": covered and {"all": covered.overall, "by_teff": covered.by_teff}}
+
+
+def _sizes(found, group: int) -> dict[str, float]:
+    """The sizes of a group of errors by name."""
+    names = {"mean": "mean", "p50": "p50", "p95": "p95", "p99": "p99", "max": "largest"}
+    return {"count": found.count[group]} | {n: getattr(found, own)[group] for n, own in names.items()}
 
 
 def _print_errors(errors, domain: "Domain") -> None:

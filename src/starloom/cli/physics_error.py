@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli import console
+
 app = typer.Typer(no_args_is_help=True, help="Make the physics error of a band, and attach it to models.")
 
 Target = Annotated[Path, typer.Option("--output", "-o", help="Weights file to write.")]
@@ -24,8 +26,6 @@ def make(
     """Synthesise how the flux of a band answers to its lines, and write the patterns (minutes)."""
     from dataclasses import replace
 
-    from tqdm import tqdm
-
     from starloom import bands
     from starloom.cli.targets import check_targets
     from starloom.evaluation import line_errors
@@ -35,7 +35,7 @@ def make(
     opened = bands.load(band, lines)
     opened = replace(opened, finest_resolution=resolution or opened.finest_resolution)
     nodes = line_errors.node_stars(line_errors.NODES)
-    with tqdm(total=len(nodes), unit=" stars", disable=None) as bar:
+    with console.bar(len(nodes), "stars") as bar:
         made = line_errors.physics_error(opened, progress=bar.update)
     weights.save(output, physics_error.packed(made), "float16")
     size = output.stat().st_size / 1e6

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from starloom.cli import console
+
 
 def reproduce(
     recipe: Annotated[str, typer.Argument(help="A TOML file, or one of: paper, short, improved, tiny.")],
@@ -25,7 +27,6 @@ def reproduce(
     estimator-LABEL (or all: estimator), evaluation, report. The last two work with the estimators that are
     finished.
     """
-    import sys
     import time
 
     from starloom.paper.recipe import load
@@ -36,6 +37,6 @@ def reproduce(
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
     design = load(recipe, change or ())
-    options = {"stores": tuple(store or ()), "device": device, "progress": sys.stderr.isatty(), "say": say}
+    options = {"stores": tuple(store or ()), "device": device, "progress": console.shows_bars(), "say": say}
     run(Reproduction(design, folder, **options), until, tuple(only or ()))
     print(f"{folder}: {'report/report.html' if until == 'report' and not only else 'done'}")

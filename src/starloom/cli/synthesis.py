@@ -13,7 +13,6 @@ from starloom import compilation
 from starloom.cli import assignments, targets
 from starloom.errors import ConfigError, ParseError
 
-BAND = "rvs"
 STAR, SEEN, WRITTEN = "The star", "How it is seen", "What is made"
 
 
@@ -21,6 +20,7 @@ class Grid(StrEnum):
     """Wavelengths of the result."""
 
     PAPER = "paper"
+    POINTS = "points"
     FULL = "full"
 
 
@@ -69,7 +69,23 @@ Vsini = Annotated[float, _option(SEEN, "Projected rotation velocity [km/s]; 0 by
 Resolution = Annotated[float | None, _option(SEEN, "Resolving power of the instrument; none by default.")]
 Velocity = Annotated[float, _option(SEEN, "Velocity away from us [km/s]; 0 by default.", "--rv")]
 Mu = Annotated[float | None, _option(SEEN, "Intensity at this cosine, 1 at the disk's centre, not flux.")]
-Points = Annotated[Grid, _option(SEEN, "full (default): 8388-8812 A; paper: 8400.0, 8400.1, ... 8799.9 A.")]
+Points = Annotated[
+    Grid,
+    _option(
+        SEEN,
+        "full (default): all that is synthesised, of rvs 8388-8812 A; points: those of the band, of rvs "
+        "8400.0, 8400.1, ... 8799.9 A, which may be called paper, too.",
+    ),
+]
+BandName = Annotated[
+    str, _option(WRITTEN, "Installed band, or its folder; rvs, 8388-8812 A, by default.", "--band")
+]
+Range = Annotated[
+    str | None,
+    _option(
+        WRITTEN, "Air wavelengths [A] of the band, as 5150:5200; only what they need is computed.", "--range"
+    ),
+]
 Physical = Annotated[bool, _option(SEEN, "Flux in erg s-1 cm-2 A-1, not over its continuum.", "--flux")]
 Output = Annotated[Path | None, _option(WRITTEN, "FITS, ECSV or CSV file.", "-o", "--output")]
 Plot = Annotated[Path | None, _option(WRITTEN, "Figure with the main lines named: PNG, PDF or SVG.")]
@@ -94,6 +110,8 @@ def synthesize(
     velocity: Velocity = 0.0,
     mu: Mu = None,
     grid: Points = Grid.FULL,
+    band: BandName = "rvs",
+    between: Range = None,
     physical: Physical = False,
     output: Output = None,
     plot: Plot = None,
@@ -104,25 +122,32 @@ def synthesize(
     if not (output or plot or line_report):
         raise ConfigError("nothing to make: give --output, --plot or --line-report")
     targets.check_targets([(output, targets.spectrum), (plot, targets.figure)], overwrite, [atmosphere])
-    window = _window(line_report) if line_report else None
+    chosen, cut = _band(band, between, grid)
+    window = _window(line_report, chosen) if line_report else None
     _check_filling(filling)
     elements = assignments.numbers("--element", element, "SYMBOL=NUMBER, as Ca=+0.3")
 
-    from starloom import bands, synthesis
+    from starloom import synthesis
     from starloom.nlte import checked_ions
     from starloom.physics.abundances import checked_elements
     from starloom.synthesis.lines import draw, listed, report
     from starloom.synthesis.view import View
 
-    points = bands.load(BAND).points if grid == Grid.PAPER else None
-    view = View(vsini, resolution, velocity, mu, points, physical)
+    points = None if grid == Grid.FULL else chosen.points
+    view = View(vsini, resolution, velocity, mu, points, physical, cut)
     labels = {"teff": teff, "logg": logg, "mh": mh, "alpha": alpha, "vmic": vmic}
     structure, origin = _structure(labels, atmosphere)
     checked_elements(elements, structure.mh if mh is None else mh)
     ions = checked_ions(nlte or ())
     compilation.announce()
     start = perf_counter()
-    options = {"elements": elements, "carbon_ratio": carbon, "lines": str(lines), "nlte": ions}
+    options = {
+        "elements": elements,
+        "carbon_ratio": carbon,
+        "lines": str(lines),
+        "nlte": ions,
+        "band": chosen,
+    }
     star = synthesis.photosphere(structure, mh=mh, alpha=alpha, vmic=vmic, **options)
     made = star.spectrum(mu=mu)
     made = made if filling is None else made.filled(filling)
@@ -180,26 +205,39 @@ def read_model(path: Path):
     raise ParseError(f"{path}: neither an ATLAS9 model (TEFF ... GRAVITY ...) nor a MARCS one (Teff [K])")
 
 
-def _window(text: str) -> tuple[float, float]:
-    """``8540:8545`` as two air wavelengths [Angstrom]; ``all`` is everything."""
-    if text == "all":
-        return 0.0, float("inf")
+def _band(name: str, between: str | None, grid: Grid):
+    """The band that is computed, and the air wavelengths [Angstrom] of the result, None for all of it."""
+    from starloom import bands
+
+    found = bands.load(name)
+    if grid == Grid.PAPER and name != "rvs":
+        raise ConfigError(f"--grid paper is that of the band rvs: give --grid points for those of {name}")
+    if between is None:
+        return found, None
+    low, high = _two_wavelengths("--range", between)
+    return found.within(found.name, low, high), (low, high)
+
+
+def _two_wavelengths(option: str, text: str) -> tuple[float, float]:
+    """``8540:8545`` as two air wavelengths [Angstrom]."""
     try:
         low, high = (float(word) for word in text.split(":"))
     except ValueError as error:
-        raise ConfigError(f"--line-report {text}: expected LOW:HIGH in Angstrom, or all") from error
+        rest = ", or all" if option == "--line-report" else ""
+        raise ConfigError(f"{option} {text}: expected LOW:HIGH in Angstrom{rest}") from error
     if not (isfinite(low) and isfinite(high) and low < high):
-        raise ConfigError(f"--line-report {text}: the window is empty")
-    first, last = _band_ends()
-    if high < first or last < low:
-        raise ConfigError(f"--line-report {text}: it is outside [{first:.0f}, {last:.0f}] A (air)")
+        raise ConfigError(f"{option} {text}: the window is empty")
     return low, high
 
 
-def _band_ends() -> tuple[float, float]:
-    """The first and last air wavelength [Angstrom] of what is synthesised."""
-    from starloom import bands
+def _window(text: str, band) -> tuple[float, float]:
+    """The window of a report in a band; ``all`` is everything."""
     from starloom.wavelength import from_vacuum
 
-    edges = bands.load(BAND).edges_aa
-    return float(from_vacuum(edges[0], "air")), float(from_vacuum(edges[-1], "air"))
+    if text == "all":
+        return 0.0, float("inf")
+    low, high = _two_wavelengths("--line-report", text)
+    first, last = (float(from_vacuum(edge, "air")) for edge in (band.edges_aa[0], band.edges_aa[-1]))
+    if high < first or last < low:
+        raise ConfigError(f"--line-report {text}: it is outside [{first:.0f}, {last:.0f}] A (air)")
+    return low, high

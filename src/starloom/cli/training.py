@@ -1,12 +1,12 @@
 """``starloom train``: networks from a store."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from starloom.cli import console
 from starloom.files import check_target
 
 app = typer.Typer(help="Train networks on a store.", no_args_is_help=True)
@@ -21,31 +21,125 @@ def train() -> None:
 def emulator(
     stores: Annotated[list[Path], typer.Argument(help="Folders of finished stores, one or more.")],
     model: Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).")],
-    recipe: Annotated[str, typer.Option(help="A TOML file, or one of: default, stars, tiny.")] = "default",
+    recipe: Annotated[
+        str, typer.Option(help="A TOML file, or one of: default, optical, stars, stars-more, tiny.")
+    ] = "default",
+    start: Annotated[str, typer.Option(help="Model of the same labels and recipe to train on from.")] = "",
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
     precision: Annotated[str, typer.Option(help="Of the weights: float16 or float32.")] = "float32",
+    workers: Annotated[int, typer.Option(help="Processes that train the chunks of a long band.")] = 1,
 ) -> None:
     """Train a network for intrinsic spectra, to which rotation and instrument are applied exactly."""
     from starloom.database.store import open_store
     from starloom.networks import weights
     from starloom.networks.emulation import EmulatorRecipe, fit_emulator
-    from starloom.networks.emulator import packed
+    from starloom.networks.emulator import packed, unpacked
 
     check_target(model)
     design = EmulatorRecipe.load(recipe)
+    before = unpacked(weights.load(weights.find(start))) if start else None
     opened = [open_store(store) for store in stores]
-    fitted, trainings = fit_emulator(opened, design, folder=folder, progress=sys.stderr.isatty())
+    bars = console.shows_bars() and workers == 1
+    fitted, trainings = fit_emulator(opened, design, folder, before, workers, progress=bars)
     loss = sum(each.best_loss for each in trainings) / len(trainings)
     band = opened[0].band
     names = " and ".join(f"{store.recipe.name!r}" for store in opened)
+    further = f", from the model {weights.find(start).stem!r}" if start else ""
     card = (
-        f"Emulator of intrinsic spectra trained on the stores {names} ({opened[0].manifest.physics}); rms "
-        f"error {loss:.1e} in flux, mean over their validation spectra, before rotation and at R = "
-        f"{band.finest_resolution:g}."
+        f"Emulator of intrinsic spectra trained{further} on the stores {names} "
+        f"({opened[0].manifest.physics}); rms error {loss:.1e} in flux, mean over their validation spectra, "
+        f"before rotation and at R = {band.finest_resolution:g}."
     )
     digest = " ".join(store.recipe.digest for store in opened)
     weights.save(model, packed(fitted, band, digest, card), precision)
     _print_end(model, trainings, f"mean rms flux error {loss:.2e}")
+
+
+@app.command("start")
+def start(
+    model: Annotated[str, typer.Argument(help="Name of an installed model, or its weights file.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write; else beside the model, where fits find it."),
+    ] = None,
+    spectra: Annotated[int, typer.Option(help="Generated spectra to train on.")] = 120_000,
+    epochs: Annotated[int, typer.Option(help="How often each is seen.")] = 14,
+) -> None:
+    """Train the network that tells fits by a model where to begin: minutes, from generated spectra."""
+    from dataclasses import replace
+
+    from starloom.inference.learned.network import file_of, packed
+    from starloom.inference.learned.training import StartRecipe, card, fit_start
+    from starloom.networks import weights
+    from starloom.networks.generator import Generator
+
+    generator = Generator.load(model)
+    path = output or file_of(model)
+    check_target(path, (weights.SUFFIX,))
+    design = StartRecipe(spectra=spectra)
+    design = replace(design, plan=replace(design.plan, epochs=epochs, patience=epochs))
+    network, training = fit_start(generator, design, progress=console.shows_bars())
+    weights.save(path, packed(generator, network, card(generator, design)), "float16")
+    _print_end(path, [training], f"mean logarithm of the density {-training.best_loss:.2f}")
+
+
+@app.command("observed")
+def observed(
+    library: Annotated[Path, typer.Argument(help="File of `database import-observed`, or of data/miles.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Correction to write (.safetensors).")],
+    model: Annotated[str, typer.Option("--on", help="Model that is corrected: name, or file.")] = "default",
+    leave_out: Annotated[
+        Path | None, typer.Option(help="Text file with a name in each line: stars that are not used.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Of labels and correction in turns.")] = 3,
+    draws: Annotated[int, typer.Option(help="Patterns of what stays uncertain.")] = 32,
+    continuum: Annotated[float, typer.Option(help="Angstrom for each order of a star's polynomial.")] = 200.0,
+    fixed_scales: Annotated[
+        bool, typer.Option("--fixed-scales", help="Do not look for scales that are more probable.")
+    ] = False,
+    response: Annotated[
+        bool,
+        typer.Option("--response", help="What is the same for all stars is the library's, not the model's."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Learn a correction of a model's flux from observed stars, whose labels have errors (minutes)."""
+    from starloom.networks import flux_correction, weights
+    from starloom.networks.generator import Generator
+    from starloom.observed import Learning, ObservedLibrary, learned
+
+    check_target(output, (weights.SUFFIX,), overwrite)
+    generator, stars = Generator.load(model), ObservedLibrary.read(library)
+    if leave_out is not None:
+        stars = stars.without(_names_in(leave_out))
+    learning = Learning(
+        rounds=rounds,
+        draws=draws,
+        continuum_aa=continuum,
+        search=not fixed_scales,
+        response=response,
+        seed=seed,
+    )
+    found = learned(generator, stars, learning, console.log.info)
+    for name, why in found.left_out.items():
+        console.log.info(f"{name} is left out: {why}")
+    correction = found.correction
+    flux_correction.save(output, correction, generator.domain, generator.header.band)
+    size = output.stat().st_size / 1e6
+    print(
+        f"{output}: correction {correction.title} for {generator.name}, {size:.1f} MB; "
+        f"{len(found.left_out)} stars left out; where no star is, it is 0 +- {correction.about['prior']:.1%}"
+    )
+
+
+def _names_in(path: Path) -> list[str]:
+    """Names in the lines of a text file; ``#`` begins a comment."""
+    from starloom.files import parsing
+
+    with parsing(path, UnicodeDecodeError):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    return [name for line in lines if (name := line.partition("#")[0].strip())]
 
 
 Spectra = Annotated[Path, typer.Argument(help="Folder that `database fixed-set` wrote.", metavar="SPECTRA")]
@@ -153,7 +247,7 @@ def estimator(
 
 
 def _options(folder: Path | None, device: str | None) -> dict:
-    return {"folder": folder, "device": device, "progress": sys.stderr.isatty()}
+    return {"folder": folder, "device": device, "progress": console.shows_bars()}
 
 
 def _print_end(model: Path, trainings: Sequence, error: str) -> None:

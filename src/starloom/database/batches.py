@@ -11,6 +11,7 @@ from os import cpu_count
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from starloom import bands
 from starloom.arrays import one_line
@@ -58,6 +59,9 @@ def draws(store: Store, split: str, epoch: int, copies: int = 1, shuffle: bool =
     They depend on the recipe's seed, the epoch and the spectrum alone; epoch 0 with the recipe's own number
     of copies is the fixed set. A spectrum stored at a resolution below 40000 is shown at its own resolution
     and rotation.
+
+    ``shuffle=False`` keeps the store's order. ``ConfigError`` for another split, an epoch below 0 or copies
+    below 1.
     """
     if split not in store.splits:
         raise ConfigError(f"split = {split!r} is none of {', '.join(store.splits)}")
@@ -96,6 +100,8 @@ def batches(
     They are made by ``threads`` in the background, ``ahead`` of their use. See ``draws`` for what they
     contain; ``finisher`` gives them other wavelengths than the band's points, e.g.
     ``broadening.finish_onto(...)``.
+
+    ``split``, ``copies`` and ``shuffle`` are those of ``draws``.
     """
     epoch_draws = draws(store, split, epoch, copies, shuffle)
     parts = (slice(first, first + size) for first in range(0, len(epoch_draws), size))
@@ -114,7 +120,11 @@ def batches(
 def drawn_spectra(
     store: Store, epoch_draws: Draws, part: slice, finisher: Finisher | None = None
 ) -> DrawnSpectra:
-    """The observed spectra of one part of an epoch."""
+    """The observed spectra of one part of an epoch.
+
+    ``finisher(kept, **view)`` makes flux ``[spectrum, point]`` of what a store keeps; by default at the
+    band's points.
+    """
     finisher = finisher or finish_of(store.band)
     intrinsic, chosen = epoch_draws.intrinsic[part], epoch_draws.labels[part]
     view = _view(store, intrinsic, chosen)
@@ -155,9 +165,9 @@ class FixedSet:
     """
 
     folder: Path
-    splits: dict[str, np.ndarray]  # indices of observed spectra
-    made_from: Mapping  # see ``made_from``
-    domain: Domain  # that holds those of the stores
+    splits: dict[str, np.ndarray]  #: indices of observed spectra
+    made_from: Mapping  #: see ``made_from``
+    domain: Domain  #: that holds those of the stores
     band: Band
 
     __repr__ = one_line
@@ -188,13 +198,16 @@ def export_fixed_set(
     dtype: str = "float32",
     copies: Mapping[str, int] | None = None,
     more: Sequence[Store] = (),
+    progress: bool = False,
 ) -> FixedSet:
     """Write all spectra of the recipe (``intrinsic`` times ``broadenings``) with fixed broadenings.
 
     ``dtype`` is "float32" or "uint16" (half the size, rounded to 1e-5). With ``copies``, only the splits that
     it names, with that many broadenings of each of their spectra. ``more`` stores add to all splits but that
     for testing, behind the spectra of ``store``; ``ConfigError`` where their labels or band are others. The
-    folder must be new; it appears under its name when it is complete.
+    folder must be new; it appears under its name when it is complete. ``progress`` shows a bar.
+
+    ``StoreError`` where the folder exists.
     """
     common((store, *more))
     folder = Path(folder)
@@ -206,12 +219,15 @@ def export_fixed_set(
     common((store, *more))
     shown = [_fixed_draws(store, copies), *(_added_draws(other, copies) for other in more)]
     with filling(folder) as partial:
-        _write_fixed_set(partial, (store, *more), shown, dtype, copies)
+        _write_fixed_set(partial, (store, *more), shown, dtype, copies, progress)
     return open_fixed_set(folder)
 
 
 def made_from(stores: Sequence[Store], copies: Mapping[str, int] | None) -> dict:
-    """What decides the spectra of a fixed set, as its manifest has it."""
+    """What decides the spectra of a fixed set, as its manifest has it.
+
+    ``copies`` by split of ``stores``; None: those of their recipes.
+    """
     return {
         "stores": [each.manifest.identity for each in stores],
         "copies": None if copies is None else dict(copies),
@@ -224,6 +240,7 @@ def _write_fixed_set(
     shown: Sequence[Draws],
     dtype: str,
     copies: Mapping[str, int] | None,
+    progress: bool,
 ) -> None:
     start = np.cumsum([0, *map(len, shown)])
     shape = (int(start[-1]), stores[0].band.points.count)
@@ -236,8 +253,12 @@ def _write_fixed_set(
         flux[place : place + len(found)] = encode(found, dtype)
 
     tasks = [(number, first) for number, each in enumerate(shown) for first in range(0, len(each), 512)]
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        list(pool.map(write, *zip(*tasks, strict=True)))
+    with (
+        ThreadPoolExecutor(cpu_count()) as pool,
+        tqdm(total=shape[0], unit=" spectra", disable=not progress) as bar,
+    ):
+        for (number, first), _ in zip(tasks, pool.map(write, *zip(*tasks, strict=True)), strict=True):
+            bar.update(min(512, len(shown[number]) - first))
     flux.flush()
     np.save(partial / FILES["labels"], np.concatenate([each.labels for each in shown]))
     counted = np.cumsum([0, *(len(each.labels) for each in stores)])
@@ -273,6 +294,8 @@ def open_fixed_set(folder: str | Path, verify: bool = True) -> FixedSet:
     """A fixed set on disk; unless ``verify`` is false, ``StoreError`` where a file is not what was written.
 
     The digests take 1 s a GB, once for files that stay as they are.
+
+    ``ParseError`` where its manifest cannot be read.
     """
     folder = Path(folder)
     try:

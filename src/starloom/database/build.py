@@ -32,10 +32,10 @@ Synthesizer = Callable[..., np.ndarray]
 class Chunk:
     """What comes back from making a chunk: arrays as they are stored, or the reason why there are none."""
 
-    number: int
-    flux: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    failure: str = ""
+    number: int  #: of the chunk in the recipe, from 0
+    flux: np.ndarray | None = None  #: [star, chunk of the band, kept point], encoded
+    labels: np.ndarray | None = None  #: float64[star, label]
+    failure: str = ""  #: why there are none; "" where there are
 
 
 def make_chunk(recipe: Recipe, band: Band, synthesize: Synthesizer, number: int) -> Chunk:
@@ -43,6 +43,9 @@ def make_chunk(recipe: Recipe, band: Band, synthesize: Synthesizer, number: int)
 
     A chunk with a flux that is NaN, negative or above 1.31 comes back as a failure that says which labels did
     it.
+
+    ``synthesize(band, **labels)`` gives flux ``[star, chunk, point]``, normalised. ``StoreError`` where its
+    shape is another.
     """
     indices = recipe.indices(number)
     intrinsic = recipe.intrinsic_labels(indices.start, len(indices))
@@ -65,7 +68,11 @@ def make_chunk(recipe: Recipe, band: Band, synthesize: Synthesizer, number: int)
 
 
 def check_flux(flux: np.ndarray, domain: Domain, intrinsic: np.ndarray, first: int) -> None:
-    """Raise ``StoreError`` with the labels of the first spectra that are no normalised spectra."""
+    """Raise ``StoreError`` with the labels of the first spectra that are no normalised spectra.
+
+    ``flux[star, ...]`` is that of ``intrinsic[star, label]``, labels of ``domain``; ``first`` is the number
+    of the first star.
+    """
     wrong = ~np.all((flux >= 0) & (flux <= HIGHEST_FLUX), axis=(1, 2))
     if not np.any(wrong):
         return
@@ -79,7 +86,10 @@ def check_flux(flux: np.ndarray, domain: Domain, intrinsic: np.ndarray, first: i
 
 
 def radiative_transfer(band: Band, *, nlte: Sequence[str] = (), **labels: np.ndarray) -> np.ndarray:
-    """The package's own ``Synthesizer``; see ``synthesis.normalised``."""
+    """The package's own ``Synthesizer``; see ``synthesis.normalised``.
+
+    Flux ``[star, chunk, point]`` of labels ``[star]``.
+    """
     from starloom import synthesis  # here, since it needs JAX, which comes with an extra
 
     return synthesis.normalised(band, nlte=nlte, **labels)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from starloom import hdf5
 from starloom.database.batches import Draws, drawn_spectra, draws
@@ -14,14 +15,14 @@ from starloom.files import check_target, replacing
 PORTION = 512
 
 
-def export_hdf5(store: Store, path: str | Path, observed: bool = False) -> None:
+def export_hdf5(store: Store, path: str | Path, observed: bool = False, progress: bool = False) -> None:
     """Write a store to an HDF5 file: the stored spectra, or with ``observed`` the recipe's fixed set.
 
     Datasets: ``flux[spectrum, wavelength]`` (stored spectra as they are on disk, its attribute ``scale``
     makes them flux; observed ones float32), ``labels[spectrum, label]`` with attributes ``names`` and
     ``units``, ``split[spectrum]`` (0, 1, 2 = train, validation, test), ``intrinsic[spectrum]``,
     ``wavelength`` [Angstrom] with the attribute ``medium``: of stored spectra one chunk of the band behind
-    the other, which overlap. Raises ``StoreError`` where the file exists.
+    the other, which overlap. ``progress`` shows a bar. Raises ``StoreError`` where the file exists.
     """
     path = Path(path)
     if path.exists():
@@ -39,10 +40,12 @@ def export_hdf5(store: Store, path: str | Path, observed: bool = False) -> None:
         chunk = (min(64, shape[0]), shape[1])
         flux = file.create_dataset("flux", shape, dtype, chunks=chunk, compression="lzf", shuffle=True)
         flux.attrs["scale"] = FLUX_STEP if dtype == "uint16" else 1.0
-        for first in range(0, len(everything), PORTION):
-            part = slice(first, first + PORTION)
-            flux[part] = _values(store, everything, part, observed)
-            check()
+        with tqdm(total=len(everything), unit=" spectra", disable=not progress) as bar:
+            for first in range(0, len(everything), PORTION):
+                part = slice(first, min(first + PORTION, len(everything)))
+                flux[part] = _values(store, everything, part, observed)
+                check()
+                bar.update(part.stop - first)
 
 
 def _describe(file, store: Store, everything: Draws, observed: bool) -> None:

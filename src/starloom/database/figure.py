@@ -8,7 +8,7 @@ import numpy as np
 from starloom.database.batches import Draws, drawn_spectra, draws
 from starloom.database.recipe import SPLITS
 from starloom.database.store import Store
-from starloom.figures import check, pyplot, save
+from starloom.figures import BLACK, BLUE, check, pyplot, save, styled
 
 # the star of the paper's figure 1
 EXAMPLE = {"teff": 9950.0, "logg": 3.5, "vsini": 2.0, "mh": 0.5, "vmic": 1.3, "resolution": 11500.0}
@@ -22,6 +22,7 @@ LINES = {
 LINE_STYLES = {"Ca II": "-", "Pa": "--", "N I": ":"}
 
 
+@styled
 def figure_one(store: Store, path: str | Path, sample: int = 600) -> None:
     """Draw a sample of observed spectra as a colour map, sorted by Teff, and one labelled spectrum.
 
@@ -71,13 +72,13 @@ def _example(axes, store: Store) -> None:
     if not store.broadened[nearest]:
         chosen[columns] = wanted[columns]
     flux = drawn_spectra(store, Draws(np.array([nearest]), chosen[None]), slice(None)).flux[0]
-    axes.plot(points.wavelength_aa, flux, color="black", linewidth=0.8)
+    axes.plot(points.wavelength_aa, flux, color=BLACK, linewidth=0.8)
     for name, places in LINES.items():
         inside = [place for place in places if points.first_aa < place < points.last_aa]
         for number, place in enumerate(inside):
             label = {"Pa": "H I Paschen"}.get(name, name) if number == 0 else None
             axes.axvline(
-                place, color="C0", linestyle=LINE_STYLES[name], linewidth=0.7, alpha=0.7, label=label
+                place, color=BLUE, linestyle=LINE_STYLES[name], linewidth=0.7, alpha=0.7, label=label
             )
     axes.set_title(fill(domain.symbols(chosen), 60), fontsize="medium")
     axes.set(xlabel=f"Wavelength in {points.medium} [Å]", ylabel="Normalised flux")

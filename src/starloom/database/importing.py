@@ -39,6 +39,9 @@ class Import:
     column of that name. ``given`` are labels that the table lacks. ``fill_margin`` continues a spectrum that
     covers the band's points but not the margins of its chunks with its end values, which reach in where v sin
     i is high.
+
+    ``columns`` and ``normalise`` are as of ``io.format.Format``; with ``skip_bad`` files that cannot be
+    used are left out and counted.
     """
 
     format: Format
@@ -121,7 +124,10 @@ def import_grid(
 
 
 def labels_of_files(path: str | Path, how: Import) -> LabelTable:
-    """The labels in a table with the column ``file``; raises as ``io.read_labels``."""
+    """The labels in a table with the column ``file``; raises as ``io.read_labels``.
+
+    ``ParseError`` where a name of a file is missing or twice in it.
+    """
     defaults = {"vsini": 0.0, "vmac": 0.0, "resolution": how.resolution}
     table = read_labels(path, how.domain, how.given, defaults)
     if "file" not in table.others:
@@ -132,7 +138,10 @@ def labels_of_files(path: str | Path, how: Import) -> LabelTable:
 def kept_spectrum(
     path: Path, star_labels: np.ndarray, how: Import, band: Band
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A file's spectrum as a store keeps it, and the labels it has then (its resolution may be lower)."""
+    """A file's spectrum as a store keeps it, and the labels it has then (its resolution may be lower).
+
+    ``star_labels[label]``: those of the recipe's domain. ``ParseError`` where it cannot be used.
+    """
     domain, after = how.domain, star_labels.copy()
     known = "resolution" in domain.names
     native = star_labels[domain.index("resolution")] if known else how.resolution
@@ -158,6 +167,8 @@ def envelope(wavelength_aa: np.ndarray, flux: np.ndarray) -> np.ndarray:
 
     Windows more than 1 % below the fit are left out, eight times over. Good to 1 % where lines leave gaps;
     among the Paschen lines of hot stars and the bands of cool ones it lies too low by several per cent.
+
+    ``flux[wavelength]``, in any unit; the continuum is in the same.
     """
     groups = np.array_split(np.arange(flux.size), 40)
     places = np.array([wavelength_aa[group].mean() for group in groups])
@@ -221,7 +232,11 @@ def _normalised(path: Path, record: Record, grid: LogGrid, how: Import) -> tuple
 def onto_grid(
     path: Path, grid: LogGrid, wavelength_aa: np.ndarray, flux: np.ndarray, resolution: float, fill: bool
 ) -> np.ndarray:
-    """Mean flux over each point of a grid: the exact integral of a cubic spline, so flux is conserved."""
+    """Mean flux ``[point]`` over each point of a grid: a cubic spline's exact integral, so flux is conserved.
+
+    ``fill`` continues the spectrum over the grid's margins (``Import``). ``ParseError`` where it covers
+    less, or its points are too far apart for its resolution.
+    """
     from scipy.interpolate import CubicSpline  # here, since it comes with an extra
 
     step = np.max(np.diff(np.log(wavelength_aa))) * SPEED_OF_LIGHT_KMS

@@ -28,7 +28,10 @@ SPLIT_STREAM, BROADENING_STREAM, SHUFFLE_STREAM, ENDS_STREAM = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class Splits:
-    """Shares of the intrinsic spectra for training and validation; the rest is for testing."""
+    """Shares of the intrinsic spectra for training and validation; the rest is for testing.
+
+    ``train`` and ``validation`` lie in 0..1, and so does their sum.
+    """
 
     train: float
     validation: float

@@ -24,6 +24,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from starloom.arrays import one_line
 from starloom.bands import Band
@@ -49,6 +50,9 @@ class Manifest:
 
     ``digests`` maps the number of each finished chunk to the SHA-256 of its two files; ``band`` is the
     recipe's, by default as it is installed now.
+
+    ``dtype`` of the stored flux: ``uint16`` (steps of 2e-5) or ``float32``. ``physics`` names what made the
+    spectra.
     """
 
     folder: Path
@@ -102,7 +106,10 @@ class Manifest:
         return self.folder / f"{kind}-{number:05d}.npy"
 
     def with_chunk(self, number: int, flux: np.ndarray, chunk_labels: np.ndarray) -> "Manifest":
-        """The manifest after an encoded chunk was written; ``OSError`` leaves the store as it was."""
+        """The manifest after an encoded chunk was written; ``OSError`` leaves the store as it was.
+
+        ``stored`` and ``chunk_labels[star, label]`` are written as chunk ``number``.
+        """
         arrays = {"flux": flux, "labels": chunk_labels}
         digests = {kind: _write_array(self.path(kind, number), arrays[kind]) for kind in KINDS}
         after = replace(self, digests={**self.digests, number: digests})
@@ -110,7 +117,10 @@ class Manifest:
         return after
 
     def without(self, numbers) -> "Manifest":
-        """The manifest after forgetting chunks, which will be made again."""
+        """The manifest after forgetting chunks, which will be made again.
+
+        ``numbers``: those of the chunks.
+        """
         after = replace(self, digests={n: value for n, value in self.digests.items() if n not in numbers})
         after.write()
         return after
@@ -141,10 +151,10 @@ class Manifest:
         check_digest(path, self.digests[number][kind])
         return np.load(path, mmap_mode="r")
 
-    def damage(self) -> dict[int, str]:
+    def damage(self, progress: bool = False) -> dict[int, str]:
         """What is wrong with finished chunks, by number: a file is missing, or its digest has changed."""
         faults = {}
-        for number, digests in self.digests.items():
+        for number, digests in tqdm(self.digests.items(), unit=" chunks", disable=not progress):
             for kind in KINDS:
                 path = self.path(kind, number)
                 if not path.exists():
@@ -228,6 +238,8 @@ def open_or_create(folder: str | Path, recipe: Recipe, physics: str, dtype: str 
 
     Raises ``StoreError``, naming both digests, where the folder holds a store of another recipe or other
     physics.
+
+    ``dtype`` is that of a new one (``Manifest``).
     """
     wanted = Manifest(Path(folder), recipe, physics, dtype)
     if any((wanted.folder / name).exists() for name in NAMES):
@@ -315,6 +327,8 @@ class Store:
         """Stored spectra float32[n, point] of the given intrinsic indices, on the grids of ``band.kept``.
 
         All chunks of the band one behind the other, or one of them alone.
+
+        ``chunk``: its number in the band.
         """
         indices, size = np.atleast_1d(indices), self.band.kept[0].points
         part = slice(None) if chunk is None else slice(chunk * size, (chunk + 1) * size)
@@ -349,7 +363,10 @@ def open_store(folder: str | Path) -> Store:
 
 
 def encode(flux: np.ndarray, dtype: str = "uint16") -> np.ndarray:
-    """Flux as it is stored. What is below 0 or above 1.31 must have been refused or float32 chosen."""
+    """Flux as it is stored. What is below 0 or above 1.31 must have been refused or float32 chosen.
+
+    ``dtype``: ``uint16`` or ``float32``.
+    """
     if dtype == "float32":
         return flux.astype(np.float32)
     return np.rint(np.clip(flux, 0, HIGHEST_FLUX) / FLUX_STEP).astype(np.uint16)
@@ -369,7 +386,10 @@ def file_digest(path: Path) -> str:
 
 
 def check_digest(path: Path, expected: str) -> None:
-    """Raise ``StoreError`` where a file's bytes are not those that were written; known files cost nothing."""
+    """Raise ``StoreError`` where a file's bytes are not those that were written; known files cost nothing.
+
+    ``expected``: SHA-256, hexadecimal.
+    """
     try:
         state = path.stat()
         found = _known_digest(path.resolve(), state.st_size, state.st_mtime_ns)

@@ -28,7 +28,10 @@ def here(function: Callable, tasks: Iterable) -> Iterator:
 
 
 def processes(count: int) -> Engine:
-    """``count`` processes on this machine, each with its share of the cores."""
+    """``count`` processes on this machine, each with its share of the cores.
+
+    ``ConfigError`` for a ``count`` below 1.
+    """
     if count < 1:
         raise ConfigError(f"workers = {count} is below 1")
     return here if count == 1 else partial(_in_processes, count)

@@ -51,6 +51,8 @@ class ErrorStatement:
     """Adds up held-out spectra at a model's points, batch by batch, for the ``StatedError`` of the model.
 
     An accumulator for ``errors.compare``.
+
+    ``cells`` of labels (default: ``default_cells``), ``width`` of a band in points.
     """
 
     def __init__(
@@ -61,7 +63,10 @@ class ErrorStatement:
         self._spectra = np.zeros(self.cells.count, int)
 
     def add(self, labels: np.ndarray, generated: np.ndarray, flux: np.ndarray) -> None:
-        """Add spectra ``[spectrum, point]`` with their labels."""
+        """Add spectra ``[spectrum, point]`` with their labels.
+
+        ``flux`` is the truth, ``generated`` what the model makes of ``labels[spectrum, label]``.
+        """
         self._errors.add(labels, generated, flux)
         self._spectra += np.bincount(self.cells.of(labels), minlength=self.cells.count)
 
@@ -102,6 +107,9 @@ class EndCorrection:
 
     An accumulator for ``errors.compare``. Counts, in each node and band, errors over the stated ones, of the
     spectra that lie at the node or close to it.
+
+    ``reach`` by label: the share of its range over which an end is felt; by default REACH of every label
+    that has a range.
     """
 
     def __init__(self, stated: StatedError, reach: Mapping[str, float] | None = None) -> None:
@@ -124,7 +132,10 @@ class EndCorrection:
         return cls(_stated(generator))
 
     def add(self, labels: np.ndarray, generated: np.ndarray, flux: np.ndarray) -> None:
-        """Add spectra ``[spectrum, point]`` with their labels."""
+        """Add spectra ``[spectrum, point]`` with their labels.
+
+        ``flux`` is the truth, ``generated`` what the model makes of ``labels[spectrum, label]``.
+        """
         weights = self._nodes.weights(self.stated.domain, labels)
         pure = weights.max(axis=1) >= PURE
         node, labels = weights.argmax(axis=1)[pure], labels[pure]
@@ -179,6 +190,8 @@ class Coverage:
     """Shares of pixels with an error within what the model states, for each name in SHARES.
 
     ``by_teff`` has the same for each of six equal bins of Teff, NaN where one is empty.
+
+    ``overall`` is the share for all spectra.
     """
 
     spectra: int

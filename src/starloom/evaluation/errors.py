@@ -1,7 +1,7 @@
 """How large flux errors are: mean, percentiles and maximum, overall, by wavelength and by cell of labels.
 
-Percentiles come from counts in logarithmic bins of |error|, 100 a decade, so memory does not grow with the
-number of spectra and each is right to half a bin, 1.2 %. Means and maxima are exact.
+Percentiles come from counts in logarithmic bins of the absolute error, 100 a decade, so memory does not grow
+with the number of spectra and each is right to half a bin, 1.2 %. Means and maxima are exact.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,12 +24,12 @@ BINS = PER_DECADE * 8 + 2  # one more on either side
 class Distribution:
     """Absolute errors of each group: arrays ``[group]``, NaN where a group is empty."""
 
-    count: np.ndarray
+    count: np.ndarray  #: of pixels
     mean: np.ndarray
-    p50: np.ndarray
-    p95: np.ndarray
-    p99: np.ndarray
-    largest: np.ndarray
+    p50: np.ndarray  #: the size that holds half of them
+    p95: np.ndarray  #: 95 % of them
+    p99: np.ndarray  #: 99 % of them
+    largest: np.ndarray  #: of all
 
 
 class AbsoluteErrors:
@@ -57,7 +57,7 @@ class AbsoluteErrors:
         return Distribution(count, mean, *(self.percentile(share) for share in (0.5, 0.95, 0.99)), largest)
 
     def percentile(self, share: float) -> np.ndarray:
-        """The size below which ``share`` of each group lies: the middle, in logarithm, of its bin.
+        """The size ``[group]`` below which ``share`` of each group lies: its bin's middle, in logarithm.
 
         At most the largest size; NaN where a group is empty.
         """
@@ -95,7 +95,10 @@ class Cells:
 
     @classmethod
     def even(cls, domain: Domain, **numbers: int) -> "Cells":
-        """Cells of equal width over the domain: ``Cells.even(domain, teff=6, logg=3)``."""
+        """Cells of equal width over the domain: ``Cells.even(domain, teff=6, logg=3)``.
+
+        ``numbers`` of cells by label; ``ConfigError`` for a label that the domain does not have.
+        """
         if unknown := set(numbers) - set(domain.names):
             raise ConfigError(f"cells of {', '.join(sorted(unknown))}: no such label")
         ends = {name: (domain.low[i], domain.high[i]) for name in numbers for i in [domain.index(name)]}
@@ -112,7 +115,10 @@ class Cells:
         return int(np.prod(self.shape))
 
     def of(self, labels: np.ndarray) -> np.ndarray:
-        """Number of the cell of each row of ``labels[spectrum, label]``; error outside the edges."""
+        """Number of the cell of each row of ``labels[spectrum, label]``; error outside the edges.
+
+        ``OutOfRangeError`` outside them.
+        """
         cell = np.zeros(len(labels), int)
         for name, edges in self.edges.items():
             values = self.domain.coordinate(name, labels)
@@ -130,6 +136,8 @@ class FluxErrors:
     """Errors labels -> flux: overall, by wavelength, by cells of labels, and the worst spectrum.
 
     ``cells`` are named divisions, such as ``{"teff": Cells.even(domain, teff=6)}``.
+
+    ``points``: how many wavelengths a spectrum has.
     """
 
     def __init__(self, points: int, cells: Mapping[str, Cells]) -> None:
@@ -142,7 +150,11 @@ class FluxErrors:
         self.worst_labels: np.ndarray | None = None
 
     def add(self, labels: np.ndarray, generated: np.ndarray, flux: np.ndarray) -> None:
-        """Add spectra ``[spectrum, wavelength]`` with their labels; ``OutOfRangeError`` where not finite."""
+        """Add spectra ``[spectrum, wavelength]`` with their labels; ``OutOfRangeError`` where not finite.
+
+        ``flux[spectrum, wavelength]`` is the truth at ``labels[spectrum, label]``; ``ConfigError`` for
+        other shapes.
+        """
         if generated.shape != flux.shape or flux.shape != (len(labels), self.points):
             raise ConfigError(
                 f"spectra of shapes {generated.shape} and {flux.shape}: "
@@ -172,12 +184,18 @@ class FluxErrors:
         return self._by_wavelength.result()
 
     def by_cell(self, name: str) -> Distribution:
-        """A group for each cell of one of the divisions."""
+        """A group for each cell of one of the divisions.
+
+        ``name`` of the division in ``cells``.
+        """
         return self._by_cell[name].result()
 
 
 class ErrorMap:
-    """Expected and P99 flux error by cell of labels and band of ``width`` neighbouring wavelengths."""
+    """Expected and P99 flux error by cell of labels and band of ``width`` neighbouring wavelengths.
+
+    ``points``: how many wavelengths a spectrum has.
+    """
 
     def __init__(self, points: int, cells: Cells, width: int = 10) -> None:
         self.cells, self.points = cells, points
@@ -191,7 +209,7 @@ class ErrorMap:
         self._errors.add(group, np.abs(generated.astype(np.float64) - flux))
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and P99 of |error|, each ``[cell, band]``; NaN where no spectrum fell."""
+        """Mean and P99 of the absolute error, each ``[cell, band]``; NaN where no spectrum fell."""
         distribution = self._errors.result()
         return distribution.mean.reshape(self.shape), distribution.p99.reshape(self.shape)
 
@@ -205,7 +223,11 @@ def compare(
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     *accumulators: FluxErrors | ErrorMap,
 ) -> None:
-    """Generate the spectra of batches ``(labels, flux)`` and add them to every accumulator."""
+    """Generate the spectra of batches ``(labels, flux)`` and add them to every accumulator.
+
+    ``generate(labels)`` gives flux ``[spectrum, wavelength]``; ``accumulators`` are ``FluxErrors``,
+    ``ErrorMap`` and others with their ``add``.
+    """
     for labels, flux in batches:
         generated = np.asarray(generate(labels))
         for accumulator in accumulators:
@@ -219,6 +241,6 @@ def label_cells(domain: Domain) -> dict[str, Cells]:
 
 
 def _bin(size: np.ndarray) -> np.ndarray:
-    """Bin of each |error|: 0 below the smallest, the last above the largest."""
+    """Bin of each absolute error: 0 below the smallest, the last above the largest."""
     place = np.log10(np.maximum(size, SMALLEST / 2) / SMALLEST) * PER_DECADE
     return np.clip(np.floor(place).astype(np.int64) + 1, 0, BINS - 1)

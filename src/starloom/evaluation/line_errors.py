@@ -13,7 +13,7 @@ from math import sqrt
 import numpy as np
 
 from starloom.bands import Band
-from starloom.broadening import finish_onto, keep
+from starloom.broadening import finish_of, keep
 from starloom.constants import ANGSTROM
 from starloom.networks.emulator import scaled_modes
 from starloom.networks.physics_error import LABELS, PhysicsError, aligned
@@ -63,7 +63,10 @@ def physics_error(
 
 
 def node_stars(nodes: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Labels ``[node, label]`` as ``line_response`` takes them, with log g where there is an atmosphere."""
+    """Labels ``[node, label]`` as ``line_response`` takes them, with log g where there is an atmosphere.
+
+    ``nodes`` by label: where the patterns are synthesised.
+    """
     stars = np.array([[*place, 0.0] for place in product(*(nodes[name] for name in LABELS))])
     stars[:, 1] = np.maximum(stars[:, 1], domain().lowest_logg(stars) + 1e-6)
     teff, logg = stars[:, :2].T
@@ -87,7 +90,10 @@ def node_patterns(response: LineResponse, band: Band, count: int = PATTERNS) -> 
 def compressed(
     band: Band, nodes: Mapping[str, np.ndarray], patterns: np.ndarray, components: int = COMPONENTS
 ) -> PhysicsError:
-    """Patterns ``[node, pattern, half]`` in terms of a common basis, those of neighbours alike."""
+    """Patterns ``[node, pattern, half]`` in terms of a common basis, those of neighbours alike.
+
+    ``nodes`` by label, ``components`` of the common basis.
+    """
     flat = patterns.reshape(-1, patterns.shape[-1])
     values, vectors = np.linalg.eigh(flat.astype(float) @ flat.T)
     strongest = slice(None, -components - 1, -1)
@@ -104,9 +110,8 @@ def _chunks(band: Band) -> range:
 
 def _scaled(band: Band, kept: np.ndarray, chunk: int) -> np.ndarray:
     """Scaled modes of ``kept[row, chunk, point]`` in one of the band's chunks, at its finest resolution."""
-    grid = band.kept[chunk]
-    finish = finish_onto(grid, grid.wavelength_aa[100:-100], band.finest_resolution, band.kept_resolution)
-    return scaled_modes(kept[:, chunk], finish)
+    finish = finish_of(band).chunks[chunk]
+    return scaled_modes(kept[:, chunk], finish, change=True)
 
 
 def _unscaled(basis: np.ndarray) -> np.ndarray:
@@ -150,7 +155,7 @@ def is_triplet(lines: LineList) -> np.ndarray:
 
 
 def blends(lines: LineList, chosen: np.ndarray) -> list[np.ndarray]:
-    """The ``chosen`` lines in groups of one ion within BLEND_AA of their first."""
+    """The ``chosen`` lines (numbers, int[line]) in groups of one ion within BLEND_AA of their first."""
     wavelength = np.asarray(lines.wavelength) / ANGSTROM
     ion = 10 * np.asarray(lines.element) + np.asarray(lines.charge)
     groups: list[list[int]] = []
@@ -165,7 +170,10 @@ def blends(lines: LineList, chosen: np.ndarray) -> list[np.ndarray]:
 
 
 def apart(centres: np.ndarray, reach: np.ndarray) -> list[list[int]]:
-    """Groups whose lines do not reach each other, as few as come of taking them from the blue to the red."""
+    """Groups whose lines do not reach each other, as few as come of taking them from the blue to the red.
+
+    ``centres[line]`` and ``reach[line]`` [A].
+    """
     colours: list[list[int]] = []
     for k in np.argsort(centres - reach).tolist():
         for colour in colours:
@@ -178,7 +186,10 @@ def apart(centres: np.ndarray, reach: np.ndarray) -> list[list[int]]:
 
 
 def kept_flux(star: Photosphere, moved_dex: np.ndarray) -> np.ndarray:
-    """Normalised flux ``[chunk, point]`` with each line's log gf moved by so much, as a store keeps it."""
+    """Normalised flux ``[chunk, point]`` with each line's log gf moved by so much, as a store keeps it.
+
+    ``moved_dex[line]`` [dex].
+    """
     gas, band = star.gas, star.arrays.band
     peak = np.asarray(gas.profile.peak) * 10.0**moved_dex
     moved = replace(star, gas=gas._replace(profile=gas.profile._replace(peak=peak)))

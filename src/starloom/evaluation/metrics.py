@@ -11,14 +11,14 @@ from starloom.errors import ConfigError, OutOfRangeError
 class Reconstruction:
     """How well spectra are reconstructed; all but ``relative_error`` as scikit-learn defines them.
 
-    ``variance_score`` and ``r2`` are means over wavelengths; ``relative_error`` is the mean of |difference|
-    / flux, the reconstruction error of Paletou et al. (2015), A&A 573, A67, that the paper quotes
-    for PCA.
+    ``variance_score`` and ``r2`` are means over wavelengths; ``relative_error`` is the mean of the
+    absolute difference over flux, the reconstruction error of Paletou et al. (2015), A&A 573, A67, that the
+    paper quotes for PCA.
     """
 
     spectra: int
-    mse: float
-    mae: float
+    mse: float  #: mean squared error
+    mae: float  #: mean absolute error
     variance_score: float
     r2: float
     relative_error: float
@@ -38,6 +38,8 @@ class ReconstructionSums:
 
         Raises ``ConfigError`` where shapes differ, ``OutOfRangeError`` where the flux is not positive or
         something is not finite.
+
+        ``flux`` is the truth, ``reconstructed`` what a network makes of it.
         """
         if reconstructed.shape != flux.shape or flux.ndim != 2:
             raise ConfigError(f"spectra of shapes {reconstructed.shape} and {flux.shape} cannot be compared")

@@ -35,7 +35,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file and what it shows."""
+    """A PNG file and what it shows.
+
+    ``caption``: a sentence below it.
+    """
 
     path: Path
     caption: str
@@ -43,14 +46,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what is under it: paragraphs of text, tables and pictures, in order."""
+    """A heading and what is under it: paragraphs of text, tables and pictures, in order.
+
+    ``content``: text, ``Table`` and ``Picture``.
+    """
 
     heading: str
     content: Sequence[str | Table | Picture]
 
 
 def write_report(folder: str | os.PathLike, title: str, sections: Sequence[Section]) -> tuple[Path, Path]:
-    """Write ``report.md`` (pictures by relative path) and ``report.html`` (pictures inside); their paths."""
+    """Write ``report.md`` (pictures by relative path) and ``report.html`` (pictures inside); their paths.
+
+    ``title`` is its heading, ``sections`` what is in it.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"report.md": markdown(title, sections, folder), "report.html": html(title, sections)}
@@ -61,7 +70,10 @@ def write_report(folder: str | os.PathLike, title: str, sections: Sequence[Secti
 
 
 def markdown(title: str, sections: Sequence[Section], folder: Path) -> str:
-    """The report as Markdown; pictures are linked relative to ``folder``."""
+    """The report as Markdown; pictures are linked relative to ``folder``.
+
+    ``title`` is its heading, ``sections`` what is in it.
+    """
     parts = [f"# {title}"]
     for section in sections:
         parts.append(f"## {section.heading}")
@@ -70,7 +82,10 @@ def markdown(title: str, sections: Sequence[Section], folder: Path) -> str:
 
 
 def html(title: str, sections: Sequence[Section]) -> str:
-    """The report as one HTML page."""
+    """The report as one HTML page.
+
+    ``title`` is its heading, ``sections`` what is in it.
+    """
     parts = []
     for section in sections:
         parts.append(f"<h2>{escape(section.heading)}</h2>")

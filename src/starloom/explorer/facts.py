@@ -5,13 +5,14 @@ module knows beyond it are some stars, and how the labels that they have are sho
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from math import floor, inf, log10
 from typing import Any
 
 import numpy as np
 
 from starloom import __version__
-from starloom.bands import Band
+from starloom.bands import Band, Fade
 from starloom.broadening import Finish
 from starloom.broadening.filling import CORES_AA, FILLED_K, LABEL, RATIOS, UNFILLED_K, WIDTH_KMS
 from starloom.broadening.samplers import KAISER_SHAPE, TAPS
@@ -21,15 +22,19 @@ from starloom.labels import Domain, Label
 from starloom.networks.emulator import Emulator, RotationTable, network_names
 from starloom.networks.weights import Header
 from starloom.physics.species import ion_name
-from starloom.spectrum.lines import NAMED_STRENGTH, atomic_lines
+from starloom.spectrum.lines import NAMED_STRENGTH, atomic_lines, own_hydrogen
 from starloom.tables import load
-from starloom.wavelength import Points
+from starloom.wavelength import Points, vacuum_from_air
 
 VELOCITY_KMS = (-400.0, 400.0)  # of the page's slider; the model's range of wavelengths bounds what is drawn
 PASCHEN = range(9, 23)  # upper levels of the hydrogen lines that the synthesis has
 PASCHEN_TEFF = 6000.0  # K; in cooler stars the Paschen lines are not what one sees
+BALMER = {3: "Hα", 4: "Hβ", 5: "Hγ", 6: "Hδ"}  # by upper level
+BALMER_TEFF = 4500.0  # K, likewise
 NAMING = {"named_log_strength": log10(NAMED_STRENGTH), "hydrogen_from_teff": PASCHEN_TEFF}
 WINDOWS = {"Ca II 8498": 8498.02, "8542": 8542.09, "8662": 8662.14}  # air [A], where the page has buttons
+# the same of longer ranges; of multiplets the middle
+LONG = {"Hγ": 4340.47, "Hβ": 4861.33, "Mg b": 5176.0, "Na D": 5892.94, "Hα": 6562.8, "Ca II": 8542.09}
 WINDOW_WIDTH_AA = 40.0
 
 # stars by the labels of the packaged model; Arcturus itself has log g 1.7, below that model's domain
@@ -211,14 +216,17 @@ def _starts(domain: Domain) -> Iterator[dict[str, float]]:
 
 
 def _windows(points: Points) -> list[dict[str, Any]]:
-    first, last = points.first_aa, points.last_aa
-    return [{"name": name, "air_aa": line} for name, line in WINDOWS.items() if first < line < last]
+    chosen = WINDOWS if points.first_aa > LONG["Hα"] else LONG
+    inside = {name: line for name, line in chosen.items() if points.first_aa < line < points.last_aa}
+    return [{"name": name, "air_aa": line} for name, line in inside.items()]
 
 
 def _finish(finish: Finish) -> dict[str, Any]:
     """The numbers of a chunk's broadening: ``broadening.finish_onto``."""
-    grid = finish.grid
-    return {
+    grid, window = finish.whole, finish.window
+    fades = {} if window is None else {"start": _fade(window.start), "stop": _fade(window.stop)}
+    return fades | {
+        "kept_aa": [finish.grid.first_aa, finish.grid.last_aa],
         "modes": finish.frequency.size,
         "frequency_step": float(finish.frequency[1]),  # cycles per km/s
         "points": finish.points,
@@ -228,6 +236,11 @@ def _finish(finish: Finish) -> dict[str, Any]:
         "taps": TAPS,
         "kaiser_shape": KAISER_SHAPE,
     }
+
+
+def _fade(fade: Fade | None) -> dict[str, float] | None:
+    """Where neighbours take over from each other, None at an end of the band."""
+    return fade and asdict(fade)
 
 
 def _filling() -> dict[str, Any]:
@@ -246,13 +259,30 @@ def _rotation(table: RotationTable) -> dict[str, Any]:
     return {"step": table.step, "coefficients": coefficients}
 
 
-def _lines(band: Band | None) -> Mapping[str, Any]:
-    """Lines that may carry a name: atoms by their strength at some temperatures, and hydrogen's."""
-    table, hydrogen = atomic_lines(band), load("hydrogen_profiles")
+def atoms(band: Band) -> list[list[dict[str, Any]]]:
+    """Atomic lines that may carry a name, of each of a band's chunks, for what is sent with that chunk."""
+    if (table := atomic_lines(band)) is None:
+        return [[] for _ in band.chunks]
+    chunk = np.searchsorted(band.edges_aa[1:-1], vacuum_from_air(table["wavelength_aa"]), side="right")
+    return [_atoms(table, chunk == number) for number in range(len(band.chunks))]
+
+
+def _lines(band: Band) -> Mapping[str, Any]:
+    """Lines that may carry a name: hydrogen's, and of a band of one chunk its atoms by their strength."""
+    table = atomic_lines(band)
     if table is None:
         return {"temperatures": [], "atoms": [], "hydrogen": []} | NAMING
+    return {
+        "temperatures": table["strength_temperature"].tolist(),
+        "atoms": _atoms(table, True) if len(band.chunks) == 1 else [],
+        "hydrogen": list(_hydrogen(band)),
+    } | NAMING
+
+
+def _atoms(table: Mapping[str, np.ndarray], chosen: np.ndarray | bool) -> list[dict[str, Any]]:
+    """The strong ones of some lines, with the logarithms of their strengths at some temperatures."""
     strength = table["strength"]
-    atoms = [
+    return [
         {
             "species": ion_name(int(table["atomic_number"][i]), int(table["charge"][i])),
             "air_aa": float(table["wavelength_aa"][i]),
@@ -260,19 +290,22 @@ def _lines(band: Band | None) -> Mapping[str, Any]:
             "energy_low_ev": float(table["energy_low_ev"][i]),
             "log_strength": np.log10(np.maximum(strength[i], 1e-6)).round(2).tolist(),
         }
-        for i in np.flatnonzero(strength.max(axis=1) > NAMED_STRENGTH)
+        for i in np.flatnonzero((strength.max(axis=1) > NAMED_STRENGTH) & chosen)
     ]
-    paschen = [
-        {
-            "species": f"Pa {upper}",
-            "vacuum_aa": float(hydrogen["vacuum_wavelength_aa"][place]),
-            "log_gf": float(hydrogen["log_gf"][place]),
+
+
+def _hydrogen(band: Band) -> Iterator[dict[str, Any]]:
+    """Paschen lines, and the Balmer lines of a band with a table of its own hydrogen lines."""
+    own = own_hydrogen(band)
+    table = load("hydrogen_profiles") if own is None else own
+    upper = table["upper_all" if own is None else "upper"].tolist()
+    lower = [3] * len(upper) if own is None else own["lower"].tolist()
+    for place, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        line = {
+            "vacuum_aa": float(table["vacuum_wavelength_aa"][place]),
+            "log_gf": float(table["log_gf"][place]),
         }
-        for place, upper in enumerate(hydrogen["upper_all"].tolist())
-        if upper in PASCHEN
-    ]
-    return {
-        "temperatures": table["strength_temperature"].tolist(),
-        "atoms": atoms,
-        "hydrogen": paschen,
-    } | NAMING
+        if low == 3 and high in PASCHEN:
+            yield {"species": f"Pa {high}", **line}
+        elif low == 2 and high in BALMER:
+            yield {"species": BALMER[high], **line, "lower": 2, "upper": high, "from_teff": BALMER_TEFF}

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from starloom.errors import ConfigError
-from starloom.explorer.facts import facts
-from starloom.explorer.reduced import LARGEST, reduced
+from starloom.explorer.facts import atoms, facts
+from starloom.explorer.reduced import LARGEST, head, parts, reduced
 from starloom.files import check_folder, filling, parsing
 from starloom.networks import weights
 from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
 from starloom.networks.generator import Generator
+from starloom.networks.weights import Model
 
 # by suffix, since what the system believes of .js may be wrong
 MEDIA_TYPES = {
@@ -32,7 +34,7 @@ MEDIA_TYPES = {
 def site(model: str | os.PathLike = "default") -> dict[str, bytes]:
     """The static site with a packaged model, or the one in a weights file: content by path.
 
-    A file above ``LARGEST`` is sent ``reduced``.
+    A file above ``LARGEST`` is sent ``reduced``, and a model of several chunks in ``parts``.
     Raises ConfigError for an unknown name or a model of another family than ``emulator``, ParseError and
     StoreError for a weights file that is damaged or no generator.
     """
@@ -42,16 +44,35 @@ def site(model: str | os.PathLike = "default") -> dict[str, bytes]:
         raise ConfigError(f"model {model}: family {generator.header.family!r}, the page runs an 'emulator'")
     with parsing(path):
         content = path.read_bytes()
-    source = hashlib.sha256(content).hexdigest()
-    if len(content) > LARGEST:
-        content = reduced(weights.load(path))
-    digest = hashlib.sha256(content).hexdigest()
-    name = f"model-{digest[:12]}{weights.SUFFIX}"
-    sent = {"file": name, "sha256": digest, "bytes": len(content)}
     told = facts(generator.header, generator.model.chunks)
-    told |= {"model": {"name": Path(model).name, "source": source, **sent}}
+    about = {"name": Path(model).name, "source": hashlib.sha256(content).hexdigest()}
+    if len(generator.model.chunks) == 1:
+        whole = reduced(weights.load(path)) if len(content) > LARGEST else content
+        sent, entry = _named("model", whole)
+        told |= {"model": {**about, **entry}}
+    else:
+        sent, entry, chunks = _pieces(weights.load(path), len(content) > LARGEST)
+        told |= {"model": {**about, **entry, "chunks": chunks}}
     text = json.dumps(told, allow_nan=False, separators=(",", ":"))
-    return dict(_packaged(files("starloom.explorer") / "page")) | {name: content, "facts.json": text.encode()}
+    return dict(_packaged(files("starloom.explorer") / "page")) | sent | {"facts.json": text.encode()}
+
+
+def _pieces(model: Model, smaller: bool) -> tuple[dict[str, bytes], dict[str, Any], list[dict[str, Any]]]:
+    """Files of a model of several chunks by path, and what is told of its head's and of the chunks'."""
+    sent, entry = _named("model", head(model))
+    chunks = []
+    for number, content in enumerate(parts(model, smaller, atoms(model.header.band))):
+        more, about = _named(f"chunk-{number:02d}", content)
+        sent |= more
+        chunks.append(about)
+    return sent, entry, chunks
+
+
+def _named(stem: str, content: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """A file of weights by its path, with a digest in it so that none is taken for another, and its facts."""
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"{stem}-{digest[:12]}{weights.SUFFIX}"
+    return {name: content}, {"file": name, "sha256": digest, "bytes": len(content)}
 
 
 def export(folder: str | os.PathLike, model: str | os.PathLike = "default", overwrite: bool = False) -> int:

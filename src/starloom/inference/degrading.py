@@ -43,6 +43,10 @@ def degrade(spectrum: Spectrum, resolution: float, native_resolution: float | No
     their kernel over masked ones, gaps and ends. Errors are propagated; since neighbouring pixels now share
     their noise, the provenance tells a fit how far (``noise_correlation_kms``). Raises ConfigError where the
     resolution is not known, OutOfRangeError where it is below the one that is asked for, or no pixel is left.
+
+    >>> star = starloom.generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
+    >>> starloom.degrade(star, 8000).labels["resolution"]
+    8000.0
     """
     known = native_resolution if native_resolution is not None else told_resolution(spectrum)
     if known is None:

@@ -220,9 +220,11 @@ class BandDerivatives:
     def __call__(self, labels: np.ndarray, velocity: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
         """As ``Derivatives``."""
         found = np.zeros((len(labels), 1 + len(wanted), self.emulator.vacuum_aa.size), np.float32)
-        for part, chunk, mine in self.emulator.shares(labels, velocity):
+        found[:, 0] = 1
+        for part, chunk in self.emulator.needed(labels, velocity):
             values = Derivatives(chunk, self.slowest)(labels, velocity, wanted)
-            found[..., part] += np.where(mine[:, None], values, 0)
+            values[:, 0] -= 1
+            found[..., part] += values
         return found
 
 

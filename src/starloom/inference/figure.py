@@ -1,21 +1,23 @@
-"""A fit to look at: data, model and residuals, what was left out, and the labels with their uncertainties."""
+"""A fit to look at: data, model and residuals, what was left out, and labels with their uncertainties."""
 
-from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
 from starloom.bands import Band
-from starloom.figures import check, pyplot, save
+from starloom.figures import BLACK, BLUE, ORANGE, check, pyplot, save, styled
 from starloom.inference.abundances import SOLAR_SCALE, abundances
+from starloom.inference.objective import chebyshev
 from starloom.inference.result import FitResult, rounded
-from starloom.spectrum import broken
+from starloom.spectrum import broken, star_of
 from starloom.spectrum.lines import name_lines
+from starloom.wavelength import to_vacuum
 
-DATA, MODEL = "0.25", "#c8102e"
-SHOWN_SIGMA = 8.0
+DATA, MODEL = BLACK, ORANGE
+SHOWN_SIGMA = 6.0
 SHALLOW = 0.5  # of the highest flux: where no line is deeper, the axis does not begin at 0
+TITLE_WIDTH = 125  # letters of a line
 
 
 def draw(result: FitResult, path: str | PathLike, band: Band | None = None) -> None:
@@ -24,26 +26,45 @@ def draw(result: FitResult, path: str | PathLike, band: Band | None = None) -> N
     Raises ConfigError for a format that matplotlib does not write.
     """
     check(path)
-    figure, axes = pyplot().subplots(
-        2,
-        2,
-        figsize=(13, 6),
-        sharex="col",
-        layout="constrained",
-        height_ratios=(2.6, 1),
-        width_ratios=(3.3, 1),
+    save(figure_of(result, band), path, dpi=140)
+
+
+@styled
+def figure_of(result: FitResult, band: Band | None = None):
+    """A figure of data, model and residuals in per cent of the continuum, star and labels in the title.
+
+    The strongest lines are named where the model's ``band`` is given.
+    """
+    figure, (top, bottom) = pyplot().subplots(
+        2, 1, figsize=(11, 6), sharex=True, layout="constrained", height_ratios=(2.6, 1)
     )
-    _spectrum(axes[0, 0], result)
-    name_lines(axes[0, 0], result.best, band, result.labels.get("teff"), result.velocity)
-    _residuals(axes[1, 0], result)
-    for empty in axes[:, 1]:
-        empty.axis("off")
-    # beside the axes, for in them it would lie over names of lines
-    axes[1, 1].legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="lower left", frameon=False, fontsize="small"
+    _spectrum(top, result)
+    name_lines(top, result.best, band, result.labels.get("teff"), result.velocity)
+    _residuals(bottom, result)
+    # above the axes, for in them it would lie over names of lines
+    handles, names = (
+        a + b for a, b in zip(*(x.get_legend_handles_labels() for x in (top, bottom)), strict=True)
     )
-    axes[0, 1].text(0, 1, text(result), va="top", family="monospace", fontsize=8.5)
-    save(figure, path, dpi=140)
+    shown = dict(zip(names, handles, strict=True))
+    figure.legend(shown.values(), shown.keys(), loc="outside lower right", ncols=4)
+    figure.suptitle(_title(result), fontsize="medium")
+    return figure
+
+
+def _title(result: FitResult) -> str:
+    """Star and quality in the first line, labels with their errors below."""
+    quality = f"S/N {result.snr:.0f}, $\\chi^2$/dof {result.reduced_chi2:.2f}"
+    quality += f", errors times {result.inflation**0.5:.2f}"
+    first = ", ".join(filter(None, (star_of(result.spectrum.provenance), quality)))
+    flags = ", ".join(flag.replace("_", " ") for flag in result.flags)
+    told = [*(label.symbol for label in result.domain.labels), "velocity"]
+    units = [*(label.unit for label in result.domain.labels), "km/s"]
+    shown = []
+    for name, symbol, value, unit in zip(result.parameters, told, result.values, units, strict=True):
+        free = " ± ".join(rounded(value, result.errors[name])) if name in result.free else f"{value:.6g}"
+        shown.append(f"{symbol} = {free} {unit}".rstrip().replace(" ", "\N{NO-BREAK SPACE}"))
+    lines = fill(", ".join(shown), TITLE_WIDTH, break_on_hyphens=False, break_long_words=False)
+    return "\n".join(filter(None, (first, lines, f"! {flags}" if flags else "")))
 
 
 def text(result: FitResult, scales: bool = False) -> str:
@@ -75,6 +96,8 @@ def text(result: FitResult, scales: bool = False) -> str:
     lines.append(f"errors times {result.inflation**0.5:.2f} for misfit")
     lines.append(f"{result.used.sum()} of {result.spectrum.flux.size} pixels used")
     lines += [f"- {count} {reason}" for reason, count in result.left_out.items()]
+    lines += [] if result.trust is None else result.trust.text
+    lines += [] if result.composite is None else result.composite.text
     lines += [f"! {flag.replace('_', ' ')}" for flag in result.flags]
     return "\n".join(lines)
 
@@ -89,7 +112,6 @@ def _spectrum(axes, result: FitResult) -> None:
     axes.set_ylabel(f"Flux [{unit}]" if unit else "Flux")
     # of the pixels that count: one that is wrong would press all others together
     axes.set_ylim(*_limits(shown[result.used]))
-    axes.set_title(_star(result.spectrum.provenance), fontsize="medium")
 
 
 def _limits(flux: np.ndarray) -> tuple[float, float]:
@@ -101,22 +123,21 @@ def _limits(flux: np.ndarray) -> tuple[float, float]:
     )
 
 
-def _star(about: Mapping) -> str:
-    """Which star it is, by the file and the number in it."""
-    names = Path(str(about.get("file", ""))).name, str(about.get("source_id", ""))
-    return ", ".join(name for name in names if name)
-
-
 def _residuals(axes, result: FitResult) -> None:
+    """Observed less model, in per cent of the fitted continuum, with the errors as a band."""
     wavelength = result.spectrum.wavelength[result.pixels]
-    scaled = np.clip(result.residuals / result.error, -SHOWN_SIGMA, SHOWN_SIGMA)
-    shown = np.where(result.used, scaled, np.nan)
+    vacuum = to_vacuum(wavelength, result.spectrum.medium)
+    level = 0.01 * result.continuum @ chebyshev(vacuum, len(result.continuum) - 1)
+    error = np.where(result.used, result.error / level, np.nan)
+    half = SHOWN_SIGMA * float(np.nanmedian(error))
+    shown = np.where(result.used, np.clip(result.residuals / level, -half, half), np.nan)
     axes.plot(*broken(wavelength, shown), color=DATA, linewidth=0.6)
+    band = broken(wavelength, -error, error)
+    axes.fill_between(*band, color=MODEL, alpha=0.25, linewidth=0, label="error")
     axes.axhline(0, color=MODEL, linewidth=0.8)
-    axes.axhspan(-1, 1, color=MODEL, alpha=0.12, linewidth=0)
     _left_out(axes, wavelength, result.used)
-    axes.set_ylim(-SHOWN_SIGMA, SHOWN_SIGMA)
-    axes.set_ylabel("Residual / error")
+    axes.set_ylim(-half, half)
+    axes.set_ylabel("Residual [%]")
     axes.set_xlabel(f"Wavelength in {result.spectrum.medium} [Å], {result.spectrum.frame} frame")
     axes.margins(x=0.01)
 
@@ -124,14 +145,8 @@ def _residuals(axes, result: FitResult) -> None:
 def _left_out(axes, wavelength: np.ndarray, used: np.ndarray) -> None:
     """Bands over the pixels that did not enter the fit."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], ~used, [0]]).astype(int)))
+    step = np.median(np.diff(wavelength)) / 2
     for number, (first, end) in enumerate(edges.reshape(-1, 2)):
-        step = np.median(np.diff(wavelength)) / 2
         label = "left out" if number == 0 else None
-        axes.axvspan(
-            wavelength[first] - step,
-            wavelength[end - 1] + step,
-            color="tab:blue",
-            alpha=0.18,
-            linewidth=0,
-            label=label,
-        )
+        low, high = wavelength[first] - step, wavelength[end - 1] + step
+        axes.axvspan(low, high, color=BLUE, alpha=0.18, linewidth=0, label=label)

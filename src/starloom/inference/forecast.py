@@ -27,9 +27,11 @@ from types import MappingProxyType
 
 import numpy as np
 
+from starloom import notebook
 from starloom.arrays import one_line
 from starloom.constants import ALPHA_ELEMENTS, SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, Option, OutOfRangeError
+from starloom.inference.corrected import correction_patterns, unknown_slopes, with_correction
 from starloom.inference.degrading import LAGS
 from starloom.inference.derivatives import derivatives_of, parameters
 from starloom.inference.objective import chebyshev
@@ -39,6 +41,7 @@ from starloom.io.formats.gaia import NOISE_KMS, WAVELENGTH_NM
 from starloom.labels import Domain
 from starloom.networks.generator import Generator
 from starloom.networks.physics_error import ORDERS
+from starloom.spectrum.pandas import data_frame
 from starloom.units import plain, within
 from starloom.wavelength import to_vacuum
 
@@ -141,6 +144,38 @@ class Forecast:
     covariance: np.ndarray
 
     __repr__ = one_line
+
+    def to_table(self):
+        """An astropy ``Table`` with a row for each parameter: name, value, bound, alone, unit and remark."""
+        from astropy.table import Table
+
+        return Table(self._columns)
+
+    def to_pandas(self):
+        """The same as a ``pandas.DataFrame`` (extra ``starloom[pandas]``), by name."""
+        columns = dict(self._columns)
+        return data_frame(columns, {}, index=columns.pop("name"))
+
+    @property
+    def _columns(self) -> dict[str, list]:
+        units = {label.name: label.unit for label in self.domain.labels} | {"velocity": "km/s"}
+        names = parameters(self.domain)
+        return {
+            "name": list(names),
+            "value": [self.labels.get(name, 0.0) for name in names],
+            "bound": [self.bounds[name] for name in names],
+            "alone": [self.alone[name] for name in names],
+            "unit": [units[name] for name in names],
+            "remark": [self.remark(name) for name in names],
+        }
+
+    def _repr_html_(self) -> str:
+        columns = self._columns
+        rows = [
+            (name, f"{value:.6g}", f"{bound:.3g}", unit, remark)
+            for name, value, bound, _, unit, remark in zip(*columns.values(), strict=True)
+        ]
+        return notebook.table("Forecast", ("label", "value", "bound", "unit", "remark"), rows)
 
     def remark(self, name: str) -> str:
         """What to know about a bound, in words; empty for a good one."""
@@ -262,9 +297,24 @@ class _Told:
 
 
 def _patterns(generator: Generator, labels, setting: Setting) -> Iterator[np.ndarray]:
+    """Patterns ``[pattern, wavelength]`` of each star: of the physics error, and of a correction's own."""
+    labels, vacuum = np.asarray(labels, np.float64), to_vacuum(setting.wavelength_aa, setting.medium)
+    known = -1 if setting.continuum is None else setting.continuum
+    for star, physics in zip(labels, _physics_patterns(generator, labels, setting), strict=True):
+        if generator.correction is None:
+            yield physics
+            continue
+        flux = generator.flux(star, wavelength_aa=setting.wavelength_aa, medium=setting.medium)
+        at = np.append(star, 0.0)[None]
+        own = correction_patterns(generator.correction, generator.domain, at, vacuum)[0]
+        slopes = unknown_slopes(generator.correction, vacuum, known)
+        yield np.concatenate([physics, own * flux, slopes * flux], dtype=np.float64)
+
+
+def _physics_patterns(generator: Generator, labels: np.ndarray, setting: Setting) -> Iterator[np.ndarray]:
     """Patterns ``[pattern, wavelength]`` of the physics error of each star, its floor in bands."""
-    physics, labels = generator.physics if setting.physics_error else None, np.asarray(labels, np.float64)
-    vacuum = to_vacuum(setting.wavelength_aa, setting.medium)
+    physics, vacuum = generator.physics if setting.physics_error else None, setting.wavelength_aa
+    vacuum = to_vacuum(vacuum, setting.medium)
     if physics is None:
         yield from np.zeros((len(labels), 0, vacuum.size))
         return
@@ -288,6 +338,7 @@ def model_derivatives(generator: Generator, labels, setting: Setting) -> np.ndar
     flux = generator.flux(labels, wavelength_aa=wavelength, medium=setting.medium).astype(np.float64)
     vacuum = to_vacuum(wavelength, setting.medium)
     derivatives = derivatives_of(generator.model.on(vacuum), slowest=0.0)
+    derivatives = with_correction(derivatives, generator.correction, domain, vacuum)
     names, follow = setting.unknown(domain), ()
     if "alpha" in names:
         follow = setting.following(domain)

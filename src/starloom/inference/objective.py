@@ -9,6 +9,7 @@ continuum are solved for exactly at every step, and taken out of the normal matr
 variable projection (Golub & Pereyra 1973) with the Jacobian of Kaufman (1975).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,6 +41,12 @@ class Linearised:
     model: np.ndarray
     continuum: np.ndarray
     columns: np.ndarray
+
+    @classmethod
+    def of(cls, parts: "Sequence[Linearised]") -> "Linearised":
+        """The rows of several, one behind the other."""
+        names = ("parameters", "model", "continuum", "columns")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +126,20 @@ class Objective:
             chi2[part], slope[part], normal[part] = self._portion(rows[part], at[part])
         return chi2, slope, normal
 
+    def whole(self, rows: np.ndarray, at: np.ndarray):
+        """The ``Linearised`` model at each row, and what ``plain`` gives."""
+        parts = []
+        for start in range(0, len(rows), PORTION):
+            part = slice(start, start + PORTION)
+            here = self.linearised(rows[part], at[part])
+            parts.append((here, *self._summed(rows[part], here)))
+        models, *sums = zip(*parts, strict=True)
+        return Linearised.of(models), *(np.concatenate(each) for each in sums)
+
     def _portion(self, rows, at):
-        here = self.linearised(rows, at)
+        return self._summed(rows, self.linearised(rows, at))
+
+    def _summed(self, rows, here: Linearised):
         star, count = self.owner[rows], len(self.free)
         root = np.sqrt(self.weight[star])
         residual = (self.flux[star] - here.model) * root
@@ -144,10 +163,11 @@ class Objective:
         scale = self.setup.coordinates.slopes(here.parameters)[:, list(self.free)]
         return chi2, scale * slope, scale[:, None] * normal * scale[..., None]
 
-    def linearised(self, rows: np.ndarray, at: np.ndarray) -> Linearised:
-        """The model with its best continuum, in float64, and the derivatives."""
+    def linearised(self, rows: np.ndarray, at: np.ndarray, wanted: Sequence[int] | None = None) -> Linearised:
+        """The model with its best continuum (float64), and derivatives by what is free, or by ``wanted``."""
         parameters = self.parameters(rows, at)
-        found = self.derivatives(parameters[:, :-1], parameters[:, -1], self.free)
+        wanted = self.free if wanted is None else wanted
+        found = self.derivatives(parameters[:, :-1], parameters[:, -1], wanted)
         star = self.owner[rows]
         weight = self.weight[star]
         linear = (self.basis * found[:, :1]).astype(np.float64)

@@ -14,8 +14,9 @@ from starloom.inference.degrading import (
     told_resolution,
     told_resolution_error,
 )
+from starloom.inference.instrument import PROFILE, TABLE, Instrument, instrument_of, told
 from starloom.inference.pixel import ends_of
-from starloom.inference.settings import Settings
+from starloom.inference.settings import Settings, resolution_within, usual_resolution
 from starloom.inference.setup import Setup
 from starloom.inference.tellurics import telluric
 from starloom.labels import number
@@ -24,7 +25,6 @@ from starloom.spectrum import Spectrum
 from starloom.wavelength import from_vacuum, to_vacuum
 
 FEWEST = 100  # pixels, for some seven parameters and a continuum
-USUAL_RESOLUTION = 11500.0  # where a fit that is free to change it begins
 SAME_RESOLUTION = 0.01
 FURTHEST = 1e9  # times the median flux, or one over it: beyond are marks of missing numbers, no measurements
 PER_WIDTH = 3  # pixels in a profile's full width at half maximum: more tell nothing more
@@ -58,6 +58,12 @@ class Observation:
     smoothed: float = 0.0
     ends_aa: Ends | None = None
     resolution_error: float = 0.0
+    instrument: Instrument | None = None
+
+    @property
+    def sampling(self) -> tuple[bytes, ...]:
+        """What decides how a model is seen."""
+        return *self.place, *(self.instrument.key if self.instrument else ())
 
     @property
     def place(self) -> tuple[bytes, ...]:
@@ -67,7 +73,7 @@ class Observation:
     @property
     def kind(self) -> tuple:
         """What observations that are fitted together have in common."""
-        return *self.place, self.resolution_error > 0
+        return *self.sampling, self.resolution_error > 0
 
     def without(self, known: np.ndarray, used: np.ndarray) -> dict[str, int]:
         """Pixels that a fit left out, by reason: it knew ``known`` of the good ones, and used ``used``."""
@@ -89,7 +95,7 @@ def observe(spectrum: Spectrum, setup: Setup) -> Observation:
             f"spectrum = {spectrum!r:.60} is none: starloom.io.read_observed reads one from a file"
         )
     settings, spectrum = setup.settings, _seen(spectrum, setup.settings)
-    resolution = _resolution(spectrum, setup)
+    resolution, instrument = _resolution(spectrum, setup)
     known = from_vacuum(_widest(setup, resolution), spectrum.medium)
     pixels, ends = _known_pixels(spectrum, settings, known, resolution)
     wavelength = spectrum.wavelength[pixels]
@@ -125,7 +131,8 @@ def observe(spectrum: Spectrum, setup: Setup) -> Observation:
         {OUTSIDE: outside, FINER: finer, **_counts(bad | far)},
         noise_correlation(spectrum),
         ends and tuple(to_vacuum(end, spectrum.medium) for end in ends),
-        _resolution_error(spectrum, setup),
+        0.0 if instrument else _resolution_error(spectrum, setup),
+        instrument_of(tables_of(spectrum, settings), wavelength)[1] if instrument else None,
     )
 
 
@@ -155,7 +162,7 @@ def _range_text(spectrum: Spectrum, ends: np.ndarray, inside: int) -> str:
 def _widest(setup: Setup, resolution: float) -> np.ndarray:
     """First and last vacuum wavelength [A] that the model can know of spectra of a resolution."""
     first, last = (
-        known_range(finish.grid, resolution, finish.kept_resolution)
+        known_range(finish, resolution)
         for finish in (setup.model.chunks[0].finish, setup.model.chunks[-1].finish)
     )
     return np.array([first[0], last[1]])
@@ -174,26 +181,37 @@ def _seen(spectrum: Spectrum, settings: Settings) -> Spectrum:
     return degrade(replace(spectrum, mask=masked), settings.degrade, settings.resolution)
 
 
-def _resolution(spectrum: Spectrum, setup: Setup) -> float:
-    """The instrument's resolution: asked for, or what the spectrum says of itself."""
+def tables_of(spectrum: Spectrum, settings: Settings) -> dict[str, tuple]:
+    """R(lambda) and profile, as they are asked for or as a spectrum says."""
+    if settings.resolution or settings.degrade:
+        return {TABLE: (), PROFILE: ()}
+    return told(spectrum, {name: getattr(settings, name) for name in (TABLE, PROFILE)})
+
+
+def _resolution(spectrum: Spectrum, setup: Setup) -> tuple[float, bool]:
+    """The instrument's resolution, asked for or as the spectrum says; and whether it has tables."""
     lowest, highest = setup.resolutions[0], setup.resolutions[-1]
-    value = setup.settings.degrade or setup.settings.resolution or told_resolution(spectrum)
+    tables = tables_of(spectrum, setup.settings)
+    if any(tables.values()) and lowest == highest:
+        raise ConfigError(f"{TABLE}, {PROFILE}: the model has one resolution, and no label for others")
+    seen = instrument_of(tables, _within(spectrum, setup))
+    value = (
+        seen[0] if seen else setup.settings.degrade or setup.settings.resolution or told_resolution(spectrum)
+    )
     if value is None and setup.settings.free_resolution:
         value = _usual(setup)
     if value is None:
         raise ConfigError("the spectrum does not tell its resolving power: give ", Option("resolution"))
     if lowest == highest and abs(value / lowest - 1) < SAME_RESOLUTION:
-        return lowest
-    if not lowest <= value <= highest:
-        raise OutOfRangeError(
-            f"resolution = {number(value)} is outside [{number(lowest)}, {number(highest)}]"
-            + (
-                f": degrade it (starloom.degrade, --degrade {number(_usual(setup))})"
-                if value > highest
-                else ""
-            )
-        )
-    return value
+        return lowest, False
+    return resolution_within(value, lowest, highest), seen is not None
+
+
+def _within(spectrum: Spectrum, setup: Setup) -> np.ndarray:
+    """The wavelengths that a model can know at its finest."""
+    low, high = from_vacuum(_widest(setup, setup.resolutions[-1]), spectrum.medium)
+    inside = (spectrum.wavelength >= low) & (spectrum.wavelength <= high)
+    return spectrum.wavelength[inside] if inside.any() else spectrum.wavelength
 
 
 def _resolution_error(spectrum: Spectrum, setup: Setup) -> float:
@@ -204,7 +222,7 @@ def _resolution_error(spectrum: Spectrum, setup: Setup) -> float:
 
 
 def _usual(setup: Setup) -> float:
-    return float(np.clip(USUAL_RESOLUTION, setup.resolutions[0], setup.resolutions[-1]))
+    return usual_resolution(setup.resolutions[0], setup.resolutions[-1])
 
 
 def _in_windows(wavelength: np.ndarray, settings: Settings) -> np.ndarray:

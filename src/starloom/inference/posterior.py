@@ -20,8 +20,8 @@ from starloom import extras
 from starloom.arrays import one_line
 from starloom.constants import ALPHA_ELEMENTS
 from starloom.errors import ConfigError
+from starloom.figures import BLACK, ORANGE, pyplot, save, styled
 from starloom.figures import check as check_figure
-from starloom.figures import pyplot, save
 from starloom.inference.objective import chebyshev
 from starloom.inference.pixel import ends_of
 from starloom.inference.result import FitResult, rounded
@@ -30,6 +30,7 @@ from starloom.networks.emulator import Emulator
 from starloom.networks.generator import Generator
 from starloom.wavelength import to_vacuum
 
+LEVELS = (0.6827, 0.9545)  # shares of the draws within a curve
 VELOCITY_REACH_KMS = 100.0  # around the fit
 
 
@@ -59,12 +60,21 @@ def check(path: str | PathLike) -> None:
     """Raise what ``sample`` and ``corner`` would raise about this computer: before the fit."""
     check_figure(path)
     _numpyro()
+    _corner()
 
 
 def sample(
-    result: FitResult, generator: Generator, draws: int = 1000, warmup: int = 500, seed: int = 0
+    result: FitResult,
+    generator: Generator,
+    draws: int = 1000,
+    warmup: int = 500,
+    seed: int = 0,
+    progress: bool = False,
 ) -> Posterior:
-    """Draws from the posterior of a fit: half a minute. ConfigError where numpyro is absent."""
+    """Draws from the posterior of a fit: half a minute. ConfigError where numpyro is absent.
+
+    ``warmup`` steps come before the ``draws`` that are kept; ``progress`` shows a bar.
+    """
     import jax
 
     _numpyro()
@@ -75,7 +85,7 @@ def sample(
         kernel = NUTS(
             _model(result, generator), dense_mass=True, init_strategy=init_to_value(values=_inner(result))
         )
-        run = MCMC(kernel, num_warmup=warmup, num_samples=draws, progress_bar=False)
+        run = MCMC(kernel, num_warmup=warmup, num_samples=draws, progress_bar=progress)
         run.run(jax.random.key(seed), extra_fields=("diverging",))
         found = run.get_samples()
         table = np.stack([np.asarray(found[name]) for name in result.free], axis=1)
@@ -205,37 +215,49 @@ def text(posterior: Posterior) -> str:
     return "\n".join(lines)
 
 
+@styled
 def corner(posterior: Posterior, path: str | PathLike) -> None:
-    """Draw each parameter and each pair; red: the fit with its 68 % interval and one-sigma ellipse."""
-    plt = pyplot()
-    count = len(posterior.names)
-    size = 1.7 * count + 0.8
-    figure, axes = plt.subplots(count, count, figsize=(size, size), squeeze=False, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0.02, wspace=0.02)
-    for row in range(count):
-        for column in range(count):
-            panel = axes[row, column]
-            if column > row:
-                panel.axis("off")
-                continue
-            _panel(panel, posterior, row, column)
-            if row == count - 1:
-                panel.set_xlabel(_symbol(posterior, column), fontsize="small")
-                panel.tick_params(axis="x", rotation=45)
-            else:
-                panel.set_xticklabels([])
-            if column == 0 and row > 0:
-                panel.set_ylabel(_symbol(posterior, row), fontsize="small")
-            elif column > 0 or row == 0:
-                panel.set_yticklabels([])
-            panel.tick_params(labelsize="x-small")
-    figure.align_labels()
+    """Draw each parameter and each pair; curves hold 68 and 95 % of the draws, crosses are the fit's values.
+
+    In the titles the median and 68 % of the draws. By the package corner (Foreman-Mackey 2016, Journal of
+    Open Source Software 1, 24).
+    """
+    names = posterior.names
+    values = posterior.result.values[[posterior.result.parameters.index(name) for name in names]]
+    figure = _corner().corner(
+        posterior.draws,
+        labels=[_symbol(posterior, number) for number in range(len(names))],
+        truths=values if len(names) > 1 else None,  # of one alone it takes none
+        truth_color=ORANGE,
+        color=BLACK,
+        levels=LEVELS,
+        plot_datapoints=False,
+        smooth=1.0,
+        max_n_ticks=4,
+        label_kwargs={"fontsize": "medium"},
+    )
+    if len(names) == 1:
+        figure.axes[0].axvline(values[0], color=ORANGE)
+    for number, axes in enumerate(figure.axes[:: len(names) + 1]):
+        low, middle, high = posterior.intervals[number]
+        shown, up, down = rounded(middle, high - middle, middle - low)
+        axes.set_title(f"${shown}^{{+{up}}}_{{-{down}}}$", fontsize="medium")
     marks = [
-        plt.Line2D([], [], color="0.2", label="posterior (curve: 68 %)"),
-        plt.Line2D([], [], color="#c8102e", label="fit (68 %)"),
+        pyplot().Line2D([], [], color=BLACK, label="posterior (68 and 95 %)"),
+        pyplot().Line2D([], [], color=ORANGE, marker="s", label="fit"),
     ]
-    figure.legend(handles=marks, loc="outside upper right", frameon=False, fontsize="small")
+    if len(names) > 1:  # of one alone it would hide the title
+        figure.legend(handles=marks, loc="upper right")
     save(figure, path, dpi=130)
+
+
+def _corner():
+    """The package corner; ConfigError where it is not installed."""
+    try:
+        import corner
+    except ImportError as error:
+        raise ConfigError(extras.absent("corner")) from error
+    return corner
 
 
 def _symbol(posterior: Posterior, number: int) -> str:
@@ -244,41 +266,3 @@ def _symbol(posterior: Posterior, number: int) -> str:
         if label.name == posterior.names[number]:
             return f"{label.symbol} [{label.unit}]".removesuffix(" []")
     return "velocity [km/s]"
-
-
-def _panel(panel, posterior: Posterior, row: int, column: int) -> None:
-    result = posterior.result
-    here, there = (result.parameters.index(posterior.names[i]) for i in (column, row))
-    x, y = posterior.draws[:, column], posterior.draws[:, row]
-    low, high = x.min(), x.max()
-    if row == column:
-        panel.hist(x, bins=30, histtype="stepfilled", color="0.7")
-        panel.axvline(result.values[here], color="#c8102e", linewidth=1)
-        panel.axvspan(*result.intervals[here], color="#c8102e", alpha=0.12, linewidth=0)
-    else:
-        panel.hist2d(x, y, bins=30, cmap="Greys")
-        panel.contour(*_density(x, y), colors="0.2", linewidths=0.7)
-        ellipse = _ellipse(result.covariance[np.ix_([here, there], [here, there])])
-        panel.plot(
-            result.values[here] + ellipse[0], result.values[there] + ellipse[1], color="#c8102e", linewidth=1
-        )
-        panel.set_ylim(y.min(), y.max())
-    panel.set_xlim(low, high)
-
-
-def _density(x: np.ndarray, y: np.ndarray):
-    """Centres and smoothed counts of a histogram, and the level above which 68 % of the draws lie."""
-    from scipy.ndimage import gaussian_filter
-
-    counts, across, up = np.histogram2d(x, y, bins=30)
-    smooth = gaussian_filter(counts, 1.2)
-    ordered = np.sort(smooth.ravel())[::-1]
-    level = ordered[np.searchsorted(np.cumsum(ordered), 0.6827 * ordered.sum())]
-    return (across[1:] + across[:-1]) / 2, (up[1:] + up[:-1]) / 2, smooth.T, [level]
-
-
-def _ellipse(covariance: np.ndarray) -> np.ndarray:
-    """The outline ``[2, point]`` that holds 68 % of a normal distribution of two dimensions."""
-    angle = np.linspace(0, 2 * np.pi, 100)
-    root = np.linalg.cholesky(covariance + 1e-12 * np.diag(np.diag(covariance)))
-    return np.sqrt(-2 * np.log(1 - 0.6827)) * root @ np.stack([np.cos(angle), np.sin(angle)])

@@ -1,13 +1,19 @@
 """What a fit found: labels with honest uncertainties, and everything needed to judge them."""
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
+from starloom import notebook
+from starloom.inference.composite import Composite
 from starloom.inference.derivatives import parameters
+from starloom.inference.trust import Trust
 from starloom.labels import Domain
 from starloom.spectrum import Spectrum
+from starloom.spectrum.pandas import data_frame
 
 BAD_CHI2 = 1.5  # chi2 over the degrees of freedom, above which the residuals are called too large
 LOW_SNR = 10.0
@@ -15,6 +21,7 @@ FLAGS = {
     "at_bound": "a label is at the end of its range",
     "outside_domain": "the spectrum asks for labels beyond the model's domain",
     "held_alpha": "the spectrum asks for another [alpha/M] than the one that is held",
+    "composite": "two stars explain the spectrum, and one does not",
     "bad_fit": f"chi2 / dof is above {BAD_CHI2:g}",
     "low_snr": f"signal-to-noise ratio below {LOW_SNR:g}",
     "not_converged": "the iteration did not reach its tolerance",
@@ -46,7 +53,12 @@ class FitResult:
     - ``patterns[pattern, pixel]``: of the physics error, in the observed unit, each with an amplitude of
       deviation 1, which chi2 has in it;
     - ``flags``: those of FLAGS that are true; ``at_bound``: names of parameters at an end of their range;
-      ``not_measured``: elements that the spectrum does not tell.
+      ``not_measured``: elements that the spectrum does not tell;
+    - ``trust``: how probable it is that the labels are right, and what speaks against (``inference.trust``);
+      ``composite``: the two stars, where there are (``inference.composite``).
+
+    ``snr`` is the median of flux over noise, ``dof`` pixels used less parameters, ``iterations`` those to
+    the minimum, ``settings`` what the fit was told, as plain data.
     """
 
     spectrum: Spectrum
@@ -73,6 +85,8 @@ class FitResult:
     shared: float = 1.0
     not_measured: tuple[str, ...] = ()
     patterns: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    trust: Trust | None = None
+    composite: Composite | None = None
 
     def __post_init__(self):
         for name in ("values", "covariance", "bounds", "intervals", "continuum", "model", "error", "used"):
@@ -127,6 +141,8 @@ class FitResult:
             "shared": self.shared,
             "left_out": self.left_out,
             "flags": list(self.flags),
+            **({"trust": self.trust.about} if self.trust is not None else {}),
+            **({"composite": self.composite.about} if self.composite is not None else {}),
             "at_bound": list(self.at_bound),
             **({"not_measured": list(self.not_measured)} if self.not_measured else {}),
             "settings": self.settings,
@@ -146,6 +162,54 @@ class FitResult:
     def write(self, path: str | PathLike, overwrite: bool = False) -> None:
         """Write ``best`` to a file (.fits, .ecsv, .csv), whose provenance holds all numbers of the fit."""
         self.best.write(path, overwrite)
+
+    def to_table(self):
+        """An astropy ``Table`` with a row for each of ``parameters``, and the fit's quality in its meta.
+
+        Columns: ``name``, ``value``, ``error`` (standard deviation), ``low`` and ``high`` (68 %), ``bound``
+        (what noise alone allows), ``unit`` and ``free``.
+        """
+        from astropy.table import Table
+
+        return Table(self._columns, meta=self._quality)
+
+    def to_pandas(self):
+        """The same as a ``pandas.DataFrame`` (extra ``starloom[pandas]``), by name, the rest in its attrs."""
+        columns = dict(self._columns)
+        return data_frame(columns, self._quality, index=columns.pop("name"))
+
+    @property
+    def _columns(self) -> dict[str, list]:
+        units = [*(label.unit for label in self.domain.labels), "km/s"]
+        return {
+            "name": list(self.parameters),
+            "value": self.values.tolist(),
+            "error": list(self.errors.values()),
+            "low": self.intervals[:, 0].tolist(),
+            "high": self.intervals[:, 1].tolist(),
+            "bound": self.bounds.tolist(),
+            "unit": units,
+            "free": [name in self.free for name in self.parameters],
+        }
+
+    @property
+    def _quality(self) -> dict[str, Any]:
+        names = ("chi2", "dof", "reduced_chi2", "snr", "inflation")
+        return {name: getattr(self, name) for name in names} | {"flags": list(self.flags)}
+
+    def plot(self, band=None):
+        """A figure of data, model and residuals, with lines named where the model's ``band`` is given."""
+        return import_module("starloom.inference.figure").figure_of(self, band)
+
+    def _repr_html_(self) -> str:
+        columns, errors = self._columns, self.errors
+        rows = []
+        for name, value, unit in zip(self.parameters, self.values, columns["unit"], strict=True):
+            free = " ± ".join(rounded(value, errors[name])) if name in self.free else ""
+            shown = free or f"{value:.6g} (given)"
+            rows.append((name, shown, unit, "at bound" if name in self.at_bound else ""))
+        told = f"chi2 / dof = {self.reduced_chi2:.2f} ({self.dof}), S/N {self.snr:.0f}"
+        return notebook.table("Fit", (), rows, "; ".join([told, *self.flags]))
 
     def __repr__(self) -> str:
         errors = self.errors

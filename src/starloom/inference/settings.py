@@ -10,8 +10,10 @@ import numpy as np
 from starloom.constants import ALPHA_ELEMENTS
 from starloom.errors import ConfigError, Option, OutOfRangeError
 from starloom.inference.derivatives import parameters
+from starloom.inference.instrument import PROFILE, TABLE, pairs
 from starloom.inference.pixel import pixel_text
 from starloom.labels import Domain, number
+from starloom.networks.generator import models_with
 from starloom.units import within
 from starloom.wavelength import AIR_RANGE_AA
 
@@ -23,6 +25,7 @@ CORE_KMS = 50.0
 ABUNDANCES = "abundances"  # all elements of the model, among what is to be free
 ELEMENT_DEX = 0.3  # what elements differ from their default by, beforehand
 FILLING = 0.1  # what the emission in the Ca II cores may be, beforehand
+USUAL_RESOLUTION = 11500.0
 LARGEST_CORRELATION = 100.0  # km/s: beyond it pixels share more than a line
 
 
@@ -55,7 +58,12 @@ class Settings:
     (``networks.physics_error``), where it does. ``typical_vmic``: cool dwarfs have the microturbulence of
     their kind, as a prior (``microturbulence``), unless it has one or is fixed. ``noise_correlation``:
     standard deviation [km/s] of a Gaussian that smoothed the noise of the pixels (0: they are independent);
-    None: what the spectrum tells.
+    None: what the spectrum tells. ``resolution_table``: pairs of wavelength [A, as observed] and resolving
+    power, or a function; ``line_spread``: pairs of velocity [km/s] and value of a sampled profile
+    (``instrument``); (): what the spectrum tells. ``trust``: whether each fit is asked how far to believe it,
+    and whether there are two stars. ``learned_start``: where the model has a start network
+    (``inference.learned``), a fit begins where that points; else it searches from templates, as it always
+    does where labels are held or known beforehand.
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -78,11 +86,21 @@ class Settings:
     physics_error: bool = True
     typical_vmic: bool = True
     noise_correlation: float | None = None
+    resolution_table: Any = ()
+    line_spread: Any = ()
+    trust: bool = True
+    learned_start: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "fixed", MappingProxyType(dict(self.fixed)))
         object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
         object.__setattr__(self, "pixel", pixel_text(self.pixel))
+        for name in (TABLE, PROFILE):
+            object.__setattr__(self, name, pairs(name, getattr(self, name)))
+        if sum(map(bool, (self.resolution, self.degrade, self.resolution_table, self.line_spread))) > 1:
+            given = "resolution, degrade, resolution_table and line_spread"
+            if self.resolution_table or self.line_spread:
+                raise ConfigError(f"{given}: give one of them")
         object.__setattr__(self, "free", free_names(self.free, self.fixed))
         if both := set(self.fixed) & set(self.priors):
             raise ConfigError(f"{min(both)} is fixed and has a prior: give one of them")
@@ -113,7 +131,8 @@ class Settings:
                 raise OutOfRangeError(f"{name} = {getattr(self, name)} is outside [{low}, {high}]")
         for name in ("core_kms", "core_floor", "floor", "clip"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) < np.inf:
-                raise OutOfRangeError(f"{name} = {getattr(self, name)} is not a number from 0")
+                unit = " km/s" if name == "core_kms" else ""
+                raise OutOfRangeError(f"{name} = {number(getattr(self, name))}{unit} is not a number from 0")
         if self.noise_correlation is not None:
             within("noise_correlation", self.noise_correlation, 0.0, LARGEST_CORRELATION, "km/s")
         if self.snr is not None and not 0 < self.snr < np.inf:
@@ -123,17 +142,23 @@ class Settings:
         """Raise ConfigError or OutOfRangeError where a label that is named has no such value in a domain."""
         for name in (*self.fixed, *self.priors):
             if name not in parameters(domain):
-                raise ConfigError(f"{name} is not one of {', '.join(parameters(domain))}")
+                known = ", ".join(parameters(domain))
+                raise ConfigError(f"{name} is not one of {known}{models_with({name})}")
         self._check_free(domain)
         if self.free_resolution and "resolution" not in domain.names:
             raise ConfigError("resolution: the model has no such label, so it cannot be fitted")
         for name, value in self.fixed.items():
             _check(domain, name, value)
+        for name, (mean, _) in self.priors.items():
+            _check(domain, name, mean, f"prior of {name}")
         self._check_together(domain)
-        seen = {"resolution": self.resolution} if self.degrade is None else {"degrade": self.degrade}
-        for name, value in seen.items() if "resolution" in domain.names else ():
-            if value is not None:
-                _check(domain, "resolution", value, name)
+        if "resolution" not in domain.names:
+            return
+        if self.degrade is not None:
+            _check(domain, "resolution", self.degrade, "degrade")
+        elif self.resolution is not None:
+            index = domain.index("resolution")
+            resolution_within(self.resolution, float(domain.low[index]), float(domain.high[index]))
 
     def _check_free(self, domain: Domain) -> None:
         """Raise ConfigError where what is to be free is none of the domain's, or is held and has a prior."""
@@ -141,7 +166,8 @@ class Settings:
             raise ConfigError("free: the model has no elements around a default")
         known = [name for name in domain.names if name != "resolution"]
         if unknown := [name for name in self.free if name not in (ABUNDANCES, *known)]:
-            raise ConfigError(f"free: {unknown[0]!r} is not one of {ABUNDANCES}, {', '.join(known)}")
+            told = f"free: {unknown[0]!r} is not one of {ABUNDANCES}, {', '.join(known)}"
+            raise ConfigError(told + models_with({unknown[0]}))
         if held := set(self.priors) & set(domain.spread) - set(self.elements(domain)):
             name = min(held)
             raise ConfigError(f"{name} has a prior, but is held at its default: ", Option("free", (name,)))
@@ -203,6 +229,9 @@ class Settings:
         # as before there were such elements: tables begun then can be continued
         values = {name: value for name, value in values.items() if name != "free"}
         values |= {"free": list(self.free)} if self.free else {}
+        tables = {name: values.pop(name) for name in (TABLE, PROFILE)}
+        values |= {} if values.pop("trust") else {"trust": False}
+        values |= {name: [list(pair) for pair in table] for name, table in tables.items() if table}
         return values | {"velocities": list(self.velocities), "windows": [list(w) for w in self.windows]}
 
 
@@ -219,9 +248,25 @@ def _rebuild(options: dict) -> Settings:
     return Settings(**options)
 
 
+def usual_resolution(lowest: float, highest: float) -> float:
+    """Where a fit that is free to change the resolution begins, and what finer spectra are degraded to."""
+    return min(max(USUAL_RESOLUTION, lowest), highest)
+
+
+def resolution_within(value: float, lowest: float, highest: float) -> float:
+    """The resolution, where a model knows it; else OutOfRangeError, which tells how finer ones get there."""
+    if lowest <= value <= highest:
+        return value
+    told = f"resolution = {number(value)} is outside [{number(lowest)}, {number(highest)}]"
+    usual = number(usual_resolution(lowest, highest))
+    raise OutOfRangeError(
+        told + (f": degrade it (starloom.degrade, --degrade {usual})" if value > highest else "")
+    )
+
+
 def _check(domain: Domain, name: str, value: float, called: str = "") -> None:
     if name == "velocity":
-        within(name, value, -LARGEST_VELOCITY, LARGEST_VELOCITY, "km/s")
+        within(called or name, value, -LARGEST_VELOCITY, LARGEST_VELOCITY, "km/s")
     else:
         index = domain.index(name)
         within(called or name, value, domain.low[index], domain.high[index], domain.labels[index].unit)

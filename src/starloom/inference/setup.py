@@ -15,6 +15,7 @@ from starloom.inference.settings import ELEMENT_DEX, FILLING, Settings
 from starloom.labels import Domain
 from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
+from starloom.networks.flux_correction import FluxCorrection
 from starloom.networks.generator import Generator
 from starloom.networks.physics_error import PhysicsError
 from starloom.networks.reduction import Reduction
@@ -122,6 +123,10 @@ class Setup:
         found[:-1] = np.clip(found[:-1], self.labels.low, self.labels.high)  # rounding
         return found
 
+    def from_given(self, values: np.ndarray) -> np.ndarray:
+        """Parameters of the fit, of labels and velocity as they are given."""
+        return np.linalg.solve(self.to_labels, values) if self.offsets else values.copy()
+
     @property
     def model(self) -> Emulator | BandEmulator:
         """The emulator that is fitted."""
@@ -147,6 +152,11 @@ class Setup:
         """The model's physics error, where it has one and the settings ask for it."""
         return self.generator.physics if self.settings.physics_error else None
 
+    @property
+    def correction(self) -> FluxCorrection | None:
+        """The correction of the model's flux, where one is asked for."""
+        return self.generator.correction
+
     @cached_property
     def with_free_resolution(self) -> "Setup":
         """The same with the resolution free."""
@@ -163,17 +173,6 @@ class Setup:
         spread = self.generator.domain.spread
         kept = {name: value for name, value in self.settings.fixed.items() if name in spread}
         return replace(self, settings=replace(self.settings, fixed=kept))
-
-    @cached_property
-    def with_free_alpha(self) -> "Setup | None":
-        """The same with [alpha/M] free; None where it is not held, or has one value."""
-        if "alpha" not in self.settings.fixed:
-            return None
-        low, high = self.settings.alpha_ends(self.generator.domain)
-        if low >= high:
-            return None
-        fixed = {name: value for name, value in self.settings.fixed.items() if name != "alpha"}
-        return replace(self, settings=replace(self.settings, fixed=fixed))
 
     @cached_property
     def last(self) -> "Setup":

@@ -7,14 +7,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from math import exp
 
 import numpy as np
 
 from starloom.broadening import doppler_shift
+from starloom.broadening.filling import LABEL
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.inference import microturbulence
+from starloom.inference.activity import shape_patterns
+from starloom.inference.corrected import correction_patterns, unknown_slopes, with_correction
 from starloom.inference.degrading import shared_pixels
 from starloom.inference.derivatives import BandDerivatives, Derivatives, derivatives_of
+from starloom.inference.instrument import FWHM, Instrument, with_instrument
 from starloom.inference.minimise import is_held, minimise
 from starloom.inference.objective import Linearised, Objective, chebyshev, projector
 from starloom.inference.observation import FEWEST, Observation
@@ -32,6 +37,7 @@ HOT_STARTS = 16  # starts at least
 FIRST_ITERATIONS = 5  # of every start, before the best go on
 FINALISTS, HOT_FINALISTS = 2, 4  # as many as that, and those within CLOSE of the best in chi2
 CLOSE = 60.0
+MOST_ITERATIONS = 40  # of the promising ones
 ROUGH = 0.05  # tolerance in chi2 up to there; the best is then refined
 SAME = 0.03  # of the box: what is nearer than this goes to the same minimum
 APART = 0.1  # of the box: what is further apart in a label that is TELLING is another kind of star
@@ -46,6 +52,7 @@ SHARE = 0.8  # of the pixels that are known at the best start's velocity: what a
 LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
 TEMPLATES_APART = 1e-3  # of the flux, at least: no smaller error chooses between them, and float32 overflows
 RIVAL = 9.0  # difference of chi2 below which another minimum is a rival
+TOLD_APART = 0.2  # correlations of neighbours that must differ for errors to be told apart by them
 UNTOLD_ERROR = 0.01  # of a spectrum without errors, until its residuals tell
 
 
@@ -73,7 +80,9 @@ class Stars:
         """The observations, to be fitted with a model as fine as their resolution asks for."""
         vacuum_aa, finest = observations[0].vacuum_aa, setup.resolutions[-1]
         if not setup.settings.free_resolution:
-            highest = max(each.resolution for each in observations)
+            seen = observations[0].instrument
+            sharper = 1.0 if seen is None else max(1.0, seen.scales.max())
+            highest = min(setup.resolutions[-1], sharper * max(each.resolution for each in observations))
             finest = min(step for step in setup.resolutions if step >= highest)
         untold = np.full(vacuum_aa.size, UNTOLD_ERROR)
         good = np.array([each.good for each in observations])
@@ -82,7 +91,7 @@ class Stars:
             setup,
             observations,
             vacuum_aa,
-            _derivatives(setup.model, observations[0].place, finest),
+            _seen(setup, setup.model, observations[0].place, finest, observations[0].instrument),
             chebyshev(vacuum_aa, setup.settings.continuum),
             flux=np.array([each.flux for each in observations]),
             noise=np.array([untold if each.error is None else each.error for each in observations]),
@@ -93,8 +102,40 @@ class Stars:
             ),
         )
 
+    def part(self, rows: np.ndarray) -> "Stars":
+        """Some of the stars."""
+        arrays = {
+            name: getattr(self, name)[rows] for name in ("flux", "noise", "good", "estimated", "shared")
+        }
+        return replace(self, observations=[self.observations[row] for row in rows], **arrays)
 
-@lru_cache(maxsize=4)
+    def derivatives_with(
+        self, model: Emulator | BandEmulator, vacuum_aa: np.ndarray | None = None
+    ) -> Derivatives | BandDerivatives:
+        """Those of another model at the same pixels, or at other wavelengths."""
+        place = self.observations[0].place if vacuum_aa is None else (vacuum_aa.tobytes(),)
+        seen = self.observations[0].instrument if vacuum_aa is None else None
+        return _seen(self.setup, model, place, self.finest, seen)
+
+    @property
+    def finest(self) -> float:
+        """The resolution up to which the derivatives hold."""
+        return self.derivatives.emulator.chunks[0].finish.finest_resolution
+
+
+def _seen(
+    setup: Setup,
+    model: Emulator | BandEmulator,
+    place: tuple[bytes, ...],
+    finest: float,
+    instrument: Instrument | None,
+):
+    """Derivatives of a model at some pixels, with the correction that is asked for."""
+    found = with_instrument(_derivatives(model, place, finest), instrument)
+    return with_correction(found, setup.correction, model.domain, np.frombuffer(place[0]))
+
+
+@lru_cache(maxsize=8)
 def _derivatives(model: Emulator | BandEmulator, place: tuple[bytes, ...], resolution: float):
     vacuum_aa, *ends = map(np.frombuffer, place)
     return derivatives_of(model.seen(vacuum_aa, resolution, tuple(ends) or None))
@@ -134,6 +175,27 @@ class Pixels:
     def projector(self) -> np.ndarray:
         """The patterns as an ``Objective`` takes them."""
         return projector(self.patterns, self.weight)
+
+    def part(self, rows: np.ndarray) -> "Pixels":
+        """Those of some of the stars."""
+        arrays = {name: getattr(self, name)[rows] for name in PER_STAR}
+        return replace(self, prior=self.prior[rows], **arrays)
+
+    def replaced(self, rows: np.ndarray, others: "Pixels") -> "Pixels":
+        """These with those of other stars in the place of some."""
+        parts = {name: _with(getattr(self, name), rows, getattr(others, name)) for name in PER_STAR}
+        mean = _with(self.prior.mean, rows, others.prior.mean)
+        deviation = _with(self.prior.deviation, rows, others.prior.deviation)
+        return replace(self, prior=Prior(mean, deviation), **parts)
+
+
+PER_STAR = ("usable", "known", "used", "noise", "floor", "model_error", "physics_floor", "patterns")
+
+
+def _with(array: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array[rows] = others
+    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,41 +242,10 @@ class Solution:
     minima: Minima
     rivals: np.ndarray
 
-
-def solved(stars: Stars) -> tuple[Pixels, Solution]:
-    """The minimum of each star, with the pixels and errors that belong to it; see ``_with_elements``."""
-    pixels, solution = _at_defaults(stars)
-    return _with_elements(stars, pixels, solution) if stars.setup.elements else (pixels, solution)
-
-
-def _at_defaults(stars: Stars) -> tuple[Pixels, Solution]:
-    """The minimum of each star with the elements held.
-
-    Pixels and errors of a fit that holds labels are those of one that holds nothing: so chi2 of a star's fits
-    compare.
-    """
-    if not stars.setup.holds:
-        begin, usable, known = known_at(stars, starting(stars, stars.good, stars.noise))
-        pixels = weighed(stars, usable, known, stars.noise, begin[:, 0], np.ones(stars.flux.shape))
-        every = minima_of(stars, pixels, begin)
-        pixels, minima = refined(stars, pixels, every.lowest)
-    else:
-        pixels, _ = solved(replace(stars, setup=stars.setup.released))
-        every = minima_of(stars, pixels, starting(stars, pixels.used, pixels.noise))
-        minima = every.lowest
-    return pixels, Solution(settled(stars, pixels, minima, every), _rivals(stars, every))
-
-
-def _with_elements(stars: Stars, pixels: Pixels, solution: Solution) -> tuple[Pixels, Solution]:
-    """The second step: from each minimum on with the elements free, and the errors that belong to that.
-
-    One linear step, which damping only shortens where the model is curved, comes nearly there.
-    """
-    stars, rows = replace(stars, setup=stars.setup.last), np.arange(len(stars.flux))
-    minima = minimised(stars, pixels, rows, solution.minima.at)
-    if not stars.setup.holds:  # else the pixels have been found so
-        pixels, minima = refined(stars, pixels, minima)
-    return pixels, replace(solution, minima=solution.minima.followed(rows, minima))
+    def replaced(self, rows: np.ndarray, others: "Solution") -> "Solution":
+        """This with that of other stars in the place of some."""
+        rivals = _with(self.rivals, rows, others.rivals)
+        return Solution(self.minima.replaced(rows, others.minima), rivals)
 
 
 def starting(stars: Stars, good: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -289,8 +320,7 @@ def weighed(
     rest = stars.vacuum_aa * np.exp(-doppler_shift(parameters[:, -1, None]) / SPEED_OF_LIGHT_KMS)
     model_error = np.zeros(stars.flux.shape)
     if stated is not None:
-        rows = zip(parameters[:, :-1], rest, strict=True)
-        model_error = level * np.array([stated.at("p68", labels, star) for labels, star in rows])
+        model_error = level * stated.at("p68", parameters[:, :-1], rest)
     centres = vacuum_from_air(np.array(CALCIUM_AA))
     apart = SPEED_OF_LIGHT_KMS * np.abs(np.log(rest[:, None] / centres[:, None])).min(axis=1)
     core = np.where(apart < settings.core_width(stars.setup.domain), settings.core_floor, 0.0)
@@ -304,16 +334,26 @@ def weighed(
 def physics_patterns(stars: Stars, parameters: np.ndarray, level: np.ndarray) -> np.ndarray:
     """The patterns of the physics error at ``parameters[star, p]``: float32[star, pattern, pixel].
 
-    Those of lines as the model sees them; of the continuum the polynomials beyond the order that is free.
+    Those of lines as the model sees them; of the continuum the polynomials beyond the order that is free;
+    those of emission whose shape is not known; and what a correction leaves uncertain, over the continuum.
     """
     physics, settings = stars.setup.physics, stars.setup.settings
-    if physics is None:
+    labels, velocity = parameters[:, :-1], parameters[:, -1]
+    seen, found = stars.derivatives.emulator.patterns, []
+    if physics is not None:
+        found.append(seen(physics.halves(stars.setup.domain, labels), labels, velocity))
+        slopes = chebyshev(stars.vacuum_aa, ORDERS[1])[max(ORDERS[0], settings.continuum + 1) :]
+        found.append(np.repeat(physics.sizes.continuum * slopes[None], len(parameters), axis=0))
+    if LABEL in stars.setup.free_names:
+        shapes = shape_patterns(stars.setup.model, stars.setup.domain, labels)
+        found.append(seen(shapes, labels, velocity))
+    if (correction := stars.setup.correction) is not None:
+        found.append(correction_patterns(correction, stars.setup.domain, parameters, stars.vacuum_aa))
+        slopes = unknown_slopes(correction, stars.vacuum_aa, settings.continuum)
+        found.append(np.repeat(slopes[None], len(parameters), axis=0))
+    if not found:
         return np.zeros((len(parameters), 0, level.shape[-1]), np.float32)
-    halves = physics.halves(stars.setup.domain, parameters[:, :-1])
-    lines = stars.derivatives.emulator.patterns(halves, parameters[:, :-1], parameters[:, -1])
-    slopes = chebyshev(stars.vacuum_aa, ORDERS[1])[max(ORDERS[0], settings.continuum + 1) :]
-    continuum = np.repeat(physics.sizes.continuum * slopes[None], len(parameters), axis=0)
-    return np.concatenate([lines, continuum], axis=1) * level[:, None].astype(np.float32)
+    return np.concatenate(found, axis=1) * level[:, None].astype(np.float32)
 
 
 def prior_of(stars: Stars, parameters: np.ndarray) -> Prior:
@@ -337,22 +377,39 @@ def prior_of(stars: Stars, parameters: np.ndarray) -> Prior:
 
 def minima_of(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
     """The minima ``[star, start]`` that the starts ``begin[star, start, p]`` lead to."""
-    return _looked_further(stars, pixels, _from_starts(stars, pixels, begin))
+    return _looked_further(stars, pixels, from_starts(stars, pixels, begin))
 
 
-def settled(stars: Stars, pixels: Pixels, minima: Minima, every: Minima) -> Minima:
+def settled(
+    stars: Stars,
+    pixels: Pixels,
+    minima: Minima,
+    every: Minima,
+    close: float = CLOSE,
+    whole: bool = True,
+    **options,
+) -> Minima:
     """From the minimum of each star, and from its rivals among ``every``, to the lowest with these errors.
 
-    The errors belong to one minimum, and with them another one may be the lower.
+    The errors belong to one minimum, and with them another one may be the lower: rivals are ``close`` in
+    chi2. Unless it is the ``whole`` of the stars, the minima have these errors, and their rivals alone go on.
     """
     place = stars.setup.coordinates.from_parameters
     apart = np.abs(place(every.at) - place(minima.at)[:, None]) > SAME
-    near = apart.any(axis=-1) & (every.chi2 < every.chi2.min(axis=1, keepdims=True) + CLOSE)
-    rows = np.arange(len(minima.at))
-    owner = np.concatenate([rows, np.nonzero(near)[0]])
-    found = minimised(stars, pixels, owner, np.concatenate([minima.at, every.at[near]]))
+    near = apart.any(axis=-1) & (every.chi2 < every.chi2.min(axis=1, keepdims=True) + close)
+    if not whole:  # what became the minimum is no rival
+        near[np.arange(len(near)), every.chi2.argmin(axis=1)] = False
+    rows = np.flatnonzero(near.any(axis=1) | whole)
+    owner, begin = np.nonzero(near)[0], every.at[near]
+    if whole:
+        owner, begin = np.concatenate([rows, owner]), np.concatenate([minima.at, begin])
+    if not rows.size:
+        return minima
+    found = minimised(stars, pixels, owner, begin, **options)
     order = np.lexsort((found.chi2, owner))
-    return minima.followed(rows, found[order[np.searchsorted(owner[order], rows)]])
+    best = found[order[np.searchsorted(owner[order], rows)]]
+    lower = np.flatnonzero(whole | (best.chi2 < minima.chi2[rows]))
+    return minima.followed(rows[lower], best[lower])
 
 
 def objective_of(stars: Stars, pixels: Pixels, owner: np.ndarray, fixed: np.ndarray) -> Objective:
@@ -379,12 +436,21 @@ def minimised(stars: Stars, pixels: Pixels, owner: np.ndarray, begin: np.ndarray
     return Minima(at, found.chi2, found.converged, found.iterations)
 
 
-def _from_starts(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
-    """A minimum ``[star, start]`` for each start; only promising ones to the end."""
+def from_starts(
+    stars: Stars,
+    pixels: Pixels,
+    begin: np.ndarray,
+    most: int = MOST_ITERATIONS,
+    tolerance: float = ROUGH,
+    **options,
+) -> Minima:
+    """A minimum ``[star, start]`` for each start; only promising ones to the end, or ``most`` iterations."""
     shape, own = begin.shape[:2], (begin != begin[:, :1]).any(axis=-1)
     own[:, 0] = True
     none = Minima(begin, np.full(shape, np.inf), np.zeros(shape, bool), np.zeros(shape, int))
-    first = minimised(stars, pixels, np.nonzero(own)[0], begin[own], most=FIRST_ITERATIONS, tolerance=ROUGH)
+    first = minimised(
+        stars, pixels, np.nonzero(own)[0], begin[own], most=FIRST_ITERATIONS, tolerance=tolerance, **options
+    )
     found = none.replaced(own, first)
     place = stars.setup.coordinates.from_parameters(found.at)[..., list(stars.setup.free)]
     hot = own.sum(axis=1) > stars.setup.settings.starts
@@ -392,7 +458,10 @@ def _from_starts(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
     kept = promising(found.chi2, place, finalists) & ~found.converged
     if not kept.any():
         return found
-    later = minimised(stars, pixels, np.nonzero(kept)[0], found.at[kept], tolerance=ROUGH)
+    options = {name: value for name, value in options.items() if name != "damping"}
+    later = minimised(
+        stars, pixels, np.nonzero(kept)[0], found.at[kept], most=most, tolerance=tolerance, **options
+    )
     return found.followed(kept, later)
 
 
@@ -481,7 +550,7 @@ def _along_kinks(setup: Setup, place: np.ndarray) -> list[tuple[int, np.ndarray]
     return found
 
 
-def _rivals(stars: Stars, found: Minima) -> np.ndarray:
+def rivals_of(stars: Stars, found: Minima) -> np.ndarray:
     """As ``Solution`` has them, of all minima ``[star, start]``."""
     setup = stars.setup
     place, telling = setup.coordinates.from_parameters(found.at), setup.coordinates.among(TELLING)
@@ -502,30 +571,40 @@ def _rivals(stars: Stars, found: Minima) -> np.ndarray:
     return added
 
 
-def refined(stars: Stars, pixels: Pixels, minima: Minima) -> tuple[Pixels, Minima]:
-    """New weights at the minimum of each star, and cosmic rays out, until nothing changes any more."""
-    rows = np.arange(len(stars.flux))
+def refined(
+    stars: Stars, pixels: Pixels, minima: Minima, whole: bool = True, **options
+) -> tuple[Pixels, Minima]:
+    """New weights at the minimum of each star, and cosmic rays out, until nothing changes any more.
+
+    Unless it is the ``whole`` of the stars each time, those alone are looked at again whose pixels changed.
+    """
+    seen = np.arange(len(stars.flux))
     for turn in range(ROUNDS):
-        here, same = _here(stars, pixels, minima), pixels.patterns if turn else None
-        before, pixels = pixels, _weighed_anew(stars, pixels, here, same)
-        changed = rows if turn == 0 else rows[(pixels.used != before.used).any(axis=1)]
+        part, own = stars.part(seen), pixels.part(seen)
+        fresh = weighed_anew(part, own, _here(part, own, minima[seen]), own.patterns if turn else None)
+        other = (fresh.used != own.used).any(axis=1)
+        pixels, changed = pixels.replaced(seen, fresh), seen if turn == 0 else seen[other]
         if not changed.size:
             break
-        minima = minima.followed(changed, minimised(stars, pixels, changed, minima.at[changed]))
+        minima = minima.followed(changed, minimised(stars, pixels, changed, minima.at[changed], **options))
+        seen = seen if whole else seen[other | (part.estimated & (turn == 0))]
+        if not seen.size:
+            break
     return pixels, minima
 
 
 def _here(stars: Stars, pixels: Pixels, minima: Minima) -> Linearised:
+    """The model at the minima, without derivatives."""
     rows, setup = np.arange(len(minima.at)), stars.setup
     place = setup.coordinates.from_parameters(minima.at)[:, list(setup.free)]
-    return objective_of(stars, pixels, rows, minima.at).linearised(rows, place)
+    return objective_of(stars, pixels, rows, minima.at).linearised(rows, place, wanted=())
 
 
-def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised, patterns: np.ndarray | None) -> Pixels:
+def weighed_anew(stars: Stars, pixels: Pixels, here: Linearised, patterns: np.ndarray | None) -> Pixels:
     """Errors at the present model, without the pixels that a cosmic ray has hit."""
     residual, noise = stars.flux - here.model, pixels.noise.copy()
     for star in np.flatnonzero(stars.estimated):
-        noise[star] = _untold(residual[star], pixels, star)
+        noise[star] = _untold(residual[star], stars, pixels, star)
     level = here.continuum @ stars.basis
     fresh = weighed(stars, pixels.usable, pixels.known, noise, here.parameters, level, patterns)
     if stars.setup.settings.clip == 0:
@@ -535,12 +614,36 @@ def _weighed_anew(stars: Stars, pixels: Pixels, here: Linearised, patterns: np.n
     return replace(fresh, used=fresh.known & (scaled < stars.setup.settings.clip * scale[:, None]))
 
 
-def _untold(residual: np.ndarray, pixels: Pixels, star: int) -> float:
-    """The noise of a star without errors: what the physics error leaves of its residuals, half at least."""
-    seen = _robust(residual[pixels.known[star]])
+def _untold(residual: np.ndarray, stars: Stars, pixels: Pixels, star: int) -> float:
+    """The noise of a star without errors: what the physics error leaves of its residuals, half at least.
+
+    That error is counted as far as it allows and as neighbours share the residuals.
+    """
+    known = pixels.known[star]
+    variance = _robust(residual[known]) ** 2
     explained = pixels.physics_floor[star] ** 2 + (pixels.patterns[star] ** 2).sum(axis=0)
-    left = seen**2 - float(np.median(explained[pixels.known[star]]))
-    return float(np.sqrt(max(left, seen**2 / 4)))
+    wide = _as_wide_as_profile(residual, variance, stars, known, star)
+    shared = min(float(np.median(explained[known])), wide)
+    return float(np.sqrt(max(variance - shared, variance / 4)))
+
+
+def _as_wide_as_profile(
+    residual: np.ndarray, variance: float, stars: Stars, known: np.ndarray, star: int
+) -> float:
+    """What of the residuals' variance neighbours have in common, as errors of the model's lines.
+
+    Those are as wide as the instrument's profile, noise is as it was smoothed: two variances, told by that of
+    the residuals and that of their steps from pixel to pixel. All of it where pixels are too coarse for that.
+    """
+    pairs = np.flatnonzero(known[1:] & known[:-1])
+    apart = SPEED_OF_LIGHT_KMS * float(np.median(np.diff(np.log(stars.vacuum_aa))[pairs]))
+    seen = stars.observations[star]
+    profile = SPEED_OF_LIGHT_KMS / (FWHM * seen.resolution)
+    lines, noise = (exp(-((apart / (2 * s)) ** 2)) if s else 0.0 for s in (profile, seen.smoothed))
+    if lines - noise < TOLD_APART:
+        return variance
+    steps = _robust(np.diff(residual)[pairs]) ** 2 / 2
+    return max(0.0, (variance * (1 - noise) - steps) / (lines - noise))
 
 
 def _robust(values: np.ndarray) -> float:

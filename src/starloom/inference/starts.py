@@ -92,7 +92,7 @@ def templates(
     """The table at one resolution, on ``part`` of the model's cells, with labels ``fixed`` (name, value)."""
     cells, coordinates = VelocityCells.of(model), Coordinates(model.domain)
     parameters = _drawn(coordinates, {**dict(fixed), "resolution": resolution})
-    _into_domain(parameters, model.domain, {name for name, _ in fixed})
+    into_domain(parameters, model.domain, {name for name, _ in fixed})
     first, last = part or (0, cells.count)
     grid = cells.origin_aa * np.exp(np.arange(first, last) * CELL_KMS / SPEED_OF_LIGHT_KMS)
     flux = model.on(grid).spectrum(parameters[:, :-1])
@@ -127,7 +127,7 @@ def _groups(coordinates: Coordinates, parameters: np.ndarray) -> np.ndarray:
     return group
 
 
-def _into_domain(parameters: np.ndarray, domain: Domain, held: set[str]) -> None:
+def into_domain(parameters: np.ndarray, domain: Domain, held: set[str]) -> None:
     """Out of the corner: log g is raised; where it is held, [M/H] of one row is lowered, Teff of the next."""
     if (floor := domain.floor) is None:
         return

@@ -13,8 +13,10 @@ the patterns of the physics error are further parameters, each known to be 0 +- 
 labels' ranges are knowledge too: each adds to N and to the middle.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from math import pi, sqrt
 
 import numpy as np
@@ -23,18 +25,18 @@ from scipy.special import ndtr, ndtri
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.inference.coordinates import Coordinates
 from starloom.inference.degrading import correlated
+from starloom.inference.instrument import FWHM
 from starloom.inference.minimise import is_held
 from starloom.inference.setup import Setup
 
 # Errors of the model `default` against held-out spectra: their correlation halves within 3 A for slow and
 # 8 A for fast rotators; what is common to longer ranges the continuum takes up.
 BAND_KMS = 200.0
-FWHM = 2.3548  # of a Gaussian, in its standard deviations
 # of a profile's full width: bands of it average what a Gaussian of that profile has smoothed as it does
 SHARING = 2 * sqrt(pi) / FWHM
 HEAVY_TAILS = 1.15  # rms over 68 % size of the same errors
 SIGNIFICANT = 4.0  # standard deviations beyond which a misfit is taken for real
-PULLED = 3.0  # standard deviations of what is asked for [alpha/M] to be another than the one held
+PORTION = 16  # stars at once: their arrays stay in the processor's cache
 UNTOLD = 0.8  # of the prior's standard deviation: above it an element is said not to be measured
 FAR = 3.0  # standard deviations beyond a bound at which the domain is said to be left
 # lines sharper than the instrument's, or than thermal ones, are no sign of another kind of star
@@ -49,8 +51,8 @@ class Neighbourhood:
     observed minus model; ``used``; ``noise``, ``floor`` (as ``Settings`` asks for) and ``model_error`` (of
     the generator): standard deviations; ``dof``: degrees of freedom; ``rivals[p, p]``: what other minima add
     to the covariance of the coordinates; ``smoothed``: what the noise was smoothed with [km/s];
-    ``physics_floor`` and ``patterns[pattern, pixel]``: of the physics error; ``prior_deviation[p]``;
-    ``chi2`` with all of them.
+    ``physics_floor`` and ``patterns[pattern, pixel]``: of the physics error; ``prior_mean[p]`` and
+    ``prior_deviation[p]``; ``chi2`` with all of them.
     """
 
     setup: Setup
@@ -67,6 +69,7 @@ class Neighbourhood:
     smoothed: float
     physics_floor: np.ndarray
     patterns: np.ndarray
+    prior_mean: np.ndarray
     prior_deviation: np.ndarray
     chi2: float
 
@@ -92,8 +95,7 @@ class Neighbourhood:
     @property
     def profile_pixels(self) -> int:
         """Pixels in a width of the instrument's profile."""
-        step = SPEED_OF_LIGHT_KMS * np.median(np.diff(self.vacuum_aa)) / np.median(self.vacuum_aa)
-        return max(1, round(float(self.profile_kms / step)))
+        return max(1, round(self.profile_kms / _pixel_kms(self.vacuum_aa.tobytes())))
 
     @property
     def common(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -116,12 +118,12 @@ class Neighbourhood:
             found += correlations(size / self.error, self.used, self.vacuum_aa, smoothed, reach)
         return found
 
-    def widened(self, block: np.ndarray) -> np.ndarray:
-        """The part of a matrix that belongs to the free parameters as one of all: ``[p, p]``."""
-        free = self.setup.free
-        matrix = np.zeros(2 * self.parameters.shape)
-        matrix[np.ix_(free, free)] = block[: len(free), : len(free)]
-        return matrix
+
+@lru_cache(maxsize=8)
+def _pixel_kms(vacuum_aa: bytes) -> float:
+    """The median width of pixels."""
+    wavelengths = np.frombuffer(vacuum_aa)
+    return float(SPEED_OF_LIGHT_KMS * np.median(np.diff(wavelengths)) / np.median(wavelengths))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,42 +138,108 @@ class Uncertainty:
     not_measured: tuple[str, ...] = ()
 
 
-def uncertain(star: Neighbourhood, shift: np.ndarray) -> Uncertainty:
-    """How well the parameters are known; ``shift[p]`` as for ``intervals``."""
-    coordinates, free = star.setup.coordinates, list(star.setup.free)
-    slopes = coordinates.slopes(star.parameters)[free]
-    columns = star.columns.astype(np.float64)
-    columns[: len(free)] *= slopes[:, None]
-    ends = domain_information(coordinates)
-    ends[coordinates.among(star.setup.elements)] = 0  # of which the prior tells more
-    information = np.zeros(len(columns))
-    information[: len(free)] = ends[free]
-    information = np.append(information, np.ones(len(star.patterns)))
-    firm = np.zeros(len(information))
-    firm[: len(free)] = (slopes / star.prior_deviation[free]) ** 2
-    weight, noise_weight = (np.where(star.used, 1 / error**2, 0.0) for error in (star.error, star.noise))
+def uncertain_each(stars: Sequence[Neighbourhood], shifts: Sequence[np.ndarray]) -> list[Uncertainty]:
+    """How well the parameters of each star are known, of one setup at common wavelengths, several at once.
+
+    ``shifts[p]`` of each star as for ``intervals``.
+    """
+    found: dict[int, Uncertainty] = {}
+    order = sorted(range(len(stars)), key=lambda row: stars[row].smoothed)
+    for _, group in groupby(order, key=lambda row: stars[row].smoothed):
+        rows = list(group)
+        for start in range(0, len(rows), PORTION):
+            part = rows[start : start + PORTION]
+            own = [stars[row] for row in part]
+            found |= zip(part, _uncertainties(own, np.array([shifts[row] for row in part])), strict=True)
+    return [found[row] for row in range(len(stars))]
+
+
+def _matrices(stars: Sequence[Neighbourhood]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of stars with one correlation of noise: covariance and bound of the coordinates that are free.
+
+    ``[star, p, p]``, by how much shared noise enlarges the latter, and the factor of the former for misfit.
+    """
+    first, setup = stars[0], stars[0].setup
+    free, count = list(setup.free), len(setup.free)
+    slopes = np.array([setup.coordinates.slopes(star.parameters)[free] for star in stars])
+    columns = np.array([star.columns for star in stars], np.float64)
+    columns[:, :count] *= slopes[..., None]
+    patterns = np.array([star.patterns for star in stars], np.float64)
+    every = np.concatenate([columns, patterns], axis=1)
+    information = np.zeros(every.shape[:2])
+    information[:, :count] = _ends(setup)[free]
+    information[:, columns.shape[1] :] = 1
+    firm = np.zeros(every.shape[:2])
+    firm[:, :count] = (slopes / np.array([star.prior_deviation[free] for star in stars])) ** 2
+    used = np.array([star.used for star in stars])
+    weight = np.where(used, 1 / np.array([star.error for star in stars]) ** 2, 0.0)
+    noise_weight = np.where(used, 1 / np.array([star.noise for star in stars]) ** 2, 0.0)
+    factor = np.array([_factor(star, own) for star, own in zip(stars, weight, strict=True)])
+    pixel_error = np.array([star.pixel_error for star in stars])
+    common = [(HEAVY_TAILS * np.array([star.model_error for star in stars]), band_edges(first.vacuum_aa))]
+    own = np.array([_physics_floor(star, w, c) for star, w, c in zip(stars, weight, every, strict=True)])
+    known = {"correlate": first.correlate, "factor": factor[:, None, None], "firm": firm, "shared": own}
+    matrix = covariance(every, weight, pixel_error, common, information, **known)
+    bound, shared = inverted((columns * noise_weight[:, None]) @ columns.swapaxes(1, 2)), np.ones(len(stars))
+    if first.smoothed:
+        moved = columns * np.sqrt(noise_weight)[:, None]
+        alone = bound @ moved @ first.correlate(moved).swapaxes(1, 2) @ bound
+        ratio = np.einsum("rpp->rp", alone) / np.einsum("rpp->rp", bound)
+        bound, shared = alone, ratio[:, :count].mean(axis=1)
+    return matrix, bound, shared, factor
+
+
+def _ends(setup: Setup) -> np.ndarray:
+    """What the ends of ranges tell of each coordinate; nothing of elements, of which the prior tells more."""
+    ends = domain_information(setup.coordinates)
+    ends[setup.coordinates.among(setup.elements)] = 0
+    return ends
+
+
+def _factor(star: Neighbourhood, weight: np.ndarray) -> float:
     left = star.without_patterns(weight) / star.error
-    factor = inflation(left, star.used, star.dof, star.expected(star.profile_pixels), star.chi2)
-    every, errors = np.concatenate([columns, star.patterns]), (star.pixel_error, star.common)
-    matrix = star.widened(covariance(every, weight, *errors, information, star.correlate, factor, firm))
-    bound, shared = inverted((columns * noise_weight) @ columns.T), 1.0
-    if star.smoothed:
-        moved = columns * np.sqrt(noise_weight)
-        alone = bound @ moved @ star.correlate(moved).T @ bound
-        shared = float((np.diag(alone) / np.diag(bound))[: len(free)].mean())
-        bound = alone
-    bound = star.widened(bound)
-    alone = without_ends(matrix, ends, factor) + star.rivals
-    total, bound = (
-        in_parameters(coordinates, star.parameters, each) for each in (matrix + star.rivals, bound)
-    )
-    found, untold = intervals(coordinates, star.parameters, alone, shift), _untold(star, total)
-    if star.setup.offsets:
-        found = _element_intervals(star, found, alone, shift)
-        total, bound = (star.setup.to_labels @ each @ star.setup.to_labels.T for each in (total, bound))
+    return inflation(left, star.used, star.dof, star.expected(star.profile_pixels), star.chi2)
+
+
+def _physics_floor(star: Neighbourhood, weight: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The middle's part by the physics floor, whose bands are as wide as the star's own profile."""
+    if not star.physics_floor.any():
+        return np.zeros(2 * (len(columns),))
+    edges = band_edges(star.vacuum_aa, SHARING * star.profile_kms)
+    shared = np.add.reduceat(columns * (weight * star.physics_floor), edges, axis=-1)
+    return shared @ shared.T
+
+
+def _uncertainties(stars: Sequence[Neighbourhood], shifts: np.ndarray) -> list[Uncertainty]:
+    """Of stars with one correlation of noise; ``shifts[star, p]``."""
+    matrix, bound, shared, factor = _matrices(stars)
+    setup, coordinates = stars[0].setup, stars[0].setup.coordinates
+    parameters, rivals = (np.array([getattr(s, name) for s in stars]) for name in ("parameters", "rivals"))
+    matrix, bound = (_widened(setup, block) for block in (matrix, bound))
+    alone = without_ends(matrix, _ends(setup), factor[:, None]) + rivals
+    total, bound = (in_parameters(coordinates, parameters, each) for each in (matrix + rivals, bound))
+    found = intervals(coordinates, parameters, alone, shifts)
+    untold = [_untold(star, own) for star, own in zip(stars, total, strict=True)]
+    if setup.offsets:
+        every = zip(stars, found, alone, shifts, strict=True)
+        found = np.array([_element_intervals(*each) for each in every])
+        total, bound = (setup.to_labels @ each @ setup.to_labels.T for each in (total, bound))
     # what noise leaves unknown the ends and priors may tell: no bound is above the whole
-    bound = np.minimum(np.diag(bound), np.diag(total))
-    return Uncertainty(total, np.sqrt(bound), found, factor, shared, untold)
+    bounds = np.sqrt(np.minimum(_diagonal(bound), _diagonal(total)))
+    columns = total, bounds, found, factor.tolist(), shared.tolist(), untold
+    return [Uncertainty(*each) for each in zip(*columns, strict=True)]
+
+
+def _widened(setup: Setup, block: np.ndarray) -> np.ndarray:
+    """The parts of matrices that belong to the free parameters as ones of all: ``[star, p, p]``."""
+    free, count = np.array(setup.free, int), len(setup.coordinates.names)
+    matrix = np.zeros((len(block), count, count))
+    matrix[:, free[:, None], free] = block[:, : free.size, : free.size]
+    return matrix
+
+
+def _diagonal(matrix: np.ndarray) -> np.ndarray:
+    return np.einsum("...pp->...p", matrix)
 
 
 def _untold(star: Neighbourhood, covariance: np.ndarray) -> tuple[str, ...]:
@@ -204,12 +272,14 @@ class Bounds:
     """Free parameters at an end of their range.
 
     ``names``; whether the spectrum asks for labels more than FAR deviations ``outside``; ``shift[p]``:
-    how far each coordinate would go beyond its end, alone.
+    how far each coordinate would go beyond its end, alone; ``pulls``: by how many deviations, of labels that
+    tell another kind of star.
     """
 
     names: tuple[str, ...]
     outside: bool
     shift: np.ndarray
+    pulls: Mapping[str, float]
 
 
 def beyond_bounds(names: tuple[str, ...], free: tuple[int, ...], place, slope, normal, low, high) -> Bounds:
@@ -217,31 +287,19 @@ def beyond_bounds(names: tuple[str, ...], free: tuple[int, ...], place, slope, n
 
     ``names`` are those of all parameters, of which ``free`` are the places of the free ones.
     """
-    shift, outside = np.zeros(len(names)), False
+    shift, pulls = np.zeros(len(names)), {}
     at = (place <= low + 1e-9) | (place >= high - 1e-9)
     held = is_held(place[None], slope[None], low + 1e-9, high - 1e-9)[0]
     for index in np.flatnonzero(held):
         released = np.flatnonzero(~held | (np.arange(len(free)) == index))
         row = int(np.flatnonzero(released == index)[0])
-        variance = inverted(normal[np.ix_(released, released)])[row, row]
+        # where nothing is known, rounding may leave it below zero
+        variance = max(float(inverted(normal[np.ix_(released, released)])[row, row]), 0.0)
         shift[free[index]] = variance * slope[index]
-        telling = place[index] > 0.5 or names[free[index]] not in WIDTHS
-        outside |= telling and bool(abs(slope[index]) * sqrt(variance) > FAR)
-    return Bounds(tuple(names[free[index]] for index in np.flatnonzero(at)), outside, shift)
-
-
-def pull(index: int, place, slope, normal, low, high) -> float:
-    """Standard deviations by which chi2 asks one of the free coordinates ``place`` to change.
-
-    That of its ``slope``, which the other coordinates have at 0 or against a bound, with these free: Rao's
-    score test (1948, Proc. Cambridge Phil. Soc. 44, 50); it is the projection of the weighted residual on the
-    derivative by this coordinate, less what the others can do.
-    """
-    others = ~is_held(place[None], slope[None], low + 1e-9, high - 1e-9)[0]
-    others[index] = True
-    row = int(others[:index].sum())
-    variance = inverted(normal[np.ix_(others, others)])[row, row]
-    return float(slope[index] * sqrt(variance))
+        if place[index] > 0.5 or names[free[index]] not in WIDTHS:
+            pulls[names[free[index]]] = float(abs(slope[index]) * sqrt(variance))
+    outside = max(pulls.values(), default=0.0) > FAR
+    return Bounds(tuple(names[free[index]] for index in np.flatnonzero(at)), outside, shift, pulls)
 
 
 def band_edges(vacuum_aa: np.ndarray, width_kms: float = BAND_KMS) -> np.ndarray:
@@ -257,26 +315,29 @@ def covariance(
     common: Sequence[tuple[np.ndarray, np.ndarray]],
     information,
     correlate: Callable[[np.ndarray], np.ndarray] = np.asarray,
-    factor: float = 1.0,
+    factor: np.ndarray | float = 1.0,
     firm: np.ndarray | float = 0.0,
+    shared: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    """Covariance ``[p, p]`` of the columns' parameters.
+    """Covariance ``[..., p, p]`` of the columns' parameters.
 
-    ``columns[p, pixel]`` are derivatives, ``weight`` and ``noise`` (standard deviation) are per pixel, as are
-    the standard deviations of what is ``common`` to bands, each with the bands' first pixels;
-    ``information[p]`` is known beforehand (1 / variance). ``correlate`` multiplies ``[p, pixel]`` by the
-    correlations of the noise; by default there are none. All is multiplied by ``factor``, but not what is
-    ``firm[p]``, further knowledge of the parameters.
+    ``columns[..., p, pixel]`` are derivatives, ``weight`` and ``noise`` (standard deviation) are per pixel,
+    as are the standard deviations of what is ``common`` to bands, each with the bands' first pixels;
+    ``information[..., p]`` is known beforehand (1 / variance). ``correlate`` multiplies ``[..., p, pixel]``
+    by the correlations of the noise; by default there are none. All is multiplied by ``factor``, but not
+    what is ``firm[..., p]``, further knowledge of the parameters. ``shared[..., p, p]`` adds to the middle.
     """
-    weighted, own = columns * weight, np.eye(len(columns))
-    normal = weighted @ columns.T + own * (information + firm)
-    moved = weighted * noise
-    middle = moved @ correlate(moved).T + own * information
+    weighted, own = columns * weight[..., None, :], np.eye(columns.shape[-2])
+    known = own * (information + firm)[..., None, :]
+    normal = weighted @ columns.swapaxes(-1, -2) + known
+    moved = weighted * noise[..., None, :]
+    middle = moved @ correlate(moved).swapaxes(-1, -2) + own * information[..., None, :] + shared
     for size, edges in common:
-        shared = np.add.reduceat(weighted * size, edges, axis=1)
-        middle += shared @ shared.T
+        of_band = np.add.reduceat(weighted * size[..., None, :], edges, axis=-1)
+        middle += of_band @ of_band.swapaxes(-1, -2)
     inverse = np.linalg.inv(normal)
-    return inverse @ (factor * middle + own * firm) @ inverse
+    firmly = own * (np.zeros_like(information) + firm)[..., None, :]
+    return inverse @ (factor * middle + firmly) @ inverse
 
 
 def domain_information(coordinates: Coordinates) -> np.ndarray:
@@ -284,34 +345,35 @@ def domain_information(coordinates: Coordinates) -> np.ndarray:
     return np.append(np.full(len(coordinates.names) - 1, 12.0), 0.0)
 
 
-def without_ends(matrix: np.ndarray, ends: np.ndarray, inflated: float) -> np.ndarray:
-    """A covariance ``[p, p]`` of coordinates, each variance as it were without what its own ``ends`` tell."""
+def without_ends(matrix: np.ndarray, ends: np.ndarray, inflated: np.ndarray | float) -> np.ndarray:
+    """A covariance ``[..., p, p]`` of coordinates, each variance without what its own ``ends`` tell."""
     # of a normal matrix with 12 added to one diagonal element: Sherman & Morrison (1950)
-    left = np.maximum(1 - np.diag(matrix) * ends / inflated, 1e-4)
+    left = np.maximum(1 - _diagonal(matrix) * ends / inflated, 1e-4)
     scale = 1 / np.sqrt(left)
-    return matrix * scale * scale[:, None]
+    return matrix * scale[..., None, :] * scale[..., None]
 
 
 def inverted(normal: np.ndarray) -> np.ndarray:
-    """The inverse of a normal matrix, the Cramer-Rao bound; huge, not infinite, where nothing is known."""
-    scale = np.sqrt(np.maximum(np.diag(normal), 1e-30))
-    scaled = normal / scale / scale[:, None] + 1e-12 * np.eye(len(normal))
-    return np.linalg.inv(scaled) / scale / scale[:, None]
+    """Inverses of normal matrices, the Cramer-Rao bounds; huge, not infinite, where nothing is known."""
+    scale = np.sqrt(np.maximum(np.einsum("...pp->...p", normal), 1e-30))
+    scaled = normal / scale[..., None, :] / scale[..., None] + 1e-12 * np.eye(normal.shape[-1])
+    return np.linalg.inv(scaled) / scale[..., None, :] / scale[..., None]
 
 
 def in_parameters(coordinates: Coordinates, parameters: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """A covariance ``[p, p]`` of coordinates as one of the ``parameters``.
+    """A covariance ``[..., p, p]`` of coordinates as one of the ``parameters[..., p]``.
 
     v sin i is a root of its coordinate near 0, so its slope is that of the chord over one standard deviation.
     """
     place, slopes = coordinates.from_parameters(parameters), coordinates.slopes(parameters)
     for index in coordinates.rotations:
-        deviation = sqrt(matrix[index, index])
-        if deviation > 0:
-            ends = np.clip(place[index] + np.array([-1, 1]) * deviation, 0, 1)
-            low, high = coordinates.axes[index].label(ends)
-            slopes[index] = (high - low) / (ends[1] - ends[0])
-    return slopes[:, None] * matrix * slopes
+        deviation = np.sqrt(matrix[..., index, index])
+        ends = np.clip(place[..., index] + np.multiply.outer((-1, 1), deviation), 0, 1)
+        low, high = coordinates.axes[index].label(ends)
+        known = ends[1] > ends[0]
+        chord = (high - low) / np.where(known, ends[1] - ends[0], 1.0)
+        slopes[..., index] = np.where(known, chord, slopes[..., index])
+    return slopes[..., None] * matrix * slopes[..., None, :]
 
 
 def correlations(
@@ -322,7 +384,7 @@ def correlations(
     ``size[pixel]`` is what of a pixel's error is noise, ``smoothed`` as in ``Neighbourhood``.
     """
     found = np.zeros(reach)
-    if not smoothed:
+    if not smoothed or not size.any():
         return found
     velocity, size = SPEED_OF_LIGHT_KMS * np.log(vacuum_aa), np.where(used, size, 0.0)
     for k in range(1, min(reach, size.size - 1) + 1):
@@ -358,7 +420,7 @@ def inflation(
 def intervals(
     coordinates: Coordinates, parameters: np.ndarray, covariance: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
-    """68 % intervals ``[p, 2]`` within the domain; ``covariance`` of coordinates, without their own ends.
+    """68 % intervals ``[..., p, 2]`` within the domain; ``covariance`` of coordinates, without own ends.
 
     Each is the shortest of a normal distribution cut off at the ends of the range: symmetric where they
     are far, and one-sided at an end. Its centre is the value plus ``shift[p]``, by which a coordinate
@@ -366,17 +428,19 @@ def intervals(
     parameter itself.
     """
     domain, slopes = coordinates.domain, coordinates.slopes(parameters)
-    size = slopes * np.sqrt(np.diag(covariance))
+    variance = _diagonal(covariance)
+    size = slopes * np.sqrt(variance)
     low, high = np.append(domain.low, -np.inf), np.append(domain.high, np.inf)
+    low = np.broadcast_to(low, parameters.shape).copy()
     if domain.floor is not None:
-        low[domain.index("logg")] = domain.lowest_logg(parameters[:-1])
+        low[..., domain.index("logg")] = domain.lowest_logg(parameters[..., :-1])
     ends = np.stack(_shortest(parameters + slopes * shift, size, low, high), axis=-1)
     for index in coordinates.rotations:
-        axis, deviation = coordinates.axes[index], np.sqrt(covariance[[index], [index]])
-        centre = axis.place(parameters[[index]]) + shift[index]
-        found = axis.label(np.ravel(_shortest(centre, deviation, np.zeros(1), np.ones(1))))
-        ends[index] = np.clip(found, domain.low[index], domain.high[index])
-    return np.where((np.diag(covariance) > 0)[:, None], ends, parameters[:, None])
+        axis, deviation = coordinates.axes[index], np.sqrt(variance[..., index])
+        centre = axis.place(parameters[..., index]) + shift[..., index]
+        found = axis.label(np.stack(_shortest(centre, deviation, 0.0, 1.0), axis=-1))
+        ends[..., index, :] = np.clip(found, domain.low[index], domain.high[index])
+    return np.where((variance > 0)[..., None], ends, parameters[..., None])
 
 
 def _shortest(centre, size, low, high, share: float = 0.6827) -> tuple[np.ndarray, np.ndarray]:

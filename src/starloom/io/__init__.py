@@ -15,7 +15,7 @@ from starloom.io.many_spectra import (
     write_each,
     write_many,
 )
-from starloom.io.observed import Observed, read_each, read_list, read_observed
+from starloom.io.observed import Observed, read_each, read_list, read_observed, spectra_in
 from starloom.io.record import Record
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "read_many",
     "read_observed",
     "read_others",
+    "spectra_in",
     "write_each",
     "write_many",
 ]

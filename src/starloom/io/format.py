@@ -18,10 +18,12 @@ from starloom.files import parsing
 from starloom.io import formats as packaged
 from starloom.io.long_files import LongFile, is_long, long_file
 from starloom.io.long_text import is_text, long_table
+from starloom.io.parquet import footer, parquet_tables
 from starloom.io.record import Record
 from starloom.io.tables import (
     DAMAGE,
     HDF5,
+    PARQUET,
     ZIP,
     Columns,
     content_of,
@@ -32,7 +34,7 @@ from starloom.io.tables import (
 )
 
 GROUP = "starloom.formats"
-HELD_WHOLE = (HDF5, ZIP)  # how files begin that are not read in pieces
+HELD_WHOLE = (HDF5, ZIP, PARQUET)  # how files begin that are not cut into short files
 FALLBACK = "table"  # whose reader says what is missing where no format knows a file
 
 Found = tuple[str, Callable[[], Record]]  # name of a spectrum in its file, and how to read it
@@ -76,7 +78,12 @@ class File:
 
     @cached_property
     def content(self) -> bytes:
-        """All bytes, unpacked where packed with gzip; of a long FITS file or VOTable the beginning."""
+        """All bytes, unpacked where packed with gzip; of a long FITS file or VOTable the beginning.
+
+        Of Parquet the end, which names the columns.
+        """
+        if self.is_parquet:
+            return footer(self.path)
         if self.is_long and not is_text(self.head):
             return self._pieces.beginning
         return content_of(self.path)
@@ -86,6 +93,11 @@ class File:
         """Whether it begins as FITS does."""
         return is_fits(self.head)
 
+    @property
+    def is_parquet(self) -> bool:
+        """Whether it begins as Parquet does."""
+        return self.head.startswith(PARQUET)
+
     @cached_property
     def extensions(self) -> set[str]:
         """Names of the extensions of a FITS file; none for another."""
@@ -94,6 +106,8 @@ class File:
     @cached_property
     def tables(self) -> list[Columns]:
         """Its tables that have rows: FITS, VOTable, ECSV, CSV, text; or the first FITS image as one."""
+        if self.is_parquet:
+            return parquet_tables(self.path)
         if self.is_long and is_text(self.head):
             table = long_table(self.path)
             return [table if self.whole else table.beginning]
@@ -129,6 +143,8 @@ class Format:
     caller must say. ``normalise`` is what has to be done with the flux of a grid of models: one of
     ``database.importing.NORMALISATIONS``. A ``general`` format is asked after those that know their files
     better. ``options`` are what it heeds of "columns" and "variant".
+
+    ``description``: a line for lists of formats.
     """
 
     name: str
@@ -197,7 +213,10 @@ def _published(entry: EntryPoint) -> Format:
 
 
 def find(name: str, file: File | None = None) -> Format:
-    """The format of this name; ``ConfigError`` for none, and for an option that it does not heed."""
+    """The format of this name; ``ConfigError`` for none, and for an option that it does not heed.
+
+    ``file`` is the one to be read, whose ``columns`` and ``variant`` are then checked.
+    """
     if name not in formats():
         raise ConfigError(f"format = {name!r} is not one of {', '.join(formats())}")
     form = formats()[name]

@@ -78,7 +78,7 @@ class LabelFile:
 
     path: Path
     domain: Domain
-    count: int
+    count: int  #: of rows
     labels: Mapping[str, str]
     given: Mapping[str, float]
     others: Mapping[str, np.dtype]
@@ -91,7 +91,10 @@ class LabelFile:
         return [each for each in self.others if _looks_like_label(each) or each.strip().capitalize() in names]
 
     def parts(self, size: int = PART) -> Iterator[LabelTable]:
-        """The table in parts of so many rows. Raises ParseError where it was changed meanwhile."""
+        """The table in parts of so many rows. Raises ParseError where it was changed meanwhile.
+
+        ``size``: how many.
+        """
         first = 1
         for piece in self.pieces(size):
             faults = {first + row: why for row, why in piece.faults.items()}
@@ -199,7 +202,10 @@ def _check_complete(path: Path, domain: Domain, names: Sequence[str], told: set[
 
 
 def read_labels(path: str | os.PathLike, domain: Domain, *options, **named) -> LabelTable:
-    """The whole table at once: as ``open_labels``, which has the options and says what is raised."""
+    """The whole table at once: as ``open_labels``, which has the options and says what is raised.
+
+    ``named``: options of ``open_labels``.
+    """
     file = open_labels(path, domain, *options, **named)
     labels = np.empty((file.count, len(domain.labels)))
     faults, others, units = {}, {}, {}

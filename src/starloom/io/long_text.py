@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from starloom.errors import ParseError
-from starloom.io.tables import COMMENT, HDF5, ZIP, Columns, is_fits, is_votable, opened, read_columns
+from starloom.io.tables import COMMENT, HDF5, PARQUET, ZIP, Columns, is_fits, is_votable, opened, read_columns
 
 PIECE = 2**19  # bytes of one; it takes some fifty times as much memory
 LONGEST_LINE = 2**26
@@ -16,7 +16,7 @@ LONGEST_LINE = 2**26
 
 def is_text(head: bytes) -> bool:
     """Whether a file that begins so may be a table of text."""
-    return not (is_fits(head) or is_votable(head) or head.startswith((HDF5, ZIP)))
+    return not (is_fits(head) or is_votable(head) or head.startswith((HDF5, ZIP, PARQUET)))
 
 
 def long_table(path: Path) -> Columns:

@@ -50,6 +50,8 @@ def generate_each(
     """Spectra of the good rows of tables, or of a table's parts, in portions.
 
     A row that ``spectra(labels)`` refuses becomes a fault.
+
+    ``size``: spectra in a portion.
     """
     for table in tables:
         for start in range(0, len(table.labels), size):
@@ -81,6 +83,8 @@ def write_each(
     The names are those in the column ``named`` (``LabelFile.identifier``), else row numbers: 000001. The
     provenance of each spectrum has the table's other columns. All files appear or none. Raises ConfigError
     where one exists and ``overwrite`` is not set, WriteError where they cannot be written.
+
+    ``portions``: those of ``generate_each``.
     """
     count = 0
     with filling(folder) as temporary:
@@ -128,7 +132,7 @@ def write_many(path: str | os.PathLike, portions: Iterable[Portion], overwrite: 
 
 
 def read_others(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The columns that were no labels, row by row of ``read_many``, in a file of ``write_many``."""
+    """Columns ``[spectrum]`` that are no labels, row by row of ``read_many``, in a file of ``write_many``."""
     path = Path(path)
     with parsing(path, *DAMAGE, ConfigError):
         if path.suffix.lower() in HDF5:
@@ -146,7 +150,10 @@ def read_others(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def check_many(path: str | os.PathLike, overwrite: bool = False) -> None:
-    """Raise what ``write_many`` raises before it writes."""
+    """Raise what ``write_many`` raises before it writes.
+
+    ConfigError and WriteError.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in MANY:
         raise ConfigError(f"{path}: the name must end with one of {', '.join(MANY)}, or be a folder")
@@ -156,7 +163,7 @@ def check_many(path: str | os.PathLike, overwrite: bool = False) -> None:
 
 
 def read_many(path: str | os.PathLike) -> tuple[np.ndarray, Spectra]:
-    """Row numbers and spectra in a file of ``write_many``. Raises ParseError, ConfigError."""
+    """Row numbers int[spectrum] and spectra in a file of ``write_many``. Raises ParseError, ConfigError."""
     path = Path(path)
     if path.suffix.lower() not in MANY:
         raise ConfigError(f"{path}: the name must end with one of {', '.join(MANY)}")

@@ -8,11 +8,12 @@ import codecs
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from starloom.errors import ConfigError, Option, ParseError, StarloomError
 from starloom.files import parsing
 from starloom.io.format import File, Format, find, recognised
 from starloom.io.record import Record, checked, completed
-from starloom.io.tables import GZIP, HDF5, ZIP, is_fits, is_votable, numeral
+from starloom.io.tables import GZIP, HDF5, ZIP, head_of, is_fits, is_votable, numeral
 from starloom.spectrum import Spectrum
 
+ENDINGS = (".fits", ".fit", ".fts", ".ecsv", ".csv", ".vot", ".xml", ".txt", ".dat", ".asc", ".spec")
+TEXTS = (".csv", ".txt", ".dat", ".asc", ".spec")
+COLUMN = re.compile("flux|wav|lam|intensity", re.IGNORECASE)
 SHOWN = 3  # names of spectra in a message
 NO_LIST = {  # what a list of files is not, by how a file begins
     "FITS file": is_fits,
@@ -31,17 +35,22 @@ NO_LIST = {  # what a list of files is not, by how a file begins
     "HDF5 file": lambda content: content.startswith(HDF5),
 }
 
+log = getLogger("starloom")
 Make = Callable[[], Spectrum]
 Found = tuple[str, Make]
 
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """A spectrum of a list, or why there is none: ``name`` is its file, and its source where it has many."""
+    """A spectrum of a list, or why there is none: ``name`` is its file, and its source where it has many.
+
+    ``error`` is the reason, as it was raised; ``number`` the spectrum's own in its file, from 1.
+    """
 
     name: str
     spectrum: Spectrum | None
     error: StarloomError | None = None
+    number: int = 1
 
     @property
     def fault(self) -> str:
@@ -77,6 +86,11 @@ def read_observed(
     ParseError (path and reason) for a file that is damaged or of no known format, in which no pixel can be
     used, or whose wavelengths neither rise nor fall; ConfigError where something needed is not told, or told
     twice differently.
+
+    >>> sun = starloom.generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
+    >>> sun.write("sun.fits")
+    >>> starloom.read("sun.fits").labels["logg"]
+    4.44
     """
     path = Path(path)
     given = {"medium": medium, "frame": frame, "unit": unit, "resolution": resolution, "columns": columns}
@@ -97,11 +111,16 @@ def read_observed(
     raise ParseError(f"{path}: no spectrum is in it")
 
 
-def read_each(paths: str | os.PathLike | Iterable[str | os.PathLike], **options) -> Iterator[Observed]:
+def read_each(
+    paths: str | os.PathLike | Iterable[str | os.PathLike], *, skipped: Collection[int] = (), **options
+) -> Iterator[Observed]:
     """Every spectrum in every file, one after the other; what cannot be read does not stop the others.
 
     ``options`` are those of ``read_observed``, for all files alike, except ``source``. A file that holds one
-    spectrum is named by its path, the others ``path[source]``.
+    spectrum is named by its path, the others ``path[source]``. ``skipped``: numbers of spectra in each file,
+    from 1, that are left out.
+
+    ``paths``: one path, or many. TypeError for another option.
     """
     form = options.pop("format", None)
     if unknown := set(options) - {"medium", "frame", "unit", "resolution", "columns"}:
@@ -113,12 +132,14 @@ def read_each(paths: str | os.PathLike | Iterable[str | os.PathLike], **options)
         except StarloomError as error:
             yield Observed(str(path), None, error)
             continue
-        for name, make in _to_the_end(chain(first, spectra)):
+        for number, (name, make) in enumerate(_to_the_end(chain(first, spectra)), start=1):
+            if number in skipped:
+                continue
             name = f"{path}[{name}]" if name and len(first) > 1 else str(path)
             try:
-                yield Observed(name, make())
+                yield Observed(name, make(), number=number)
             except StarloomError as error:
-                yield Observed(name, None, error)
+                yield Observed(name, None, error, number)
 
 
 def _to_the_end(spectra: Iterator[Found]) -> Iterator[Found]:
@@ -157,6 +178,39 @@ def read_list(path: str | os.PathLike) -> tuple[Path, ...]:
             told = f"{name[:40]!r} is a row of numbers, not the name of a file"
             raise ParseError(f"{path}: {told}: a spectrum is given by itself, not as a list of files")
     return tuple(found for name in names for found in _meant(path.parent, name))
+
+
+def spectra_in(folder: str | os.PathLike) -> list[Path]:
+    """The files in a folder whose names end as those of spectra do (ENDINGS, packed or not), sorted.
+
+    Hidden files and folders in it are not looked at, and a text is left out, with a warning, that names no
+    column of a spectrum and has no row of numbers. Raises ConfigError where there is none.
+    """
+    folder = Path(folder)
+    ending = [path for path in sorted(folder.iterdir()) if path.is_file() and _ending(path) in ENDINGS]
+    if not ending:
+        raise ConfigError(f"{folder}: no file in it ends with one of {', '.join(ENDINGS)}")
+    found = [path for path in ending if _ending(path) not in TEXTS or _may_be_spectrum(path)]
+    if others := [path.name for path in ending if path not in found]:
+        log.warning(f"{folder}: left out, since no spectrum is in it: {', '.join(others)}")
+    if not found:
+        raise ConfigError(f"{folder}: no spectrum is in it")
+    return found
+
+
+def _ending(path: Path) -> str:
+    """The ending of a name, of a packed file the one before; none of a hidden file."""
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return "" if path.name.startswith(".") else plain.suffix.lower()
+
+
+def _may_be_spectrum(path: Path) -> bool:
+    """Whether the beginning of a text has a word or a row as spectra have; what cannot be read may."""
+    try:
+        text = head_of(path).replace(b"\0", b"").decode("latin-1")
+    except (OSError, EOFError, ValueError):
+        return True
+    return bool(COLUMN.search(text)) or any(map(_is_row, text.splitlines()))
 
 
 def _is_row(line: str) -> bool:

@@ -24,6 +24,10 @@ class Record:
 
     ``wavelength`` in ``unit``; flux, error (standard deviation) and continuum in ``flux_unit``, as the file
     spells it; NaN where there is none.
+
+    ``mask`` is true where a pixel is not to be used.
+
+    ``labels``: what the file tells of the star, by name.
     """
 
     wavelength: np.ndarray
@@ -62,6 +66,9 @@ def completed(path: Any, record: Record, given: Mapping[str, Any]) -> Record:
     """The record with what the caller gives of unit, medium, frame and resolution.
 
     Raises ConfigError where one of the first three is told by nobody, or differently by file and caller.
+
+    ``given`` has them by name, None where the caller says nothing. OutOfRangeError for a resolution that is
+    not positive.
     """
     wanted = {name: given[name] for name in CHOICES if given.get(name) is not None}
     for name, value in wanted.items():

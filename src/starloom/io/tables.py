@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BufferedReader, BytesIO, RawIOBase
+from itertools import repeat
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +23,7 @@ from starloom.files import parsing
 from starloom.spectrum.axis import image_wavelengths, is_of_wavelengths
 
 DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, SyntaxError, Warning)
-ZIP, GZIP, HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF"
+ZIP, GZIP, HDF5, PARQUET = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF", b"PAR1"
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 HEAD = 2**16  # bytes by which files are told apart
 MOST_PIXELS = 2_500_000  # of a spectrum: R = 1 000 000 from 3000 to 10 000 A, two pixels in a width
@@ -31,6 +32,8 @@ COMMENT = "#!%"  # a line that begins with one of these is none of the table's
 MISSING = {"", "null", "none", "na", "n/a", "--"}  # cells that hold no number
 UNIT_BEHIND = re.compile(r"^(.+?)\s*[\[(](?!air|vac)(.*)[\])]$", re.IGNORECASE)  # wavelength [nm]
 UNIT_IN_NAME = re.compile(r"^((?:wa?v|wl|lam).*)[_ ](aa|a|angstroms?|nm|um)$", re.IGNORECASE)  # wave_nm
+NO_ROW = re.compile(r"^[#!%\s]", re.MULTILINE)  # how lines begin that may be none of the rows
+PLAIN = {",": '" \t', ";": '" \t,', "|": '" \t,', "\t": '" ,'}  # what is no part of plain cells
 LINE_END = re.compile(r"\r\n|\n|\r")
 NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f]")  # characters that are in no table
 SAID = re.compile(r"""^([a-z]\w*)\s*[:=]\s*["']?(.*?)["']?$""", re.IGNORECASE)  # a comment: medium = air
@@ -68,7 +71,7 @@ class Columns:
     @property
     def beginning(self) -> "Columns":
         """The first piece alone."""
-        return replace(self, rest=None)
+        return self if self.rest is None else replace(self, rest=None)
 
     def pieces(self) -> "Iterator[Columns]":
         """All rows, a piece after the other; of most tables there is one."""
@@ -105,12 +108,22 @@ class Columns:
             return self._of_all_pieces(name)
         if name not in self.cells:
             raise ValueError(f"no column {name}, only {', '.join(self.cells)}")
+        if name not in self._read:
+            self._read[name] = self._numbers_in(name)
+        return self._read[name].copy()
+
+    @cached_property
+    def _read(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def _numbers_in(self, name: str) -> np.ndarray:
         cells = self.cells[name]
         if not isinstance(cells, list):
             return _plain(cells, name)
         with suppress(ValueError):  # most columns hold nothing else; of others each cell is looked at
             if "_" not in "".join(cells):  # which Python takes for a mark of thousands
-                return np.fromiter(map(float, cells), np.float64, len(cells))
+                told = cells if "" not in cells else [cell or "nan" for cell in cells]
+                return np.fromiter(map(float, told), np.float64, len(cells))
         numbers = np.empty(len(cells))
         for index, text in enumerate(cells):
             try:
@@ -141,6 +154,10 @@ class Columns:
         if "..." in cell:  # what NumPy prints of a long array, and csv then writes
             raise ValueError(f"{name} of row {self.first + row + 1} is a shortened printout, not the numbers")
         texts = cell.translate(ARRAY_MARKS).replace(",", " ").split()
+        with suppress(ValueError):  # as in ``numbers``
+            if "_" not in cell:
+                told = texts if "null" not in cell else ["nan" if text == "null" else text for text in texts]
+                return np.fromiter(map(float, told), np.float64, len(texts))
         try:
             return np.array([numeral(text) for text in texts])
         except ValueError as error:
@@ -385,23 +402,53 @@ def _votable_columns(path: Path, content: bytes) -> list[Columns]:
 def _text_columns(path: Path, content: bytes, skipped: int) -> Columns:
     """Columns of text, by the names in the first line or in the last comment above it, or by number."""
     with reading(path, "text"):
-        lines = LINE_END.split(text_of(content))
-        used = [n for n, line in enumerate(lines) if line.strip() and line.lstrip()[0] not in COMMENT]
+        text = text_of(content)
+        lines = LINE_END.split(text) if "\r" in text else text.split("\n")
+        used = _rows_among(text, lines)
         if not used:
             raise ValueError("no rows")
         above = lines[: used[0]]
         units, about, delimiter = _ecsv_header(above) if "%ECSV" in lines[0] else ({}, _said(above), None)
         delimiter = delimiter or _delimiter(lines[used[0]])
-        rows = _split([lines[n] for n in used], delimiter)
+        told_in = [lines[n] for n in used]
+        columns = _even_columns(told_in, delimiter)
+        rows = _split(told_in, delimiter) if columns is None else [[column[0] for column in columns]]
         names, told, headed = _names(rows[0], above, delimiter)
-        rows, numbers = rows[headed:], [n + 1 + skipped for n in used[headed:]]
-        if not rows:
+        numbers = [n + 1 + skipped for n in used[headed:]]
+        if not numbers:
             raise ValueError("no rows")
-        for number, row in zip(numbers, rows, strict=True):
-            if len(row) != len(names):
-                raise ValueError(f"line {number}: {len(row)} cells under {len(names)} names")
-        cells = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        if columns is None:
+            _check_even(rows[headed:], names, numbers)
+            columns = map(list, zip(*rows[headed:], strict=True))
+        else:
+            columns = [column[headed:] for column in columns]
+        cells = dict(zip(names, columns, strict=True))
         return Columns(cells, told | units, about, numbers)
+
+
+def _rows_among(text: str, lines: list[str]) -> Sequence[int]:
+    """Numbers of the lines that are no comments and not empty."""
+    if not NO_ROW.search(text):
+        return range(len(lines) - (lines[-1] == ""))
+    return [n for n, line in enumerate(lines) if (bare := line.lstrip()) and bare[0] not in COMMENT]
+
+
+def _check_even(rows: list[list[str]], names: list[str], numbers: list[int]) -> None:
+    if set(map(len, rows)) != {len(names)}:
+        wrong = next(n for n, row in enumerate(rows) if len(row) != len(names))
+        raise ValueError(f"line {numbers[wrong]}: {len(rows[wrong])} cells under {len(names)} names")
+
+
+def _even_columns(lines: list[str], delimiter: str) -> list[list[str]] | None:
+    """Columns of lines that have the same cells, without quotes, spaces and other commas; else None."""
+    joined = delimiter.join(lines)
+    if delimiter == " " or not joined.isascii() or any(mark in joined for mark in PLAIN[delimiter]):
+        return None
+    count = lines[0].count(delimiter) + 1
+    if set(map(str.count, lines, repeat(delimiter))) != {count - 1}:
+        return None
+    cells = joined.split(delimiter)
+    return [cells[number::count] for number in range(count)]
 
 
 def _ecsv_header(lines: list[str]) -> tuple[dict[str, str], dict, str]:
@@ -431,10 +478,13 @@ def _split(lines: list[str], delimiter: str) -> list[list[str]]:
     if delimiter == " ":
         lines = [" ".join(line.split()) for line in lines]
     form = {"delimiter": delimiter, "skipinitialspace": True}
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, **form)]
+    rows = list(csv.reader(lines, **form))
+    joined = "".join(lines)
+    if " " in joined or "\t" in joined or not joined.isascii():
+        rows = [[cell.strip() for cell in row] for row in rows]
     for line in lines if len(rows) != len(lines) else lines[-1:]:
         next(csv.reader([line], **form, strict=True))  # which finds the quote that does not end
-    if delimiter != "," and any("," in line for line in lines):
+    if delimiter != "," and "," in joined:
         rows = [[_with_point(cell) for cell in row] for row in rows]
     return rows
 

@@ -1,6 +1,6 @@
-"""The emulators of a band's chunks as one: each wavelength from the chunk that knows it best."""
+"""The emulators of a band's chunks as one: their lines, each chunk's share of them, added up."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 
 from starloom.arrays import array_library, one_line
+from starloom.broadening import ROUNDING_AA, doppler_shift, reached, summed
+from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain
 from starloom.networks.emulator import Emulator, Ends, in_portions
 from starloom.networks.reduction import Reduction
 from starloom.wavelength import LogGrid
 
-ROUNDING_AA = 1e-6  # of air to vacuum and back
-
 
 def joined(chunks: Sequence[Emulator], vacuum_aa: np.ndarray) -> "Emulator | BandEmulator":
     """The emulators of a band's chunks, in order, as one at increasing vacuum wavelengths [A].
 
-    One chunk is its own emulator. Raises ``ConfigError`` where neighbours overlap too little for the fastest
-    rotation and the lowest resolution of their labels, ``OutOfRangeError`` for unknown wavelengths.
+    One chunk is its own emulator. Raises ``ConfigError`` where neighbours have too little room for the
+    fastest rotation and the lowest resolution of their labels, ``OutOfRangeError`` for unknown wavelengths.
     """
     return chunks[0].on(vacuum_aa) if len(chunks) == 1 else BandEmulator(tuple(chunks), vacuum_aa)
 
@@ -30,8 +30,9 @@ def joined(chunks: Sequence[Emulator], vacuum_aa: np.ndarray) -> "Emulator | Ban
 class BandEmulator:
     """Labels to flux over several chunks of a band; used like an ``Emulator``.
 
-    At rest and in motion, neighbours meet in the middle of what both know of the star. ``ends_aa``: of
-    pixels, over which the flux is averaged.
+    Every chunk knows its window's share of the lines, and gives what rotation, instrument and motion make of
+    that, wherever it reaches: see ``broadening.Finish``. ``ends_aa``: of pixels, over which the flux is
+    averaged.
     """
 
     chunks: tuple[Emulator, ...]
@@ -41,16 +42,15 @@ class BandEmulator:
     __repr__ = one_line
 
     def __post_init__(self):
+        if any(each.finish.window is None for each in self.chunks):
+            raise ConfigError("chunks without a window do not add up to a band")
         broadest = np.where(
             [name == "resolution" for name in self.domain.names], self.domain.low, self.domain.high
         )
-        first, last = self._ends(broadest, 0.0)
-        if (gap := first[1:] > last[:-1]).any():
-            where = float(self.chunks[int(gap.argmax())].finish.grid.last_aa)
-            raise ConfigError(
-                f"chunks overlap too little near {where:.1f} A for the broadening of their labels"
-            )
-        low, high = self.chunks[0].finish.known_aa[0], self.chunks[-1].finish.known_aa[1]
+        if (reach := float(self.chunks[0].reach(broadest))) > self._room_kms:
+            told = f"labels spread light by up to {reach:.0f} km/s, chunks have room for {self._room_kms:.0f}"
+            raise ConfigError(told)
+        low, high = self.chunks[0].finish.grid.first_aa, self.chunks[-1].finish.grid.last_aa
         lowest, highest = self.ends_aa or (self.vacuum_aa, self.vacuum_aa)
         asked = lowest[0], highest[-1]
         if not low - ROUNDING_AA < asked[0] <= asked[1] < high + ROUNDING_AA:
@@ -82,15 +82,29 @@ class BandEmulator:
         return BandEmulator(faster, wavelength_vacuum_aa, ends_aa)
 
     def known(self, labels: np.ndarray, radial_velocity: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """As ``Emulator.known``; the widest range without a gap where a motion opens one."""
-        first, last = self._ends(labels, radial_velocity)
-        xp = array_library(first)
-        low, high = widest = first[0], last[0]
-        for start, end in zip(first[1:], last[1:], strict=True):
-            low, high = xp.where(start <= high, low, start), end
-            wider = high - low > widest[1] - widest[0]
-            widest = xp.where(wider, low, widest[0]), xp.where(wider, high, widest[1])
-        return widest
+        """As ``Emulator.known``; of the middle chunk alone where a motion exceeds the room beside it."""
+        xp = array_library(labels, radial_velocity)
+        first, _ = self.chunks[0].known(labels, radial_velocity)
+        _, last = self.chunks[-1].known(labels, radial_velocity)
+        shift = doppler_shift(radial_velocity)
+        spread = self.chunks[0].reach(labels) + xp.abs(shift)
+        middle = self.chunks[len(self.chunks) // 2].finish.window
+        away = xp.exp((spread + self._room_kms) / SPEED_OF_LIGHT_KMS)
+        alone = first if middle.start is None else middle.start.join_aa * away
+        until = last if middle.stop is None else middle.stop.join_aa / away
+        wide = spread > self._room_kms
+        return xp.where(wide, xp.maximum(first, alone), first), xp.where(wide, xp.minimum(last, until), last)
+
+    @cached_property
+    def _room_kms(self) -> float:
+        """How far the light of a chunk may spread beyond the lines that it gives."""
+        rooms = []
+        for each in self.chunks:
+            window, known = each.finish.window, each.finish.known_aa
+            for fade, end in ((window.start, known[0]), (window.stop, known[1])):
+                if fade:
+                    rooms.append(SPEED_OF_LIGHT_KMS * abs(np.log(end / fade.join_aa)) - fade.width_kms)
+        return float(min(rooms))
 
     def flux(self, labels: np.ndarray, radial_velocity: Any = 0.0, threads: int | None = None) -> np.ndarray:
         """Normalised flux float32[..., wavelength] of ``labels[..., label]``: see ``in_portions``."""
@@ -98,12 +112,22 @@ class BandEmulator:
 
     def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
         """Flux ``[..., wavelength]`` as a pure function of ``labels[..., label]``, which are not checked."""
-        xp, flux = array_library(labels), 0.0
-        for part, emulator, mine in self.shares(labels, radial_velocity):
-            values = xp.where(mine, emulator.spectrum(labels, radial_velocity), np.float32(0))
-            ends = [(0, 0)] * (values.ndim - 1) + [(part.start, self.vacuum_aa.size - part.stop)]
-            flux = flux + xp.pad(values, ends)
-        return flux
+        parts, emulators = zip(*self.needed(labels, radial_velocity), strict=True)
+        fluxes = [each.spectrum(labels, radial_velocity) for each in emulators]
+        return summed(fluxes, parts, self.vacuum_aa.size)
+
+    def needed(self, labels: Any, radial_velocity: Any = None) -> list[tuple[slice, Emulator]]:
+        """Of each chunk whose lines reach some wavelengths: those around it, and its emulator there."""
+        velocity = 0.0 if radial_velocity is None else radial_velocity
+        if array_library(labels, velocity) is not np:
+            return self._placed
+        spread = float(np.max(self.chunks[0].reach(labels) + np.abs(doppler_shift(velocity)), initial=0.0))
+        found = []
+        for part, emulator in self._placed:
+            low, high = emulator.finish.window.reached(spread)
+            if self.vacuum_aa[part][-1] > low and self.vacuum_aa[part][0] < high:
+                found.append((part, emulator))
+        return found
 
     def patterns(
         self, halves: Mapping[LogGrid, np.ndarray], labels: np.ndarray, velocity: np.ndarray
@@ -111,43 +135,18 @@ class BandEmulator:
         """As ``Emulator.patterns``."""
         count = next(iter(halves.values())).shape[1]
         found = np.zeros((len(labels), count, self.vacuum_aa.size), np.float32)
-        for part, emulator, mine in self.shares(labels, velocity):
-            found[..., part] += np.where(mine[:, None], emulator.patterns(halves, labels, velocity), 0)
+        for part, each in self.needed(labels, velocity):
+            found[..., part] += each.patterns(halves, labels, velocity)
         return found
 
-    def shares(self, labels: Any, radial_velocity: Any = None) -> Iterator[tuple[slice, Emulator, Any]]:
-        """Of each chunk: wavelengths that it knows, its emulator there, and which are its own [..., n]."""
-        xp = array_library(labels)
-        first, last = self._ends(labels, 0.0 if radial_velocity is None else radial_velocity)
-        joins = [xp.sqrt(low * high)[..., None] for low, high in zip(first[1:], last[:-1], strict=True)]
-        for number, (part, emulator) in enumerate(self._placed):
-            if emulator is None:
-                continue
-            mine = np.ones(part.stop - part.start, bool)
-            if number > 0:
-                mine = mine & (self.vacuum_aa[part] >= joins[number - 1])
-            if number < len(joins):
-                mine = mine & (self.vacuum_aa[part] < joins[number])
-            if xp is not np or mine.any():
-                yield part, emulator, mine
-
-    def _ends(self, labels: Any, radial_velocity: Any) -> tuple[Any, Any]:
-        """First and last vacuum wavelength that each chunk knows: [chunk, ...]."""
-        xp = array_library(labels, radial_velocity)
-        first, last = zip(*(each.known(labels, radial_velocity) for each in self.chunks), strict=True)
-        return xp.stack(first), xp.stack(last)
-
     @cached_property
-    def _placed(self) -> list[tuple[slice, Emulator | None]]:
-        """Each chunk's wavelengths among all, and its emulator at them; None where it has none."""
+    def _placed(self) -> list[tuple[slice, Emulator]]:
+        """Of each chunk that reaches some: its wavelengths among all, and its emulator at them."""
         found = []
         lowest, highest = self.ends_aa or (self.vacuum_aa, self.vacuum_aa)
         for each in self.chunks:
-            low, high = each.finish.known_aa
-            first = np.searchsorted(lowest, low - ROUNDING_AA)
-            part = slice(int(first), int(np.searchsorted(highest, high + ROUNDING_AA)))
-            ends = self.ends_aa and (lowest[part], highest[part])
-            there = part.stop > part.start
-            seen = each.seen(self.vacuum_aa[part], each.finish.finest_resolution, ends) if there else None
-            found.append((part, seen))
+            part = reached(each.finish.known_aa, lowest, highest)
+            if part.stop > part.start:
+                ends = self.ends_aa and (lowest[part], highest[part])
+                found.append((part, each.seen(self.vacuum_aa[part], each.finish.finest_resolution, ends)))
         return found

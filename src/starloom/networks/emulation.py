@@ -6,6 +6,7 @@ variance), or in flux; what the fitted networks give is in the labels' and laten
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,20 @@ import numpy as np
 
 from starloom import recipes
 from starloom.broadening import Finish, check_filling, finish_of
-from starloom.database.store import Store, common
+from starloom.database.store import Store, common, open_store
+from starloom.database.workers import processes
 from starloom.errors import ConfigError
 from starloom.labels import Domain
 from starloom.networks.batches import WithTwins, array_batches
-from starloom.networks.emulator import CoefficientNetwork, Emulator, assembled, mode_basis, whitened
+from starloom.networks.emulator import (
+    CoefficientNetwork,
+    Emulator,
+    assembled,
+    mode_basis,
+    parted,
+    trained_on,
+    whitened,
+)
 from starloom.networks.forward import Network
 from starloom.networks.training import Loss, Plan, Training, distance_with_twins, train, weighted_distance
 from starloom.networks.twins import Twins, relevance
@@ -38,25 +48,30 @@ def fit_coefficients(
     size: int = 512,
     twins: Twins | None = None,
     share: float = 1e-3,
+    start: Network | None = None,
     **options: Any,
 ) -> Training:
     """Train an emulator's network from ``labels[spectrum, label]`` to whitened ``coefficients``.
 
+    ``start``: the network to begin with, else the untrained one of the ``design``.
     ``deviation[coefficient]`` is what one unit of each coefficient is in flux (root mean square over the
     range), so the loss is the root mean square flux error of a spectrum, before rotation and instrument; the
     mean over spectra. With ``twins`` it also contains ``share`` times the relative error of differences;
     ConfigError where stars with twins are in the training rows, but none in the others.
+
+    ``training`` and ``validation`` are numbers of rows, ``size`` that of a batch; ``options`` go to
+    ``training.train``.
     """
     weight, arrays = deviation.astype(np.float32) ** 2, (labels, coefficients)
     rows = training, validation
     pairs = [] if twins is None else [twins.within(own) for own in rows]
     if not pairs or not len(pairs[0].star):
-        network = design.initial(domain, len(deviation), plan.seed)
+        network = start or design.initial(domain, len(deviation), plan.seed)
         return fit_rows(network, weighted_distance(weight), arrays, rows, plan, size, **options)
     if not len(pairs[1].star):
         raise ConfigError("stars with twins are in the training split, but none in the validation split")
     usual = pairs[0].usual(coefficients, deviation)
-    network = design.initial(domain, len(deviation), plan.seed, relevance(usual))
+    network = start or design.initial(domain, len(deviation), plan.seed, relevance(usual))
     batches = (
         WithTwins(array_batches(arrays, own, size, seed), each.arrays(*arrays, usual), size // TWINS)
         for own, each, seed in zip(rows, pairs, (plan.seed, None), strict=True)
@@ -88,6 +103,8 @@ class EmulatorRecipe:
 
     ``share``: how much the loss is of differences between stars and their twins, where there are some.
     ``filling`` is the range of the label that it has beside the store's, which nothing has to learn.
+
+    ``coefficients``: how many components the basis has; ``batch``: spectra in a step of the training.
     """
 
     coefficients: int
@@ -112,26 +129,78 @@ class EmulatorRecipe:
 
 
 def fit_emulator(
-    stores: Sequence[Store], recipe: EmulatorRecipe, folder: str | PathLike | None = None, **options: Any
+    stores: Sequence[Store],
+    recipe: EmulatorRecipe,
+    folder: str | PathLike | None = None,
+    start: Sequence[Emulator] | None = None,
+    workers: int = 1,
+    **options: Any,
 ) -> tuple[tuple[Emulator, ...], tuple[Training, ...]]:
     """The emulators of stores, one for each chunk of their band, and their trainings.
 
     Basis and network come from the stores' training splits; stopping is judged on their validation splits;
     their test splits are not touched. Labels are those of the first store, ranges hold those of all;
-    ``ConfigError`` where others differ in labels or band. ``folder`` is for checkpoints; ``options`` go to
-    ``training.train``.
+    ``ConfigError`` where others differ in labels or band. With ``start``, emulators of the same band, basis
+    and labels are theirs, and their networks are trained on; ``ConfigError`` where stores or recipe do not
+    fit to them. ``folder`` is for checkpoints; ``options`` go to ``training.train``. So many ``workers``,
+    processes of this machine, each train one chunk after another.
     """
     domain, band = common(stores)
-    fits = []
-    for number, finish in enumerate(finish_of(band).chunks):
-        own = folder if folder is None or len(band.chunks) == 1 else Path(folder) / f"chunk-{number}"
-        fits.append(_fit_chunk(stores, domain, recipe, finish, number, folder=own, **options))
-    return tuple(zip(*fits, strict=True))
+    if start is not None:
+        _check_start(start, domain, finish_of(band).chunks, recipe)
+    fit = partial(_fit_numbered, [store.manifest.folder for store in stores], recipe, folder, start, options)
+    fits = dict(processes(min(workers, len(band.chunks)))(fit, range(len(band.chunks))))
+    return tuple(zip(*(fits[number] for number in sorted(fits)), strict=True))
 
 
-def _fit_chunk(stores, domain: Domain, recipe: EmulatorRecipe, finish: Finish, number: int, **options):
+def _fit_numbered(folders, recipe: EmulatorRecipe, folder, start, options, number: int):
+    """The number of a chunk, and what ``_fit_chunk`` makes of it: what every worker runs."""
+    stores = [open_store(each) for each in folders]
+    domain, band = common(stores)
+    own = folder if folder is None or len(band.chunks) == 1 else Path(folder) / f"chunk-{number}"
+    before, finish = None if start is None else start[number], finish_of(band).chunks[number]
+    return number, _fit_chunk(stores, domain, recipe, finish, number, before, folder=own, **options)
+
+
+def _check_start(
+    start: Sequence[Emulator], domain: Domain, finishes: Sequence[Finish], recipe: EmulatorRecipe
+) -> None:
+    """Refuse to train emulators on with stores of other labels or bands, or by a recipe of other networks."""
+    own = start[0].domain
+    names = [name for name in own.names if name != "filling"]
+    if names != list(domain.names):
+        raise ConfigError(
+            f"labels of the model are {', '.join(names)}, of the stores {', '.join(domain.names)}"
+        )
+    low, high = (np.array(ends)[[own.index(name) for name in names]] for ends in (own.low, own.high))
+    if np.any(domain.low < low) or np.any(domain.high > high):
+        raise ConfigError(f"the stores have labels outside those of the model: {own}")
+    grids = [(each.grid, each.finest_resolution) for each in finishes]
+    if grids != [(each.finish.grid, each.finish.finest_resolution) for each in start]:
+        raise ConfigError("band or finest resolution of the stores are not the model's")
+    for network, basis in map(parted, start):
+        hidden = [layer.outputs for layer in network.layers if layer.trained][:-1]
+        if len(basis.deviation) != recipe.coefficients or tuple(hidden) != tuple(recipe.network.hidden):
+            raise ConfigError(
+                f"the model has {len(basis.deviation)} coefficients and hidden layers of {hidden}, "
+                f"the recipe {recipe.coefficients} and {list(recipe.network.hidden)}"
+            )
+
+
+def _fit_chunk(
+    stores,
+    domain: Domain,
+    recipe: EmulatorRecipe,
+    finish: Finish,
+    number: int,
+    start: Emulator | None,
+    **options,
+):
     """Emulator of one chunk of the band, and its training."""
-    basis = mode_basis(_portions(stores, number, "train"), recipe.coefficients, finish)
+    if start is None:
+        network, basis = None, mode_basis(_portions(stores, number, "train"), recipe.coefficients, finish)
+    else:
+        network, basis = parted(start)
     first = np.cumsum([0] + [len(store.labels) for store in stores])
     rows = {
         split: np.concatenate(
@@ -152,8 +221,11 @@ def _fit_chunk(stores, domain: Domain, recipe: EmulatorRecipe, finish: Finish, n
         recipe.batch,
         Twins.among(stores),
         recipe.share,
+        start=network,
         **options,
     )
+    if start is not None:
+        return trained_on(start, fitted.network), fitted
     return assembled(domain, fitted.network, basis, finish, recipe.filling), fitted
 
 

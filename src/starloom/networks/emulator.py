@@ -24,13 +24,14 @@ from starloom.bands import Band
 from starloom.broadening import (
     LIMB_DARKENING,
     Finish,
+    band_finishes,
     check_filling,
     chromosphere,
     doppler_shift,
     emission_modes,
-    finish_onto,
     gaussian_transfer,
     instrument_variance,
+    known_range,
     macroturbulence_transfer,
     rotation_transfer,
 )
@@ -56,6 +57,8 @@ class CoefficientNetwork:
     """Layers from intrinsic labels to whitened coefficients; ``residual``: hidden layers add their input.
 
     ``reciprocal``: one over Teff enters beside Teff, where that is a label.
+
+    ``hidden``: sizes of the layers between; ``activation`` and ``initialiser``: names of theirs.
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -92,16 +95,21 @@ class RotationTable:
 
     Cubic Hermite interpolation at steps h = 0.1 of ``broadening.rotation_transfer``. Its fourth derivative is
     at most 1/8, so the error is below h^4 / 384 / 8 = 3e-8, less than that of the closed form's own J1.
+
+    ``step`` is h.
     """
 
     step: float
-    coefficients: tuple[np.ndarray, ...]  # of t^0 to t^3, float32[interval], t from 0 to 1 within each
+    coefficients: tuple[np.ndarray, ...]  #: of t^0 to t^3, float32[interval], t from 0 to 1 within each
 
     __repr__ = one_line
 
     @classmethod
     def up_to(cls, largest: float, limb_darkening: float, step: float = 0.1) -> "RotationTable":
-        """The table for x from 0 to ``largest``."""
+        """The table for x from 0 to ``largest``.
+
+        ``step`` is that of x; the error grows with its fourth power.
+        """
         knots = step * np.arange(-2, ceil(largest / step) + 5)
         # even in x; 2 pi is in the function's own argument
         value = rotation_transfer(1 / (2 * pi), np.abs(knots), limb_darkening)
@@ -169,6 +177,8 @@ class Emulator:
 
         ``OutOfRangeError`` outside ``broadening.filling.RANGE``, ``ConfigError`` where it has that label or
         lacks Teff. For a whole model: ``filled``.
+
+        ``low`` and ``high``: its ends.
         """
         check_filling(np.array([low, high]))
         return replace(self, domain=self.domain.with_label("filling", low, high))
@@ -205,8 +215,7 @@ class Emulator:
         finest = self.finish.finest_resolution
         if "resolution" in self.domain.names:  # else all are seen at the modes' own
             finest = min(finest_resolution, finest)
-        kept = self.finish.grid, self.finish.kept_resolution
-        finish = finish_onto(kept[0], wavelength_vacuum_aa, finest, kept[1], ends_aa)
+        finish = self.finish.onto(wavelength_vacuum_aa, finest, ends_aa)
         return replace(self, network=_with_modes(self.network, finish.frequency.size), finish=finish)
 
     def known(self, labels: np.ndarray, radial_velocity: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -217,17 +226,23 @@ class Emulator:
         on either side.
         """
         xp = array_library(labels, radial_velocity)
-        sigma = xp.sqrt(instrument_variance(self.profile(labels, "resolution")))
-        # beyond 3 zeta of a profile exp(-v^2/zeta^2) are 2e-5
-        reach = self.profile(labels, "vsini") + 4 * sigma + 3 * self.profile(labels, "vmac")
-        low, high = self.finish.known_aa
+        reach, (low, high) = self.reach(labels), known_range(self.finish, self.finish.finest_resolution)
         moved, grid = doppler_shift(radial_velocity), self.finish.grid
         first = grid.first_aa * xp.exp((moved + reach) / SPEED_OF_LIGHT_KMS)
         last = grid.last_aa * xp.exp((moved - reach) / SPEED_OF_LIGHT_KMS)
         return xp.maximum(first, low), xp.minimum(last, high)
 
+    def reach(self, labels: Any) -> Any:
+        """How far [km/s] rotation, macroturbulence and instrument spread light: see ``known``."""
+        sigma = array_library(labels).sqrt(instrument_variance(self.profile(labels, "resolution")))
+        # beyond 3 zeta of a profile exp(-v^2/zeta^2) are 2e-5
+        return self.profile(labels, "vsini") + 4 * sigma + 3 * self.profile(labels, "vmac")
+
     def flux(self, labels: np.ndarray, radial_velocity: Any = 0.0, threads: int | None = None) -> np.ndarray:
-        """Normalised flux float32[..., wavelength] of ``labels[..., label]``: see ``in_portions``."""
+        """Normalised flux float32[..., wavelength] of ``labels[..., label]``: see ``in_portions``.
+
+        ``threads``: how many work at once; by default one for each processor.
+        """
         return in_portions(self, self.finish.sampler.targets, labels, radial_velocity, threads)
 
     def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
@@ -267,6 +282,8 @@ class Emulator:
         """Patterns of the flux seen like the flux of ``labels``: ``float32[row, pattern, wavelength]``.
 
         ``halves``, by the kept grid of a chunk: real, then imaginary parts of modes ``[row, pattern, half]``.
+
+        ``velocity[row]`` [km/s], positive away from us.
         """
         given, count = halves[self.finish.grid], self.finish.frequency.size
         half = given.shape[-1] // 2
@@ -276,7 +293,10 @@ class Emulator:
         return self.finish.sampler(flux.astype(np.float32))
 
     def profile(self, labels: Any, name: str) -> Any:
-        """A label of broadening of each row: 0, or the modes' resolution, where there is none."""
+        """A label of broadening of each row: 0, or the modes' resolution, where there is none.
+
+        ``name`` of the label: ``vsini``, ``vmac`` or ``resolution``.
+        """
         if name in self.domain.names:
             return labels[..., self.domain.index(name)]
         absent = self.modes_resolution if name == "resolution" else 0.0
@@ -340,13 +360,15 @@ def mode_basis(kept: Iterable[np.ndarray], coefficients: int, finish: Finish) ->
     return principal_components((scaled_modes(batch, finish) for batch in kept), coefficients)
 
 
-def scaled_modes(kept: np.ndarray, finish: Finish) -> np.ndarray:
+def scaled_modes(kept: np.ndarray, finish: Finish, change: bool = False) -> np.ndarray:
     """Modes ``[spectrum, 2 x mode]``, real parts first, of kept spectra seen at the finest resolution.
+
+    With ``change``, of differences between such spectra.
 
     Scaled so that the squared distance of two of them is the mean squared difference of the two spectra over
     the kept range (Parseval): all but the constant mode by sqrt(2).
     """
-    modes = finish.modes(np.asarray(kept)) * _seen(finish)
+    modes = (finish.modes_of_change if change else finish.modes)(np.asarray(kept)) * _seen(finish)
     return np.concatenate([modes.real, modes.imag], axis=-1) * _parseval(finish)
 
 
@@ -367,15 +389,38 @@ def assembled(
 
     ``filling`` is the range of that label, which is added: see ``Emulator.filled``.
     """
-    decoder = linear(
-        basis.components * basis.deviation[:, None] / _parseval(finish), basis.mean / _parseval(finish)
-    )
-    made = Emulator(domain, network.then(decoder), finish, LIMB_DARKENING, finish.finest_resolution)
+    whole = network.then(_mode_decoder(basis, finish))
+    made = Emulator(domain, whole, finish, LIMB_DARKENING, finish.finest_resolution)
     return made if filling is None else made.filled(*filling)
 
 
+def trained_on(emulator: Emulator, network: Network) -> Emulator:
+    """The emulator with another network before its basis: one of the outputs of that of ``parted``."""
+    _, basis = parted(emulator)
+    return replace(emulator, network=network.then(_mode_decoder(basis, emulator.finish)))
+
+
+def _mode_decoder(basis: Basis, finish: Finish) -> Network:
+    """Fixed network: whitened coefficients to modes."""
+    weight = basis.components * basis.deviation[:, None]
+    return linear(weight / _parseval(finish), basis.mean / _parseval(finish))
+
+
+def parted(emulator: Emulator) -> tuple[Network, Basis]:
+    """The network and the basis that ``assembled`` made an emulator of; it has no more of the variance."""
+    (*layers, _), (*parameters, decoder) = emulator.network.layers, emulator.network.parameters
+    factor = _parseval(emulator.finish)
+    scaled = decoder["weight"] * factor
+    deviation = np.linalg.norm(scaled, axis=1)
+    basis = Basis(decoder["bias"] * factor, scaled / deviation[:, None], deviation, float(sum(deviation**2)))
+    return Network(tuple(layers), tuple(parameters)), basis
+
+
 def packed(emulators: Sequence[Emulator], band: Band, recipe: str = "", card: str = "") -> Model:
-    """The emulators of a band's chunks, in order, as a model for a weights file."""
+    """The emulators of a band's chunks, in order, as a model for a weights file.
+
+    ``recipe`` is the digest of what it was trained on, ``card`` its model card (Markdown).
+    """
     first = emulators[0]
     settings = {"limb_darkening": first.limb_darkening, "modes_resolution": first.modes_resolution}
     header = Header(FAMILY, first.domain, band.points, band.bare, recipe, card, settings)
@@ -387,6 +432,8 @@ def filled(model: Model, low: float, high: float) -> Model:
     """A trained model of emulators with the label ``filling`` in this range beside its own.
 
     What the model states of its errors stays. Errors as of ``Emulator.filled``, and of ``unpacked``.
+
+    ``low`` and ``high``: its ends.
     """
     domain = unpacked(model)[0].filled(low, high).domain
     return replace(model, header=replace(model.header, domain=domain))
@@ -413,17 +460,11 @@ def unpacked(model: Model) -> tuple[Emulator, ...]:
         raise StoreError(f"a model of the family {header.family!r} without {error} is no emulator") from error
     except (TypeError, ValueError) as error:
         raise StoreError(f"the emulator's header makes no sense: {dict(settings)!r:.80}: {error}") from error
-    parts = np.split(header.points.vacuum_aa, np.searchsorted(header.points.vacuum_aa, band.edges_aa[1:-1]))
     try:
+        finishes = band_finishes(band, finest, header.points.vacuum_aa)
         return tuple(
-            Emulator(
-                header.domain,
-                network,
-                finish_onto(grid, part, finest, band.kept_resolution),
-                limb_darkening,
-                finest,
-            )
-            for network, grid, part in zip(networks, band.kept, parts, strict=True)
+            Emulator(header.domain, network, finish, limb_darkening, finest)
+            for network, finish in zip(networks, finishes, strict=True)
         )
     except StarloomError as error:
         raise StoreError(f"the emulator's header makes no sense: {error}") from error

@@ -66,8 +66,8 @@ class Dense:
     ``trained=False`` marks constants, such as the principal components of a linear basis.
     """
 
-    inputs: int
-    outputs: int
+    inputs: int  #: number of components that come in
+    outputs: int  #: number that go out
     activation: str = "linear"
     residual: bool = False
     trained: bool = True
@@ -83,9 +83,11 @@ class Dense:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array of parameters, by name."""
         return {"weight": (self.inputs, self.outputs), "bias": (self.outputs,)}
 
     def apply(self, parameters: Parameters, x: Any, xp: Any) -> Any:
+        """What comes out for ``x[..., inputs]``, by NumPy or JAX as ``xp`` is."""
         y = ACTIVATIONS[self.activation](xp.matmul(x, parameters["weight"]) + parameters["bias"], xp)
         return x + y if self.residual else y
 
@@ -94,18 +96,21 @@ class Dense:
 class Affine:
     """Fixed scaling of each component, ``(x - offset) * scale``: of labels or of latents."""
 
-    inputs: int
+    inputs: int  #: number of components, in and out
     trained: ClassVar[bool] = False
 
     @property
     def outputs(self) -> int:
+        """Number of components that go out."""
         return self.inputs
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array of parameters, by name."""
         return {"offset": (self.inputs,), "scale": (self.inputs,)}
 
     def apply(self, parameters: Parameters, x: Any, xp: Any) -> Any:
+        """What comes out for ``x[..., inputs]``, by NumPy or JAX as ``xp`` is."""
         return (x - parameters["offset"]) * parameters["scale"]
 
 
@@ -114,7 +119,7 @@ class Reciprocal:
     """Its inputs, followed by one over one of them: populations are exponential in one over temperature."""
 
     inputs: int
-    component: int = 0
+    component: int = 0  #: which of them, from 0
     trained: ClassVar[bool] = False
     shapes: ClassVar[dict[str, tuple[int, ...]]] = {}
 
@@ -124,9 +129,11 @@ class Reciprocal:
 
     @property
     def outputs(self) -> int:
+        """Number of components that go out."""
         return self.inputs + 1
 
     def apply(self, parameters: Parameters, x: Any, xp: Any) -> Any:
+        """What comes out for ``x[..., inputs]``, by NumPy or JAX as ``xp`` is."""
         return xp.concatenate([x, 1 / x[..., self.component : self.component + 1]], axis=-1)
 
 
@@ -145,6 +152,7 @@ class Dropout:
 
     @property
     def outputs(self) -> int:
+        """Number of components that go out."""
         return self.inputs
 
 
@@ -197,10 +205,12 @@ class Network:
 
     @property
     def inputs(self) -> int:
+        """Number of components that come in."""
         return self.layers[0].inputs
 
     @property
     def outputs(self) -> int:
+        """Number of components that go out."""
         return self.layers[-1].outputs
 
     @cached_property
@@ -222,7 +232,10 @@ class Network:
         return Network(self.layers[start:stop], self.parameters[start:stop])
 
     def with_precision(self, dtype: Any) -> "Network":
-        """The same network with its parameters as NumPy arrays of another floating-point type."""
+        """The same network with its parameters as NumPy arrays of another floating-point type.
+
+        ``dtype``: "float32" or "float64".
+        """
         parameters = tuple({k: np.asarray(v).astype(dtype) for k, v in p.items()} for p in self.parameters)
         return Network(self.layers, parameters)
 
@@ -308,6 +321,8 @@ def dense_layers(
     """Dense layers through ``sizes`` (inputs first); dropout behind the first ``dropout_after`` of them.
 
     ``residual``: those whose outputs are as many as their inputs add these to them, but for the last one.
+
+    ``activation``: a key of ``ACTIVATIONS``.
     """
     layers: list[Layer] = []
     for index, (inputs, outputs) in enumerate(pairwise(sizes)):

@@ -15,20 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from starloom import extras, memory
+from starloom import bands, extras, memory, notebook
 from starloom.arrays import one_line
-from starloom.broadening import doppler_shift
+from starloom.broadening import ROUNDING_AA, doppler_shift
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError, StarloomError, StoreError
-from starloom.labels import Domain
-from starloom.networks import emulator, weights
-from starloom.networks.band_emulator import ROUNDING_AA, BandEmulator
+from starloom.labels import Domain, number
+from starloom.networks import emulator, flux_correction, weights
+from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator
+from starloom.networks.flux_correction import FluxCorrection, at_rest
+from starloom.networks.identity import digest
 from starloom.networks.physics_error import PhysicsError, physics_in
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.reduction import Reduction
 from starloom.networks.stated_error import MEASURES, StatedError, stated_in
-from starloom.networks.weights import Header, Model
+from starloom.networks.weights import Header, Model, model_for
 from starloom.recipes import one_of
 from starloom.spectrum import Spectrum, finished
 from starloom.spectrum.spectra import Spectra
@@ -42,6 +44,7 @@ ERRORS = {  # of spectra, and what their provenance says of them
     "physics": "standard deviation by the strengths of lines, and a floor",
     "both": "emulator's 68 % size and physics' standard deviation, added in quadrature",
 }
+CORRECTION_ERROR = "the correction's standard deviation"
 PORTION = 64  # Jacobians, or patterns of the physics error, at once
 
 
@@ -111,6 +114,15 @@ class Generator:
     the radiation limit, with an OutsideDomainWarning) for labels outside the domain.
 
     Raises OutOfRangeError where a wavelength, in the star's frame, is one the model does not know.
+
+    ``name`` is how it was asked for, ``stated`` what it says of its errors, ``physics`` what its physics
+    leaves uncertain, ``correction`` what it learned from observed stars (``corrected``); None where it
+    has none.
+
+    >>> generator = starloom.Generator.load()
+    >>> sun = generator.domain.array(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
+    >>> generator.flux(sun).shape, generator.flux([sun, sun], wavelength_aa=[8498, 8542, 8662]).shape
+    ((4000,), (2, 3))
     """
 
     name: str
@@ -118,10 +130,11 @@ class Generator:
     model: Generating
     stated: StatedError | None = None
     physics: PhysicsError | None = None
+    correction: FluxCorrection | None = None
 
     @classmethod
     def load(cls, name: str | os.PathLike = "default") -> "Generator":
-        """The packaged model of this name ("default", "stars", "paper"), or the one in a weights file.
+        """The packaged model of this name ("default", "default-2026-lte"), or the one in a weights file.
 
         Raises ConfigError for an unknown name, ParseError for a file that is damaged, and StoreError for one
         that was made for other labels or is no generator.
@@ -130,7 +143,10 @@ class Generator:
 
     @classmethod
     def of(cls, model: Model, name: str) -> "Generator":
-        """The generator in a model; ``StoreError`` where it is none."""
+        """The generator in a model; ``StoreError`` where it is none.
+
+        ``name`` is how messages call it.
+        """
         header = model.header
         if header.family == emulator.FAMILY:
             chunks = emulator.unpacked(model)
@@ -146,11 +162,37 @@ class Generator:
         """The labels that the model takes, in order, and the ranges in which it was trained."""
         return self.header.domain
 
+    @cached_property
+    def digest(self) -> str:
+        """16 digits by which its labels and networks are known; not its name, card or stated errors."""
+        chunks = self.model.chunks
+        networks = [[chunk.network.architecture, chunk.network.parameters] for chunk in chunks]
+        grids = [[chunk.finish.grid.first_aa, chunk.finish.grid.points] for chunk in chunks]
+        return digest([self.domain.mapping, grids, networks])
+
+    def corrected(self, correction: FluxCorrection | str | os.PathLike | None) -> "Generator":
+        """The same model with a ``correction`` of its flux, or the one in that file; None: without.
+
+        StoreError for one that was learned on another model, ParseError for a file that is damaged,
+        ConfigError for a model that is no emulator.
+        """
+        if correction is None:
+            return replace(self, correction=None)
+        if not isinstance(self.model, Emulator | BandEmulator):
+            raise ConfigError(f"model {self.name} is no emulator: it takes no correction")
+        found = correction if isinstance(correction, FluxCorrection) else flux_correction.load(correction)
+        if found.model != self.digest:
+            told = "it was learned on another model" if found.model else "it is of no model"
+            raise StoreError(f"correction {found.digest} is not for the model {self.name}: {told}")
+        return replace(self, correction=found)
+
     def only(self, *names: str) -> "Generator":
         """The same model as a function of these labels alone; every other one has its default.
 
         [alpha/M] is then 0, an element follows it or is 0, as in ``Domain.defaults``. Raises ConfigError for
         a label that the model does not have, or for one without a default that is missing.
+
+        ``names``: the labels, in the order that they then have.
         """
         return self.reduced(Reduction.of(self.domain, names))
 
@@ -167,6 +209,14 @@ class Generator:
         ends = f"{self.header.points.first_aa:g} to {self.header.points.last_aa:g} A"
         return f"Generator({self.name!r}, {self.header.family} of {', '.join(self.domain.names)}; {ends})"
 
+    def _repr_html_(self) -> str:
+        points = self.header.points
+        ends = f"{points.count} points, {points.first_aa:g} to {points.last_aa:g} A in {points.medium}"
+        stated = self.stated and f"states its errors, of {self.stated.spectra} held-out spectra"
+        rows = [("family", self.header.family), ("wavelengths", ends), ("errors", stated or "not stated")]
+        own = notebook.table(f"Generator {self.name!r}", (), rows)
+        return f"{own}\n{self.domain._repr_html_()}"
+
     @_telling
     def flux(
         self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
@@ -175,7 +225,46 @@ class Generator:
         chosen = self._view(wavelength_aa, medium, radial_velocity)
         _check_memory(chosen, labels)
         labels = _inside(self.domain, labels, outside)
-        return self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
+        return self._flux(chosen, labels)
+
+    def _flux(self, view: Viewpoint, labels: np.ndarray) -> np.ndarray:
+        """The flux of checked labels, corrected where there is a correction."""
+        flux = self._model_in(view, labels).flux(labels, view.radial_velocity)
+        if self.correction is None:
+            return flux
+        ratio = _by_portions(
+            lambda rows, velocity: self.correction.log_ratio(
+                self.domain, rows, at_rest(view.vacuum_aa, velocity)
+            ),
+            labels,
+            view.radial_velocity,
+            (view.wavelength_aa.size,),
+        )
+        return flux * np.exp(ratio)
+
+    @_telling
+    def correction_error(
+        self, labels, *, wavelength_aa=None, medium: str = "air", radial_velocity=0.0, outside: str = "error"
+    ) -> np.ndarray | None:
+        """What the correction leaves uncertain of the flux: float32[..., wavelength], or None without one.
+
+        A standard deviation, correlated from pixel to pixel: small where it was learned, that of the prior
+        where no star told it anything.
+        """
+        chosen = self._view(wavelength_aa, medium, radial_velocity)
+        _check_memory(chosen, labels, 2)
+        labels = _inside(self.domain, labels, outside)
+        if self.correction is None:
+            return None
+        flux = self._flux(chosen, labels)
+        return flux * _by_portions(
+            lambda rows, velocity: self.correction.deviation(
+                self.domain, rows, at_rest(chosen.vacuum_aa, velocity)
+            ),
+            labels,
+            chosen.radial_velocity,
+            (chosen.wavelength_aa.size,),
+        )
 
     @_telling
     def error(
@@ -236,9 +325,23 @@ class Generator:
         chosen = self._view(wavelength_aa, medium, radial_velocity)
         _check_memory(chosen, labels, len(self.domain.labels))
         labels = _inside(self.domain, labels, outside)
-        derivative = _derivative(self._model_in(chosen, labels))
+        model = self._model_in(chosen, labels)
+        derivative = _derivative(model)
         single = labels.astype(np.float32), chosen.radial_velocity.astype(np.float32)
-        return _by_portions(derivative, *single, (chosen.wavelength_aa.size, labels.shape[-1]))
+        size = (chosen.wavelength_aa.size, labels.shape[-1])
+        found = _by_portions(derivative, *single, size)
+        if self.correction is None:
+            return found
+        flux = model.flux(labels, chosen.radial_velocity)[..., None]
+        ratio = _by_portions(
+            lambda rows, velocity: self.correction.with_slopes(
+                self.domain, rows, at_rest(chosen.vacuum_aa, velocity), self.domain.names
+            ).swapaxes(1, 2),
+            labels,
+            chosen.radial_velocity,
+            (size[0], 1 + size[1]),
+        )
+        return np.exp(ratio[..., :1]) * (found + flux * ratio[..., 1:])
 
     @_telling
     def spectra(
@@ -261,7 +364,7 @@ class Generator:
         _check_memory(chosen, labels, 1 if self.stated is None else 2)
         wanted = plain("labels", labels, "")
         labels = _inside(self.domain, wanted, outside)
-        flux = self._model_in(chosen, labels).flux(labels, chosen.radial_velocity)
+        flux = self._flux(chosen, labels)
         view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
         found = self._errors(error, labels, view)
         provenance = {"model": self.name, "family": self.header.family, "version": self.header.version}
@@ -269,6 +372,12 @@ class Generator:
             provenance["recipe"] = self.header.recipe
         if found is not None:
             provenance["error"] = ERRORS[error]
+        if self.correction is not None:
+            provenance["correction"] = self.correction.title
+            provenance["correction_libraries"] = list(self.correction.about.get("libraries", ()))
+            provenance["error"] = ", and ".join([ERRORS[error]] * (found is not None) + [CORRECTION_ERROR])
+            own = self.correction_error(labels, **view)
+            found = own if found is None else np.hypot(found, own)
         if (labels != wanted).any():
             provenance["clipped"] = "labels outside the domain were moved to its edge"
         return Spectra(
@@ -303,7 +412,10 @@ class Generator:
         radial_velocity=0.0,
         outside: str = "error",
     ) -> Spectrum:
-        """The spectrum of one set of labels, one number each, with its ``error`` as of ``spectra``."""
+        """The spectrum of one set of labels, one number each, with its ``error`` as of ``spectra``.
+
+        ConfigError for another number of labels.
+        """
         labels = plain("labels", labels, "")
         if labels.shape != (expected := (len(self.domain.labels),)):
             raise ConfigError(f"labels have the shape {labels.shape}, expected {expected}")
@@ -344,6 +456,10 @@ class Generator:
             return
         low, high = (from_vacuum(end, view.medium) for end in (low, high))
         low, high = np.ceil(1e3 * low - 1e-3) / 1e3, np.floor(1e3 * high + 1e-3) / 1e3
+        if low > high:
+            moved = np.ravel(view.radial_velocity)
+            told = f"radial_velocity = {number(moved.min())}..{number(moved.max())} km/s"
+            raise OutOfRangeError(f"{told}: of no wavelength the model knows the flux of all")
         asked = f"wavelength = {view.wavelength_aa[0]:.10g}..{view.wavelength_aa[-1]:.10g} A ({view.medium})"
         raise OutOfRangeError(
             f"{asked} is outside [{low:.10g}, {high:.10g}] A, what the model knows for these "
@@ -353,38 +469,55 @@ class Generator:
 
 def generate(
     *,
-    model: str | os.PathLike = "default",
+    model: str | os.PathLike | None = None,
     error: str = "emulator",
     wavelength_aa=None,
     medium: str = "air",
+    band: str | None = None,
     radial_velocity=0.0,
     outside: str = "error",
+    correction: FluxCorrection | str | os.PathLike | None = None,
     **labels,
 ) -> Spectrum | Spectra:
-    """The spectrum of a star from its labels, by a trained model.
+    """The spectrum of a star from its labels, by a trained model: ``default``, unless another is named.
 
     ``labels`` are those of the model, by name, for ``default``: teff [K], logg [dex], vsini [km/s], mh [dex],
-    vmic [km/s], resolution; ``stars`` also has alpha, elements [X/M] and filling, which need not be given
-    (``Domain.defaults``). Each is a number, an array (they broadcast against each other) or an astropy
-    quantity. Plain numbers give a ``Spectrum``, arrays ``Spectra`` of their common shape. The rest, and what
-    is raised, as in ``Generator``.
+    vmic [km/s], resolution; and, with a default where they are not given (``Domain.defaults``), alpha [dex],
+    elements ([X/M], dex) and filling (of the Ca II cores, of the continuum). Each is a number, an array (they
+    broadcast against each other) or an astropy quantity. Plain numbers give a ``Spectrum``, arrays
+    ``Spectra`` of their common shape. The rest, and what is raised, as in ``Generator``.
+
+    ``outside`` and ``error`` as of ``Generator.spectra``, ``correction`` as of ``Generator.corrected``;
+    ConfigError for labels that the model does not have, or that are missing. ``band`` gives the wavelengths
+    of an installed band in the place of ``wavelength_aa`` and ``medium``, "galah" those of all its arms; the
+    model is then ``optical``, unless named.
+
+    >>> sun = starloom.generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
+    >>> print(sun)
+    Spectrum(4000 wavelengths, 8400 to 8799.9 A in air, rest frame)
+    >>> starloom.generate(teff=[5000, 6000], logg=4.5, vsini=2, mh=0, vmic=1, resolution=11500).flux.shape
+    (2, 4000)
     """
-    generator = loaded(model)
+    generator = loaded(model or model_for(band), correction)
+    if band is not None:
+        if wavelength_aa is not None:
+            raise ConfigError("band and wavelength_aa exclude each other")
+        wavelength_aa, medium = bands.window(band)
     try:
         wanted = generator.domain.array(**labels)
     except ConfigError as fault:
         if set(labels) <= set(generator.domain.names):
             raise
-        options = "model, error, wavelength_aa, medium, radial_velocity and outside"
-        others = models_with(set(labels) - set(generator.domain.names), generator.name)
+        options = "model, error, correction, wavelength_aa, medium, band, radial_velocity and outside"
+        others = models_with(set(labels) - set(generator.domain.names))
         raise ConfigError(f"{fault}; further arguments are {options}{others}") from fault
     view = {"wavelength_aa": wavelength_aa, "medium": medium, "radial_velocity": radial_velocity}
     return generator.spectra(wanted, error=error, outside=outside, **view)[()]
 
 
-def models_with(names: set[str], but: str) -> str:
+def models_with(names: set[str]) -> str:
     """Which installed models have labels of these names, at the end of a message; nothing where none has."""
-    known = [each for each in weights.names() if each != but and names <= _labels_of(each)]
+    known = [each for each in weights.names() if names <= _labels_of(each)]
     return f"; model {' or '.join(map(repr, known))} has {', '.join(sorted(names))}" if known else ""
 
 
@@ -396,18 +529,39 @@ def _labels_of(model: str) -> set[str]:
         return set()
 
 
-def loaded(model: str | os.PathLike = "default") -> Generator:
-    """``Generator.load``, but the same object each time, for as long as the file is the same."""
-    name, stamp = weights.named(model), None
-    if weights.is_path(name) and os.path.exists(name):
-        about = os.stat(name)
-        stamp = about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size
-    return _loaded(name, stamp)
+def loaded(
+    model: str | os.PathLike = "default", correction: FluxCorrection | str | os.PathLike | None = None
+) -> Generator:
+    """``Generator.load``, but the same object each time, for as long as the files are the same.
+
+    ``correction``: one of its flux, or the file of one (``Generator.corrected``).
+    """
+    name = weights.named(model)
+    stamp = _stamp(name) if weights.is_path(name) else None
+    if correction is None:
+        return _loaded(name, stamp)
+    if isinstance(correction, FluxCorrection):
+        return _loaded(name, stamp).corrected(correction)
+    path = os.fspath(correction)
+    return _corrected(name, stamp, path, _stamp(path))
+
+
+def _stamp(path: str) -> tuple | None:
+    """What a file is known by; None where there is none."""
+    if not os.path.exists(path):
+        return None
+    about = os.stat(path)
+    return about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size
 
 
 @lru_cache(maxsize=8)
 def _loaded(name: str, stamp: tuple | None) -> Generator:
     return Generator.load(name)
+
+
+@lru_cache(maxsize=8)
+def _corrected(name: str, stamp: tuple | None, path: str, correction: tuple | None) -> Generator:
+    return _loaded(name, stamp).corrected(path)
 
 
 @lru_cache(maxsize=8)

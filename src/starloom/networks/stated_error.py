@@ -194,7 +194,10 @@ def _between(by_band: np.ndarray, left: np.ndarray, fraction: np.ndarray, out: n
 
 
 def attached(model: Model, stated: StatedError) -> Model:
-    """The model with its errors in it: linear maps from cells, or nodes, to the logarithms in the bands."""
+    """The model with its errors in it: linear maps from cells, or nodes, to the logarithms in the bands.
+
+    ConfigError where they belong to other points than the model's.
+    """
     if model.header.points != stated.points:
         raise ConfigError("the stated errors belong to other points than the model's")
     # lists, since a JSON object does not keep the order, which is that of the cells

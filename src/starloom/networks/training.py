@@ -76,6 +76,8 @@ class Plan:
     ``schedule``: ``constant``, or ``cosine`` or ``exponential`` from ``learning_rate`` down to
     ``final_fraction`` of it at the last of ``epochs``. ``patience``: epochs without a lower loss after
     which training stops. ``weight_decay``: decoupled, Loshchilov & Hutter (2017), arXiv:1711.05101.
+
+    ``optimiser``: "adam" or "muon"; ``checkpoint_minutes``: between two checkpoints.
     """
 
     epochs: int = 200
@@ -111,7 +113,11 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a training gave: the network of its best epoch, and the learning curve."""
+    """What a training gave: the network of its best epoch, and the learning curve.
+
+    ``history`` has an ``Epoch`` for each; ``best_epoch`` is the one with the lowest validation loss,
+    ``best_loss``.
+    """
 
     network: Network
     history: tuple[Epoch, ...]
@@ -122,13 +128,19 @@ class Training:
 
 
 def mean_squared_error(predict: Predict, arrays: tuple[Any, ...]) -> Any:
-    """Mean of (prediction - target)^2 over a batch of inputs and targets."""
+    """Mean of (prediction - target)^2 over a batch of inputs and targets.
+
+    ``predict(inputs)`` is the network, ``arrays`` the batch.
+    """
     inputs, targets = arrays
     return jnp.mean((predict(inputs) - targets) ** 2)
 
 
 def reconstruction_error(predict: Predict, arrays: tuple[Any, ...]) -> Any:
-    """Mean of (prediction - input)^2: what an autoencoder makes small."""
+    """Mean of (prediction - input)^2: what an autoencoder makes small.
+
+    ``predict(inputs)`` is the network, ``arrays`` the batch.
+    """
     (inputs,) = arrays
     return jnp.mean((predict(inputs) - inputs) ** 2)
 
@@ -163,6 +175,8 @@ def distance_with_twins(weight: np.ndarray, share: float) -> Loss:
 
     A difference is counted in units of what is usual for the element in which the twins differ: those of weak
     lines, which the distance alone is blind to, count like those of strong ones.
+
+    ``weight[component]``: of each squared difference.
     """
     distance, floor = weighted_distance(weight), 1e-10 * weight.max()
 
@@ -199,6 +213,8 @@ def train(
 
     Raises ``ConvergenceError`` naming the batch where the loss is not finite, ``StoreError`` where another
     process trains in ``folder`` and where the checkpoint in it is of another training (see ``identity``).
+
+    ConfigError where there is nothing to train on.
     """
     if len(training) == 0:
         raise ConfigError("no batches to train on")
@@ -208,7 +224,7 @@ def train(
         state = trainer.initial_state()
         if checkpoint is not None and checkpoint.exists():
             state = trainer.restore(checkpoint, state)
-        with tqdm(total=plan.epochs * len(training), unit="batch", disable=not progress) as bar:
+        with tqdm(total=plan.epochs * len(training), unit=" batches", disable=not progress) as bar:
             while not state.finished(plan):
                 state = trainer.run_epoch(state, checkpoint, bar)
                 if checkpoint is not None:

@@ -38,7 +38,10 @@ SUFFIX = ".safetensors"
 PRECISIONS = ("float16", "float32")
 DAMAGE = (KeyError, TypeError, ValueError, ConfigError)  # what a header that makes no sense raises
 # models of the project's further distributions, and how to get them
-KNOWN = {"paper": "the distribution starloom-paper (distributions/paper of the repository)"}
+KNOWN = {
+    "paper": "the distribution starloom-paper (distributions/paper of the repository)",
+    "optical": "the distribution starloom-optical-model (distributions/optical-model of the repository)",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Header:
     ``domain`` has the labels that it was trained on; ``points`` are those of its spectrum, ``band`` the
     wavelength band of its training spectra; ``settings`` are its own numbers, such as a limb darkening;
     ``card`` is the model card in Markdown.
+
+    ``version`` is that of the starloom that wrote it, ``recipe`` the digest of what it was trained on.
     """
 
     family: str
@@ -76,7 +81,10 @@ class Header:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Header":
-        """The inverse of ``mapping``; ValueError, KeyError or TypeError where it makes no sense."""
+        """The inverse of ``mapping``; ValueError, KeyError or TypeError where it makes no sense.
+
+        ``values``: plain data, as read from JSON.
+        """
         if unknown := set(values) - {entry.name for entry in fields(cls)}:
             raise ValueError(f"unknown fields in the header: {', '.join(sorted(unknown))}")
         points, band = values["points"], values["band"]
@@ -179,13 +187,21 @@ def find(name: str | os.PathLike) -> Path:
     return Path(str(tables.folder(place) / f"{name}{SUFFIX}"))
 
 
+def model_for(band: str | None) -> str:
+    """The model that knows a ``band``, where none is named: ``default`` its own, ``optical`` all others."""
+    return "default" if band in (None, "rvs") else "optical"
+
+
 def names() -> list[str]:
     """Names of the installed models, sorted."""
     return tables.published(GROUP)
 
 
 def content_hash(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the description and every tensor's name, type, shape and bytes."""
+    """SHA-256 over the description and every tensor's name, type, shape and bytes.
+
+    ``tensors``: arrays by name.
+    """
     sha = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for name in sorted(tensors):
         array = tensors[name]

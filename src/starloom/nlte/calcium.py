@@ -32,16 +32,16 @@ WAVELENGTHS = np.concatenate([atom.WAVELENGTH, NODES])  # vacuum, cm: where the 
 class Background(NamedTuple):
     """What else absorbs and scatters at ``WAVELENGTHS``."""
 
-    absorption: Float[Array, "layer wavelength"]  # cm-1
-    scattering: Float[Array, "layer wavelength"]  # cm-1
+    absorption: Float[Array, "layer wavelength"]  #: cm-1
+    scattering: Float[Array, "layer wavelength"]  #: cm-1
 
 
 class Departures(NamedTuple):
     """Lines out of LTE, layer by layer, as a spectrum takes them."""
 
-    lines: Int[Array, "line"]  # their places in the list of lines
-    strength: Float[Array, "layer line"]  # opacity over that in LTE
-    excess: Float[Array, "layer line"]  # of the source function over Planck's, erg s-1 cm-2 cm-1 sr-1
+    lines: Int[Array, "line"]  #: their places in the list of lines
+    strength: Float[Array, "layer line"]  #: opacity over that in LTE
+    excess: Float[Array, "layer line"]  #: of the source function over Planck's, erg s-1 cm-2 cm-1 sr-1
     above: Above
 
 
@@ -91,7 +91,10 @@ def departures(
 
 
 def together(each: Sequence[Departures | None]) -> Departures | None:
-    """Departures of several stars, along a leading axis; of those in LTE, which are None, without effect."""
+    """Departures of several stars, along a leading axis; of those in LTE, which are None, without effect.
+
+    ``each``: ``Departures`` or None, a star each.
+    """
     if (one := next((found for found in each if found is not None), None)) is None:
         return None
     without = one._replace(strength=jnp.ones_like(one.strength), excess=jnp.zeros_like(one.excess))

@@ -20,13 +20,13 @@ RATE = (0.05 + 0.07 * _UP) * np.log(10)
 class Above(NamedTuple):
     """Lines in the added layers, the atmosphere's first layer last, as the transfer takes them."""
 
-    peak: Float[Array, "layer line"]  # cm-1, absorption where H(a, x) = 1
-    damping: Float[Array, "layer line"]
-    doppler: Float[Array, "layer line"]  # cm s-1
-    excess: Float[Array, "layer line"]  # of the line's source function over Planck's
-    growth: Float[Array, "layer"]  # cm: d tau / du over the opacity
-    mass: Float[Array, "layer"]  # column mass over that of the first layer
-    rate: Float[Array, "layer"]  # d ln m / du
+    peak: Float[Array, "layer line"]  #: cm-1, absorption where H(a, x) = 1
+    damping: Float[Array, "layer line"]  #: a
+    doppler: Float[Array, "layer line"]  #: cm s-1
+    excess: Float[Array, "layer line"]  #: of the line's source function over Planck's
+    growth: Float[Array, "layer"]  #: cm: d tau / du over the opacity
+    mass: Float[Array, "layer"]  #: column mass over that of the first layer
+    rate: Float[Array, "layer"]  #: d ln m / du
 
 
 def extended_state(state: State) -> State:

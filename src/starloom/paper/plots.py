@@ -1,8 +1,8 @@
 """The paper's figures 3, 4, 6, 8 and 9 drawn from our data, and the error by wavelength.
 
 Figure 1 shows the database and is drawn by ``database.figure``. Each function gives a matplotlib ``Figure``
-and draws to no screen; ``save`` writes it. The colours are those of Okabe & Ito (2008), "Color Universal
-Design", made for colour-blind readers. Wavelengths are those of ``points``.
+and draws to no screen; ``save`` writes it. Wavelengths are those of
+``points``.
 """
 
 import os
@@ -14,7 +14,7 @@ import numpy as np
 
 from starloom import figures
 from starloom.evaluation.errors import Distribution
-from starloom.figures import pyplot
+from starloom.figures import BLACK, BLUE, GREEN, ORANGE, pyplot, styled
 from starloom.labels import Domain, Label
 from starloom.networks.history import Epoch
 from starloom.wavelength import Points
@@ -22,14 +22,13 @@ from starloom.wavelength import Points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLACK, ORANGE, BLUE, GREEN = "#000000", "#D55E00", "#0072B2", "#009E73"
-
 
 def save(figure: "Figure", path: str | os.PathLike, dpi: int = 200) -> Path:
     """Write a figure to ``path`` (PNG, PDF or SVG by its suffix), whole or not at all."""
     return figures.save(figure, path, dpi)
 
 
+@styled
 def learning_curve(history: Sequence[Epoch], best_epoch: int, loss: str = "mean squared error") -> "Figure":
     """Training and validation loss by epoch (figures 3 and 6), with the epoch whose weights are kept."""
     figure = _figure(6, 4)
@@ -45,6 +44,7 @@ def learning_curve(history: Sequence[Epoch], best_epoch: int, loss: str = "mean 
     return figure
 
 
+@styled
 def figure_4(points: Points, flux: np.ndarray, reconstructed: np.ndarray, star: str) -> "Figure":
     """The spectrum of a ``star``, its reconstruction by the autoencoder, and their difference."""
     figure, wavelength_aa = _figure(9, 4.5), points.wavelength_aa
@@ -59,6 +59,7 @@ def figure_4(points: Points, flux: np.ndarray, reconstructed: np.ndarray, star: 
     return figure
 
 
+@styled
 def figure_8(
     points: Points, flux: np.ndarray, generated: np.ndarray, domain: Domain, labels: np.ndarray
 ) -> "Figure":
@@ -87,6 +88,7 @@ def figure_8(
     return figure
 
 
+@styled
 def figure_9(test: np.ndarray, generated: np.ndarray, labels: Sequence[Label]) -> "Figure":
     """Densities of found minus true labels, for synthesised test spectra and for generated ones.
 
@@ -110,6 +112,7 @@ def figure_9(test: np.ndarray, generated: np.ndarray, labels: Sequence[Label]) -
     return figure
 
 
+@styled
 def error_by_wavelength(points: Points, errors: Distribution) -> "Figure":
     """Median, P95 and P99 of the absolute flux error at each wavelength."""
     figure = _figure(9, 3.6)

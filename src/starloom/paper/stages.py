@@ -124,7 +124,7 @@ def make_spectra(reproduction: Reproduction, stage: str) -> dict[str, Any]:
     folder, copies = reproduction.folder / "spectra", asdict(reproduction.recipe.copies)
     stores = reproduction.every_store
     if not folder.exists():
-        export_fixed_set(stores[0], folder, "uint16", copies, stores[1:])
+        export_fixed_set(stores[0], folder, "uint16", copies, stores[1:], reproduction.progress)
     spectra = reproduction.spectra
     if spectra.made_from != made_from(stores, copies):
         raise StoreError(f"{folder}: made from other stores or copies; to make it anew, move it away")

@@ -1,4 +1,8 @@
-"""Abundances: the Sun's scaled by [M/H] and [alpha/M], with single elements set apart; carbon's isotopes."""
+"""Abundances: the Sun's scaled by [M/H] and [alpha/M], with single elements set apart; carbon's isotopes.
+
+The Sun is that of Grevesse & Sauval (1998, Space Sci. Rev. 85, 161). Numbers are of nuclei, differences in
+dex.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -28,7 +32,7 @@ RANGES = {"mh": (-5.0, 1.5, "dex"), "alpha": (-2.0, 2.0, "dex"), "carbon_ratio":
 class Abundance(NamedTuple):
     """What a gas is made of: nuclei of each element per hydrogen nucleus, and 12C/13C."""
 
-    per_hydrogen: Float[Array, "element"]
+    per_hydrogen: Float[Array, "element"]  #: by number
     carbon_ratio: Float[Array, ""]
 
 
@@ -96,7 +100,10 @@ def _checked(symbol: str, x_m, mh):
 
 
 def relative(symbol: str) -> str:
-    """What an element's number is: ``[Ca/M]``; ``[He/H]``, since helium does not follow the metals."""
+    """What an element's number is: ``[Ca/M]``; ``[He/H]``, since helium does not follow the metals.
+
+    ``symbol`` of the element.
+    """
     return f"[{symbol}/{'M' if METAL[atomic_number(symbol) - 1] else 'H'}]"
 
 

@@ -2,7 +2,9 @@
 
 Every function gives an absorption coefficient [cm-1] of shape (layer, wavelength), stimulated emission
 included, for vacuum wavelengths [cm] in ``RANGE_AA``, temperatures in K and densities in cm-3.
-The tables are those of ``data/continuum``; beyond their temperatures the end values hold.
+The tables are those of ``data/continuum``, most of them collected by Gustafsson et al. (2008); beyond
+their temperatures the end values hold. Redward of ``RED_AA`` the sum is that of the absorbers there;
+``wide`` adds what matters blueward of it.
 """
 
 from collections.abc import Sequence
@@ -10,17 +12,23 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.interpolate import CubicSpline
 
-from starloom.constants import ANGSTROM, BOLTZMANN, SPEED_OF_LIGHT, THOMSON
+from starloom.constants import ANGSTROM, ATOMIC_MASS, BOLTZMANN, SPEED_OF_LIGHT, THOMSON
 from starloom.physics.equilibrium import State, level_population, occupation_probability, stimulated
 from starloom.physics.species import SYMBOLS
 from starloom.tables import load
 
 _TABLE = load("continuum")
-RANGE_AA = (8000.0, 9500.0)  # Angstrom
+RANGE_AA = (3700.0, 9500.0)  # Angstrom: between the Balmer edge and the end of the tables
+RED_AA = 8250.0  # from here on the Paschen edge and the hydrides' continua do not matter
+# vacuum, Angstrom: the Paschen edge, and those of the tables of He I, Si I and Ca I in this range
+EDGES_AA = (4891.8, 5436.4, 6336.4, 6573.3, 6713.9, 7421.5, 7942.7, 8074.7, 8205.8, 8288.3, 8366.8)
 RYDBERG_HYDROGEN = 1.0967877174307e5  # cm-1
 KRAMERS = 2.815e29  # cm2 s-3: sigma = KRAMERS g / (n^5 nu^3), Mihalas (1978), eq. 4-114
 LEVELS = np.arange(4, 41)  # hydrogen levels whose ionisation edge lies redward of 9500 A
+WIDE_LEVELS = np.arange(3, 41)  # those whose edge lies redward of the Balmer edge
+HYDRIDES = (("CH", 13.0186), ("OH", 17.0073))  # with continua per gram; atomic mass units
 TABULATED_GAUNT = 15  # the Gaunt factors of higher levels are that of n = 15
 METALS = tuple(
     (SYMBOLS.index(symbol), charge, f"{symbol.lower()}_{charge}_bf")
@@ -86,6 +94,76 @@ def h_minus_free_free(wavelength: Wavelength, temperature: Layer, state: State) 
     electron_pressure = state.electrons * BOLTZMANN * temperature
     factor = 1e-26 * electron_pressure * state.atoms[0, 0]
     return factor[:, None] * _tabulated("h_minus_ff", wavelength, temperature)
+
+
+def h_minus_wide(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """H-, bound-free and free-free: the same tables, their nodes 500-1500 A apart, by cubic splines.
+
+    Linear interpolation is 2 % below the cross-section at 4500 A, and 1 % above the free-free absorption.
+    """
+    cross_section = _spline_weights(wavelength / ANGSTROM, "h_minus_bf", "wavelength_aa") @ jnp.asarray(
+        _smooth("h_minus_bf", "value")
+    )
+    bound_free = state.h_minus[:, None] * cross_section * stimulated(wavelength, temperature)
+    by_theta = _spline_weights(5040.0 / temperature, "h_minus_ff", "theta")
+    by_wavelength = _spline_weights(wavelength / ANGSTROM, "h_minus_ff", "wavelength_aa")
+    table = by_theta @ jnp.asarray(_smooth("h_minus_ff", "value")) @ by_wavelength.T
+    factor = 1e-26 * state.electrons * BOLTZMANN * temperature * state.atoms[0, 0]
+    return bound_free + factor[:, None] * table
+
+
+def _smooth(name: str, quantity: str) -> np.ndarray:
+    """An array of a table at its wavelengths from 3000 to 12 000 A, among which a spline does not ring."""
+    place = _TABLE[f"{name}_wavelength_aa"]
+    array = _TABLE[f"{name}_{quantity}"]
+    return array[..., (place > 3000) & (place < 12000)] if quantity != "theta" else array
+
+
+def _spline_weights(position: Float[Array, "point"], name: str, axis: str) -> Float[Array, "point node"]:
+    """Weights of the cubic spline through a table's nodes; the end values hold beyond them."""
+    nodes = _smooth(name, axis)
+    powers = jnp.asarray(CubicSpline(nodes, np.eye(len(nodes))).c)
+    position = jnp.clip(position, nodes[0], nodes[-1])
+    interval = jnp.clip(jnp.searchsorted(jnp.asarray(nodes), position) - 1, 0, len(nodes) - 2)
+    step = (position - jnp.asarray(nodes)[interval])[:, None]
+    cubic, square, slope, value = powers[:, interval]
+    return ((cubic * step + square) * step + slope) * step + value
+
+
+def hydrogen_bound_free_wide(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Photoionisation of hydrogen from levels 3 to 40, each blueward of its edge (Mihalas, eq. 4-114)."""
+    frequency, edges = SPEED_OF_LIGHT / wavelength, WIDE_LEVELS**2 / RYDBERG_HYDROGEN
+    tabulated = range(WIDE_LEVELS[0], TABULATED_GAUNT + 1)
+    gaunt = _tabulated([f"h_bf_gaunt_{level:02d}" for level in tabulated], wavelength)
+    gaunt = gaunt[np.minimum(WIDE_LEVELS, TABULATED_GAUNT) - WIDE_LEVELS[0]]
+    population = level_population(WIDE_LEVELS[:, None], temperature, state)
+    cross_section = KRAMERS * gaunt / (WIDE_LEVELS[:, None] ** 5.0 * frequency**3)
+    cross_section = jnp.where(wavelength < edges[:, None], cross_section, 0.0)
+    return (population.T @ cross_section) * stimulated(wavelength, temperature)
+
+
+def dissolved(lower: int, wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Pseudo-continuum redward of the edge of level ``lower``; as ``dissolved_paschen``, 0 blueward."""
+    frequency = SPEED_OF_LIGHT / wavelength
+    edge = SPEED_OF_LIGHT * RYDBERG_HYDROGEN / lower**2
+    effective = jnp.maximum((1 - frequency / edge) / lower**2, 1e-6) ** -0.5
+    lost = 1 - occupation_probability(effective, temperature[:, None], state.electrons[:, None])
+    name, edge_aa = f"h_bf_gaunt_{lower:02d}", lower**2 / RYDBERG_HYDROGEN / ANGSTROM
+    gaunt = float(np.interp(edge_aa - 6, _TABLE[f"{name}_wavelength_aa"], _TABLE[f"{name}_value"]))
+    cross_section = jnp.where(frequency < edge, KRAMERS * gaunt / (float(lower) ** 5 * frequency**3), 0.0)
+    population = level_population(lower, temperature, state)
+    return population[:, None] * cross_section * lost * stimulated(wavelength, temperature)
+
+
+def hydrides(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    """Photodissociation of CH and OH: Kurucz, van Dishoeck & Tarafdar (1987, ApJ 322, 992)."""
+    total = 0.0
+    for name, mass in HYDRIDES:
+        last = _TABLE[f"{name.lower()}_continuum_wavelength_aa"][-1] * ANGSTROM
+        table = _tabulated(f"{name.lower()}_continuum", wavelength, temperature)
+        density = state.molecule(name) * mass * ATOMIC_MASS  # g cm-3
+        total = total + density[:, None] * jnp.where(wavelength <= last, table, 0.0)
+    return total
 
 
 def hydrogen_bound_free(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
@@ -197,14 +275,19 @@ def rayleigh(wavelength: Wavelength, state: State) -> Opacity:
 
 
 def thomson(wavelength: Wavelength, state: State) -> Opacity:
-    """Scattering by free electrons."""
+    """Scattering by free electrons: Thomson's cross-section, CODATA (2018)."""
     return state.electrons[:, None] * THOMSON * jnp.ones_like(wavelength)
 
 
 def continuous_absorption(
-    wavelength: Wavelength, temperature: Layer, state: State, *, tapered: bool = False
+    wavelength: Wavelength, temperature: Layer, state: State, *, tapered: bool = False, wide: bool = False
 ) -> Opacity:
-    """Sum of all true absorption."""
+    """Sum of all true absorption.
+
+    ``tapered`` is that of ``dissolved_paschen``; ``wide`` for wavelengths blueward of ``RED_AA``, too.
+    """
+    if wide:
+        return _wide_absorption(wavelength, temperature, state)
     return (
         h_minus_bound_free(wavelength, temperature, state)
         + h_minus_free_free(wavelength, temperature, state)
@@ -215,6 +298,21 @@ def continuous_absorption(
         + h2_minus_free_free(wavelength, temperature, state)
         + helium(wavelength, temperature, state)
         + metals(wavelength, temperature, state)
+    )
+
+
+def _wide_absorption(wavelength: Wavelength, temperature: Layer, state: State) -> Opacity:
+    return (
+        h_minus_wide(wavelength, temperature, state)
+        + hydrogen_bound_free_wide(wavelength, temperature, state)
+        + dissolved(2, wavelength, temperature, state)
+        + dissolved(3, wavelength, temperature, state)
+        + hydrogen_free_free(wavelength, temperature, state)
+        + h2_plus(wavelength, temperature, state)
+        + h2_minus_free_free(wavelength, temperature, state)
+        + helium(wavelength, temperature, state)
+        + metals(wavelength, temperature, state)
+        + hydrides(wavelength, temperature, state)
     )
 
 

@@ -10,6 +10,8 @@ these.  Ionisation follows Saha, molecules Guldberg & Waage:
 
 The conservation of each element, of charge and of the gas pressure is solved by Newton's method on
 logarithms, where the equations (sums of powers) are nearly linear, so that it converges from a neutral gas.
+
+Mihalas (1978), section 5-1. Number densities [cm-3], temperatures in K, energies in cgs.
 """
 
 from typing import NamedTuple
@@ -50,15 +52,18 @@ ITERATIONS = 60
 
 
 class State(NamedTuple):
-    """Number densities [cm-3] of everything in the gas, layer by layer."""
+    """Number densities [cm-3] of everything in the gas, layer by layer.
+
+    Neutral and ionised ``atoms``, ``molecules`` as in ``MOLECULE_INDEX``.
+    """
 
     electrons: Float[Array, "layer"]
     atoms: Float[Array, "element charge layer"]
     molecules: Float[Array, "molecule layer"]
-    h_minus: Float[Array, "layer"]
-    log_partition: Float[Array, "element charge layer"]
-    mass_density: Float[Array, "layer"]  # g cm-3
-    residual: Float[Array, "layer"]  # largest relative violation of a conservation law
+    h_minus: Float[Array, "layer"]  #: H-
+    log_partition: Float[Array, "element charge layer"]  #: natural logarithm of the partition functions
+    mass_density: Float[Array, "layer"]  #: g cm-3
+    residual: Float[Array, "layer"]  #: largest relative violation of a conservation law
 
     def molecule(self, name: str) -> Float[Array, "layer"]:
         """Density of a molecule by name, e.g. ``TiO`` [cm-3]."""
@@ -68,11 +73,11 @@ class State(NamedTuple):
 class _Constants(NamedTuple):
     """What of a layer does not depend on the unknowns."""
 
-    log_saha: Float[Array, "layer element charge"]  # ln of n_c n_e^c / n_0
-    log_molecule: Float[Array, "layer molecule"]  # ln of n_molecule / prod n_0^nu, molecular ions included
-    log_h_minus: Float[Array, "layer"]  # ln of n(H-) / (n(H) n_e)
-    log_abundance: Float[Array, "element"]  # ln of the fraction of all nuclei
-    log_pressure: Float[Array, "layer"]  # ln of P / kT
+    log_saha: Float[Array, "layer element charge"]  #: ln of n_c n_e^c / n_0
+    log_molecule: Float[Array, "layer molecule"]  #: ln of n_molecule / prod n_0^nu, molecular ions included
+    log_h_minus: Float[Array, "layer"]  #: ln of n(H-) / (n(H) n_e)
+    log_abundance: Float[Array, "element"]  #: ln of the fraction of all nuclei
+    log_pressure: Float[Array, "layer"]  #: ln of P / kT
 
 
 def log_saha_factor(temperature: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -204,7 +209,10 @@ def equation_of_state(
 def level_population(
     level: int | Int[np.ndarray, "level 1"], temperature: Float[Array, "layer"], state: State
 ) -> Float[Array, "*level layer"]:
-    """Hydrogen atoms in a level, or in several: Boltzmann times the level's occupation probability."""
+    """Hydrogen atoms in a level, or in several: Boltzmann times the level's occupation probability.
+
+    Boltzmann's equation: Mihalas (1978), eq. 5-5; occupation by Hummer & Mihalas (1988).
+    """
     excitation = IONIZATION_EV[HYDROGEN, 0] * (1 - 1 / level**2)
     boltzmann = 2 * level**2 * jnp.exp(-excitation / (BOLTZMANN_EV * temperature) - state.log_partition[0, 0])
     return state.atoms[0, 0] * boltzmann * occupation_probability(level, temperature, state.electrons)
@@ -231,5 +239,8 @@ def occupation_probability(level: float | Array, temperature: Array, electrons: 
 def stimulated(
     wavelength: Float[Array, "wavelength"], temperature: Float[Array, "layer"]
 ) -> Float[Array, "layer wavelength"]:
-    r"""Correction for stimulated emission, :math:`1 - e^{-hc/\lambda kT}`; Mihalas (1978), eq. 4-6."""
+    r"""Correction for stimulated emission, :math:`1 - e^{-hc/\lambda kT}`; Mihalas (1978), eq. 4-6.
+
+    ``wavelength`` in vacuum [cm].
+    """
     return -jnp.expm1(-PLANCK * SPEED_OF_LIGHT / (BOLTZMANN * wavelength * temperature[:, None]))

@@ -1,4 +1,7 @@
-"""The atomic lines of a band, as arrays."""
+"""The atomic lines of a band, as arrays.
+
+Those of the packaged band are of Heiter et al. (2021, A&A 645, A106). cgs: wavelengths [cm] in vacuum.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -20,6 +23,21 @@ def kept(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return arrays["strength"].max(axis=1) > NEGLIGIBLE_STRENGTH
 
 
+# of the reach of lines; resonance lines are seen 700 A away in M dwarfs
+FARTHEST_AA, NEAREST_AA = 3000.0, 10.0
+
+
+def reach_aa(arrays: Mapping[str, np.ndarray]) -> Float[np.ndarray, "line"]:
+    """How far from its centre [A] each line of a table ``atomic_lines`` is looked for.
+
+    A Lorentz wing over the continuum falls to ``lines.CUT`` at a distance that goes as the square root of the
+    line's strength: 10 A for a strength of 1 is as far as the widest lines of dwarfs go, at [M/H] = +1.5 as
+    those of the Sun do.
+    """
+    strength = np.asarray(arrays["strength"]).max(axis=1)
+    return np.clip(NEAREST_AA * np.sqrt(strength), NEAREST_AA, FARTHEST_AA)
+
+
 # what a line is made of, besides its strength for ranking
 COLUMNS = ("wavelength_aa", "atomic_number", "charge", "log_gf", "energy_low_ev", "gamma_radiative")
 COLUMNS += ("log_gamma_stark", "log_gamma_waals", "abo_alpha")
@@ -31,6 +49,8 @@ def calibrated(
     """A table ``atomic_lines`` with the changes of ``line_calibration`` and its unidentified lines.
 
     Raises ``ConfigError`` where the two are not of the same lines.
+
+    ``calibration`` is that table, ``arrays`` the first; arrays ``[line]`` by name.
     """
     if not np.array_equal(calibration["log_gf"], arrays["log_gf"]):
         raise ConfigError("line_calibration: it was not made for these atomic_lines")
@@ -45,18 +65,21 @@ def calibrated(
 class LineList(NamedTuple):
     """Atomic lines, sorted by wavelength; widths are full widths at half maximum in angular frequency."""
 
-    wavelength: Float[Array, "line"]  # vacuum, cm
-    element: Int[Array, "line"]  # atomic number - 1
-    charge: Int[Array, "line"]
-    log_gf: Float[Array, "line"]  # log10, isotope fraction included
-    energy_low: Float[Array, "line"]  # eV
-    gamma_radiative: Float[Array, "line"]  # s-1
-    log_gamma_stark: Float[Array, "line"]  # log10 s-1 per electron cm-3
-    log_gamma_waals: Float[Array, "line"]  # log10 s-1 per hydrogen atom cm-3 at 10 000 K
-    waals_exponent: Float[Array, "line"]  # of the temperature
+    wavelength: Float[Array, "line"]  #: vacuum, cm
+    element: Int[Array, "line"]  #: atomic number - 1
+    charge: Int[Array, "line"]  #: of the ion: 0 for neutral atoms
+    log_gf: Float[Array, "line"]  #: log10, isotope fraction included
+    energy_low: Float[Array, "line"]  #: eV
+    gamma_radiative: Float[Array, "line"]  #: s-1
+    log_gamma_stark: Float[Array, "line"]  #: log10 s-1 per electron cm-3
+    log_gamma_waals: Float[Array, "line"]  #: log10 s-1 per hydrogen atom cm-3 at 10 000 K
+    waals_exponent: Float[Array, "line"]  #: of the temperature
 
     def take(self, index: Int[Array, "chosen"]) -> "LineList":
-        """The lines of these indices."""
+        """The lines of these indices.
+
+        ``index``: numbers of lines, from 0.
+        """
         return jax.tree.map(lambda column: column[index], self)
 
     @classmethod
@@ -70,6 +93,8 @@ class LineList(NamedTuple):
 
         Van der Waals widths follow Anstee, Barklem & O'Mara where known, growing as T^((1 - alpha)/2)
         (Barklem & O'Mara 1997, MNRAS 290, 102, eq. 3), and else as T^0.3 (Unsold 1955).
+
+        ``calibration`` is the table ``line_calibration``, or None.
         """
         arrays = arrays if calibration is None else calibrated(arrays, calibration)
         chosen = kept(arrays)

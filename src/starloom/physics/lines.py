@@ -5,7 +5,8 @@ r"""Opacity of atomic lines.
     \quad a = \frac{\gamma \lambda_0}{4 \pi b}, \quad b^2 = \frac{2kT}{m} + \xi^2
 
 Mihalas (1978), eqs. 4-33, 9-34.  A line is added pixel by pixel in two parts: far wings, a rational function
-that is cheap over thousands of pixels, and a core of the full Voigt function less those wings.
+that is cheap over thousands of pixels, and a core of the full Voigt function less those wings. cgs:
+wavelengths [cm] in vacuum, opacities [cm-1].
 """
 
 import math
@@ -45,9 +46,9 @@ PERTURBERS = (
 class Profile(NamedTuple):
     """What a line's absorption is made of, layer by layer."""
 
-    peak: Float[Array, "layer line"]  # cm-1, absorption where H(a, x) = 1
-    damping: Float[Array, "layer line"]  # a
-    doppler: Float[Array, "layer line"]  # b, cm s-1
+    peak: Float[Array, "layer line"]  #: cm-1, absorption where H(a, x) = 1
+    damping: Float[Array, "layer line"]  #: a
+    doppler: Float[Array, "layer line"]  #: b, cm s-1
 
 
 @lru_cache
@@ -104,6 +105,8 @@ def wings(damping: Array, x: Array) -> Array:
         = \frac{a}{\sqrt\pi x^2} \left[1 + \frac{3/2 - a^2}{x^2} + O(x^{-4})\right]
 
     which is the asymptotic expansion (Mihalas 1978, eq. 9-36) to its second term.
+
+    ``damping`` is a, ``x`` the distance from the centre in Doppler widths.
     """
     square = x * x
     return damping / ROOT_PI * (square + 4) / (square * (square + damping * damping + 2.5) + 4)
@@ -154,19 +157,21 @@ class Windows(NamedTuple):
 
     Each array lists line indices first and is filled up to the number of all lines; ``counts`` says how many
     of each count.  The arrays' shapes never change, so that one compiled program serves every star.
+
+    ``own``: of several stars at once, the half width of each line in the one star; else None.
     """
 
-    thin: Int[Array, "line"]  # Voigt function over THIN pixels
-    slim: Int[Array, "line"]  # Voigt function over SLIM pixels
-    narrow: Int[Array, "line"]  # Voigt function over NARROW pixels
-    core: Int[Array, "line"]  # Voigt function over CORE pixels
-    winged: Int[Array, "line"]  # Voigt function less wings over CORE pixels
-    near: Int[Array, "line"]  # wings over NEAR pixels
-    far: Int[Array, "line"]  # wings over FAR pixels
-    broad: Int[Array, "line"]  # wings over BROAD pixels
-    whole: Int[Array, "line"]  # wings over the whole grid, from a centre that may lie far outside
+    thin: Int[Array, "line"]  #: Voigt function over THIN pixels
+    slim: Int[Array, "line"]  #: Voigt function over SLIM pixels
+    narrow: Int[Array, "line"]  #: Voigt function over NARROW pixels
+    core: Int[Array, "line"]  #: Voigt function over CORE pixels
+    winged: Int[Array, "line"]  #: Voigt function less wings over CORE pixels
+    near: Int[Array, "line"]  #: wings over NEAR pixels
+    far: Int[Array, "line"]  #: wings over FAR pixels
+    broad: Int[Array, "line"]  #: wings over BROAD pixels
+    whole: Int[Array, "line"]  #: wings over the whole grid, from a centre that may lie far outside
     counts: Int[Array, "9"]
-    half: Int[Array, "line"]  # half widths [pixels]: where a line over the whole grid ends, too
+    half: Int[Array, "line"]  #: half widths [pixels]: where a line over the whole grid ends, too
     # several stars at once have common windows, and here the half width of each line in the one star
     own: Int[Array, "line"] | None = None
 
@@ -204,12 +209,15 @@ def half_widths(
 class Positions(NamedTuple):
     """Where the lines lie on a log-uniform grid, also outside of it."""
 
-    pixel: Int[Array, "line"]  # nearest
-    offset: Float[Array, "line"]  # of the centre from it, in pixels
+    pixel: Int[Array, "line"]  #: nearest
+    offset: Float[Array, "line"]  #: of the centre from it, in pixels
 
 
 def line_positions(wavelength: Float[np.ndarray, "line"], grid: LogGrid) -> Positions:
-    """Positions of vacuum wavelengths [cm] on a grid, in float64."""
+    """Positions of vacuum wavelengths [cm] on a grid, in float64.
+
+    ``wavelength`` in vacuum [cm].
+    """
     step = grid.step_kms / SPEED_OF_LIGHT_KMS
     position = np.log(wavelength / (grid.first_aa * ANGSTROM)) / step
     pixel = np.rint(position)

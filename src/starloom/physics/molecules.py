@@ -1,4 +1,8 @@
-"""Opacity of molecular lines, from cross-sections tabulated on a band's grid."""
+"""Opacity of molecular lines, from cross-sections tabulated on a band's grid.
+
+Whose they are is told in ``data/molecular_opacity``: Plez (1998) for TiO, and others. cgs: wavelengths [cm]
+in vacuum, opacities [cm-1].
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from scipy.fft import next_fast_len
 from scipy.interpolate import CubicSpline
 
 from starloom.constants import SPEED_OF_LIGHT_KMS
@@ -19,13 +24,15 @@ MICROTURBULENCE_KMS = (0.0, 0.6, 1.2, 2.0, 3.0, 4.0, 5.0)  # nodes, chosen for t
 THERMAL_KMS = 1.2  # typical thermal width, see ``microturbulence_weights``
 ALIGNED = 1e-3  # points by which a grid's points may miss those of the table
 CARBON = 5  # index Z - 1
+BLOCKS = "molecular_blocks"  # the table that says which blocks of a long grid there are
+HALF_LARGEST = 3e4  # of float16, which below it keeps 3 digits over nine decades
 EDGE = 65  # points added at either end of the grid, 44 km/s: no profile wraps around
 
 
 @partial(
     jax.tree_util.register_dataclass,
     meta_fields=["names"],
-    data_fields=["theta", "spline", "cross_section"],
+    data_fields=["theta", "spline", "cross_section", "which", "unit"],
     drop_fields=["grid"],
 )
 @dataclass(frozen=True)
@@ -35,7 +42,9 @@ class MolecularTable:
     ``names``: the molecules in order, as of ``number_density``; ``theta`` [node]: 5040/T of the nodes,
     rising; ``spline`` [power, interval, node]: cubic in theta - theta[interval] that gives every node's
     weight; ``cross_section`` [microturbulence, molecule, node, wavelength]: cm2 per molecule at
-    ``MICROTURBULENCE_KMS``, on ``grid``, which JAX's transformations drop.
+    ``MICROTURBULENCE_KMS``, on ``grid``, which JAX's transformations drop.  Of a part of a long grid it is
+    float16 in ``unit`` [molecule] and of some molecules alone: ``which`` [molecule] are their places among
+    ``names``, which are the same for all parts.
     """
 
     names: tuple[str, ...]
@@ -43,12 +52,16 @@ class MolecularTable:
     spline: Array
     cross_section: Array
     grid: LogGrid | None = None
+    which: Array | None = None
+    unit: Array | None = None
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "MolecularTable":
         """Unpack a table ``molecular_opacity`` and broaden it to every microturbulence, once.
 
         Raises ConfigError for a table without molecules, temperatures or wavelengths.
+
+        ``arrays`` by name, as ``tables.load`` gives them.
         """
         if 0 in (shape := np.shape(arrays["packed_log_cross_section"])) or len(shape) != 3:
             told = f"cross-sections of the shape {shape}, expected [molecule, temperature, wavelength]"
@@ -70,6 +83,61 @@ class MolecularTable:
             grid=grid,
         )
 
+    @classmethod
+    def blocks_of(cls, index: Mapping[str, np.ndarray], grid: LogGrid) -> tuple[list[int], list[int]]:
+        """The blocks of a long grid that a grid touches, and the molecules they have; see ``from_blocks``.
+
+        ``index`` is the table ``molecular_blocks``.
+        Raises ConfigError for a grid that is no aligned part of it.
+        """
+        first, step = float(index["first_vacuum_aa"]), float(index["step_kms"])
+        place = np.log(grid.first_aa / first) * SPEED_OF_LIGHT_KMS / step
+        start, stretch = round(place), grid.points * (grid.step_kms / step - 1)
+        edges = index["edge"]
+        inside = edges[0] <= start and start + grid.points <= edges[-1]
+        if not inside or max(abs(place - start), abs(stretch)) > ALIGNED:
+            raise ConfigError(f"cross-sections of molecules in blocks have no part that is {grid}")
+        touched = np.flatnonzero((edges[:-1] < start + grid.points) & (edges[1:] > start))
+        return touched.tolist(), np.flatnonzero(index["present"][touched].any(axis=0)).tolist()
+
+    @classmethod
+    def from_blocks(
+        cls,
+        index: Mapping[str, np.ndarray],
+        content: Sequence[Mapping[str, np.ndarray]],
+        molecules: Sequence[int],
+        grid: LogGrid,
+        slots: int,
+    ) -> "MolecularTable":
+        """The table of a grid from blocks of a long one, with place for ``slots`` molecules.
+
+        ``index`` (``BLOCKS``) has the long grid, its blocks' ``edge``s, and which molecules are ``present``
+        [block, molecule] in each; ``content`` are the blocks that the grid touches, ``molecules`` those of
+        ``blocks_of``.
+        """
+        theta = 5040.0 / index["temperature"]
+        rising = np.argsort(theta)
+        broadened = np.zeros((len(MICROTURBULENCE_KMS), slots, len(theta), grid.points), np.float16)
+        unit = np.ones(slots)
+        more = next_fast_len(grid.points + 2 * EDGE, real=True) - grid.points - 2 * EDGE
+        for slot, molecule in enumerate(molecules):
+            thermal = _joined(index, content, molecule, grid)[rising]
+            unit[slot] = thermal.max() / HALF_LARGEST or 1.0
+            for row, values in enumerate(np.pad(thermal, ((0, 0), (0, more)), mode="edge")):
+                wide = broaden(values, MICROTURBULENCE_KMS, grid.step_kms)
+                broadened[:, slot, row] = wide[:, : grid.points] / unit[slot]
+        which = np.zeros(slots, np.int32)
+        which[: len(molecules)] = molecules
+        return cls(
+            names=tuple(str(name) for name in index["name"]),
+            theta=jnp.asarray(theta[rising], dtype=jnp.float32),
+            spline=jnp.asarray(CubicSpline(theta[rising], np.eye(theta.size)).c, dtype=jnp.float32),
+            cross_section=jnp.asarray(broadened),
+            grid=grid,
+            which=jnp.asarray(which),
+            unit=jnp.asarray(unit),
+        )
+
     def on(self, grid: LogGrid) -> "MolecularTable":
         """The cross-sections on a grid that is an aligned part of this table's own; else ``ConfigError``."""
         first = np.log(grid.first_aa / self.grid.first_aa) * SPEED_OF_LIGHT_KMS / self.grid.step_kms
@@ -80,6 +148,25 @@ class MolecularTable:
         if grid.points == self.grid.points:
             return self
         return replace(self, cross_section=self.cross_section[..., start : start + grid.points], grid=grid)
+
+
+def _joined(
+    index: Mapping[str, np.ndarray], content: Sequence[Mapping[str, np.ndarray]], molecule: int, grid: LogGrid
+) -> np.ndarray:
+    """Thermal cross-section [temperature, wavelength] of a molecule on a grid, 0 in blocks without it."""
+    step = float(index["step_kms"])
+    start = round(np.log(grid.first_aa / float(index["first_vacuum_aa"])) * SPEED_OF_LIGHT_KMS / step)
+    total = np.zeros((len(index["temperature"]), grid.points))
+    for block in content:
+        first = int(block["first_point"]) - start
+        if molecule not in (places := block["molecule"].tolist()):
+            continue
+        row = places.index(molecule)
+        packed = np.cumsum(block["packed_log_cross_section"][row].astype(np.int32), axis=0)
+        values = 10 ** (float(block["offset"][row]) + float(block["scale"][row]) * packed)
+        low, high = max(first, 0), min(first + values.shape[1], grid.points)
+        total[:, low:high] = np.where(packed > 0, values, 0.0)[:, low - first : high - first]
+    return total
 
 
 def number_density(name: str, state: State, carbon_ratio: Array) -> Array:
@@ -108,6 +195,8 @@ def broaden(
     done as the product with its transform :math:`e^{-(\pi\xi f)^2}`.  A step of 0.676 km/s is 0.9 Doppler
     widths of TiO at 2000 K: its profile, so sampled, comes out 0.4 % wrong at 0.6 km/s; from 1.2 km/s on the
     error is 0.02 % of the peak.
+
+    ``cross_section[..., wavelength]``; ``microturbulence_kms`` [km/s], one or several.
     """
     edges = [(0, 0)] * (cross_section.ndim - 1) + [(EDGE, EDGE)]
     padded = np.pad(cross_section, edges, mode="edge")
@@ -135,6 +224,8 @@ def microturbulence_weights(microturbulence_kms: Array) -> Array:
     Lagrange's polynomial in :math:`1/\sqrt{b^2+\xi^2}`: the centre of a line goes as that with its thermal
     width b, and with b = 1.2 km/s every molecule's nearly does. Outside 0-4 km/s the weights of the nearest
     end.
+
+    ``microturbulence_kms`` [km/s].
     """
     xi = jnp.clip(microturbulence_kms, MICROTURBULENCE_KMS[0], MICROTURBULENCE_KMS[-1])
     nodes = 1 / np.hypot(THERMAL_KMS, MICROTURBULENCE_KMS)
@@ -159,6 +250,8 @@ def molecular_opacity(
     Never negative. Doppler cores only, Gray (2005), eq. 11.12.
     """
     molecules, nodes, points = table.cross_section.shape[1:]
+    if table.which is not None:
+        number_densities = number_densities[table.which] * table.unit[:, None]
     weights = microturbulence_weights(microturbulence_kms).astype(jnp.float32)
     broadened = sum(weight * part for weight, part in zip(weights, table.cross_section, strict=True))
     amounts = number_densities.T[:, :, None] * temperature_weights(temperature, table)[:, None, :]

@@ -21,5 +21,8 @@ def atomic_number(symbol: str) -> int:
 
 
 def ion_name(number: int, charge: int) -> str:
-    """Spectroscopic name, e.g. ``Fe II`` for iron once ionised."""
+    """Spectroscopic name, e.g. ``Fe II`` for iron once ionised.
+
+    ``number`` is the atomic number, ``charge`` that of the ion.
+    """
     return f"{SYMBOLS[number - 1]} {ROMAN[charge]}"

@@ -1,6 +1,9 @@
 r"""The formal solution of radiative transfer in a plane-parallel atmosphere.
 
 .. math:: I(\mu) = \int_0^\infty S\, e^{-\tau/\mu}\, d\tau/\mu, \qquad F = 2\pi \int_0^1 I(\mu)\, \mu\, d\mu
+
+Mihalas (1978), chapter 2. cgs: opacities [cm-1], column masses [g cm-2]; intensities in the unit of the
+source function.
 """
 
 from functools import lru_cache, partial
@@ -33,9 +36,11 @@ def planck(
 
 
 def flux_quadrature(angles: int = ANGLES) -> tuple[np.ndarray, np.ndarray]:
-    r"""Nodes mu and weights of the flux, :math:`2\pi\int_0^1 I(\mu) \mu d\mu`.
+    r"""Nodes mu [angle] and weights [angle] of the flux, :math:`2\pi\int_0^1 I(\mu) \mu d\mu`.
 
     Abramowitz & Stegun (1964), eq. 25.4.33, k = 1.
+
+    ``angles``: how many.
     """
     order = np.arange(1, angles + 1)
     # Golub-Welsch on the recurrence of the Jacobi polynomials (0, 1), shifted to (0, 1)
@@ -51,27 +56,27 @@ class Column(NamedTuple):
     The layers u = 0, 1, 2, ... are samples of smooth functions of u.
     """
 
-    top: Float[Array, ""]  # cm: optical depth of the first layer, over its opacity
-    growth: Float[Array, "layer"]  # cm: d tau / du over the opacity
-    ratio: Float[Array, "layer"]  # cm: d tau / d tau_ref over the opacity
-    reference: Float[Array, "interval"]  # growth of the reference optical depth
-    shares: Float[Array, "interval near"]  # its parts that the nearest four layers stand for
-    weight: Float[Array, "layer"]  # of each layer in a quadrature over u
+    top: Float[Array, ""]  #: cm: optical depth of the first layer, over its opacity
+    growth: Float[Array, "layer"]  #: cm: d tau / du over the opacity
+    ratio: Float[Array, "layer"]  #: cm: d tau / d tau_ref over the opacity
+    reference: Float[Array, "interval"]  #: growth of the reference optical depth
+    shares: Float[Array, "interval near"]  #: its parts that the nearest four layers stand for
+    weight: Float[Array, "layer"]  #: of each layer in a quadrature over u
 
 
 class Source(NamedTuple):
     """Light that the gas emits: Planck's function B, and what scattering adds to it."""
 
-    surface: Float[Array, "wavelength"]  # B of the first layer
-    rise: Float[Array, "layer wavelength"]  # dB/du
-    scattered: Float[Array, "layer wavelength"]  # sigma (J - B), cm-1 times the unit of B
+    surface: Float[Array, "wavelength"]  #: B of the first layer
+    rise: Float[Array, "layer wavelength"]  #: dB/du
+    scattered: Float[Array, "layer wavelength"]  #: sigma (J - B), cm-1 times the unit of B
 
 
 class Overlying(NamedTuple):
     """What lies above the first layer, where its opacity per gram and source do not just go on."""
 
-    depth: Float[Array, "wavelength"]  # optical depth of the first layer
-    light: Float[Array, "angle wavelength"]  # of the emission by ``Source.scattered`` there
+    depth: Float[Array, "wavelength"]  #: optical depth of the first layer
+    light: Float[Array, "angle wavelength"]  #: of the emission by ``Source.scattered`` there
 
 
 # the mean opacity ratio of an interval may lie beyond those of its ends by this share
@@ -101,6 +106,8 @@ def column(
     ``mass_per_density`` is column mass over density, m/rho [cm]; the others are natural logarithms of the
     column mass and of a reference optical depth with which the opacity changes slowly (Rosseland's). An
     optical depth grows by :math:`d\tau = \chi \frac{m}{\rho} \frac{d\ln m}{du} du`.
+
+    ``log_mass`` [g cm-2] and ``log_reference``, ``[layer]``.
     """
     slope = differences(len(log_mass))
     # positive, whatever the layers
@@ -231,6 +238,8 @@ def scattered_intensity(
 
     J is linear in S: the operator Lambda is formed, then J solved for.  For the few wavelengths of the
     continuum.
+
+    ``absorption`` and ``scattering`` are coefficients [cm-1].
     """
     step = jnp.maximum(optical_depths(absorption + scattering, layers)[1:], 1e-30)
     nodes, weights = np.polynomial.legendre.leggauss(ANGLES)

@@ -6,13 +6,15 @@ from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from textwrap import fill
 from types import MappingProxyType
 
 import numpy as np
 
-from starloom.constants import SPEED_OF_LIGHT_KMS
+from starloom import notebook
+from starloom.constants import ALPHA_ELEMENTS, SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
-from starloom.figures import pyplot
+from starloom.figures import pyplot, styled
 from starloom.files import check_target, parsing, replacing
 from starloom.labels import LABELS, TABLE_1, label, number
 from starloom.recipes import one_of
@@ -22,6 +24,7 @@ from starloom.wavelength import AIR_RANGE_AA, MEDIA, air_from_vacuum, vacuum_fro
 FRAMES = ("rest", "barycentric", "heliocentric", "topocentric")
 FORMATS = (".fits", ".ecsv", ".csv")  # each is read and written by the module of that name
 PLACES = {name: place for place, name in enumerate(LABELS)}
+TITLE_WIDTH = 110  # letters of a line
 GAP = 5.0  # times the usual step: no line is drawn across it
 UNNAMED = TABLE_1.names  # what labels mean that come as an array without names
 
@@ -56,6 +59,10 @@ class Spectrum(Quantities):
     array is taken for the paper's six. ``provenance`` is anything JSON can hold. Astropy quantities are
     converted. All numbers are copied, to float64. Equal are spectra with the same numbers and the same
     header. Raises ConfigError where the parts do not fit together.
+
+    >>> star = starloom.Spectrum([8500.0, 8500.1, 8500.2], [1.0, 0.9, 1.0], medium="air", frame="rest")
+    >>> print(star.to_vacuum().wavelength.round(3))
+    [8502.336 8502.436 8502.536]
     """
 
     wavelength: np.ndarray
@@ -116,6 +123,15 @@ class Spectrum(Quantities):
         low, high = (number(round(end, 6)) for end in self.wavelength[[0, -1]])
         ends = f"{low} to {high} A in {self.medium}"
         return f"Spectrum({self.wavelength.size} wavelengths, {ends}, {self.frame} frame)"
+
+    def _repr_html_(self) -> str:
+        shown = self.flux if self.mask is None else np.where(self.mask, np.nan, self.flux)
+        rows = [
+            (LABELS[name].symbol, f"{value:.6g}", LABELS[name].unit) for name, value in self.labels.items()
+        ]
+        rows += [("flux", self.flux_unit or "divided by the continuum", "")]
+        rows += [] if self.mask is None else [("masked", f"{self.mask.sum()} of {self.mask.size} pixels", "")]
+        return notebook.table(repr(self), (), rows) + notebook.curve(self.wavelength, shown)
 
     def __eq__(self, other) -> bool:
         return same(self, other) if isinstance(other, Spectrum) else NotImplemented
@@ -187,6 +203,14 @@ class Spectrum(Quantities):
         """The same as an astropy ``Table``: wavelength, flux, error and mask, the rest in its meta."""
         return import_module("starloom.spectrum.ecsv").table(self._parts())
 
+    def to_pandas(self):
+        """The same as a ``pandas.DataFrame`` (extra ``starloom[pandas]``), the rest in its attrs."""
+        columns = {name: getattr(self, name) for name in ("wavelength", "flux", "error", "mask")}
+        about = {name: getattr(self, name) for name in ("medium", "frame", "flux_unit")}
+        about |= {"labels": dict(self.labels), "provenance": dict(self.provenance)}
+        columns = {name: values for name, values in columns.items() if values is not None}
+        return import_module("starloom.spectrum.pandas").data_frame(columns, about)
+
     def to_specutils(self):
         """The same as a ``specutils.Spectrum`` (extra ``starloom[specutils]``), the rest in its meta."""
         return import_module("starloom.spectrum.specutils").to_specutils(self._parts())
@@ -220,27 +244,49 @@ class Spectrum(Quantities):
         return title(self.labels)
 
 
+@styled
 def new_axes():
     """Axes of a new figure, for a spectrum."""
     return pyplot().subplots(figsize=(10, 4), layout="constrained")[1]
 
 
 def broken(wavelength: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
-    """Wavelengths and what belongs to them, to be drawn: NaN in gaps, so that no line crosses them."""
+    """Wavelengths and what belongs to them, to be drawn: NaN in gaps, so that no line crosses them.
+
+    ``wavelength`` rises; ``arrays`` have its shape.
+    """
     steps = np.diff(wavelength)
     gaps = 1 + np.flatnonzero(steps > GAP * np.median(steps)) if steps.size else []
     return [np.insert(array, gaps, np.nan) for array in (wavelength, *arrays)]
 
 
 def title(labels: Mapping[str, float]) -> str:
-    """Labels in words: ``Teff = 5772 K, log g = 4.438 dex``."""
-    known = ((LABELS[name], value) for name, value in labels.items())
+    """Labels in words: ``Teff = 5772 K, log g = 4.438 dex``; but for those that have their default.
+
+    ``labels`` by name.
+    """
+    usual = dict.fromkeys(ALPHA_ELEMENTS, labels.get("alpha", 0.0))
+    known = (
+        (LABELS[name], value)
+        for name, value in labels.items()
+        if value != usual.get(name, LABELS[name].default)
+    )
     return ", ".join(f"{label.symbol} = {value:.6g} {label.unit}".rstrip() for label, value in known)
+
+
+def star_of(about: Mapping) -> str:
+    """Which star the provenance ``about`` tells of, by its file and number in it, as matplotlib writes it.
+
+    A dollar would begin a formula.
+    """
+    names = Path(str(about.get("file", ""))).name, str(about.get("source_id", ""))
+    return ", ".join(name for name in names if name).replace("$", "\\$")
 
 
 def name_axes(axes, spectrum, labels: Mapping[str, float]) -> None:
     """Write around axes what a spectrum, or several with these labels in common, shows."""
-    axes.set_title(title(labels), fontsize="medium")
+    told = filter(None, (star_of(spectrum.provenance), title(labels)))
+    axes.set_title(fill(", ".join(told), TITLE_WIDTH, break_long_words=False), fontsize="medium")
     axes.set_xlabel(f"Wavelength in {spectrum.medium} [Å], {spectrum.frame} frame")
     axes.set_ylabel(f"Flux [{spectrum.flux_unit}]" if spectrum.flux_unit else "Flux / continuum")
 
@@ -303,7 +349,10 @@ def _labels_by_name(labels) -> dict[str, float]:
 
 
 def same(one, other) -> bool:
-    """Whether two of a kind have the same numbers, also where they are NaN, and the same header."""
+    """Whether two of a kind have the same numbers, also where they are NaN, and the same header.
+
+    ``one`` and ``other``: two ``Spectrum``, or two ``Spectra``.
+    """
     for part in fields(one):
         mine, theirs = getattr(one, part.name), getattr(other, part.name)
         if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
@@ -315,7 +364,7 @@ def same(one, other) -> bool:
 
 
 def finished(array: np.ndarray) -> np.ndarray:
-    """An array of our own making that nobody writes to any more: ``Spectra`` need not copy it."""
+    """An array of any shape, our own, that nobody writes to any more: ``Spectra`` need not copy it."""
     owner = array
     while isinstance(owner, np.ndarray):
         owner.flags.writeable = False
@@ -324,7 +373,7 @@ def finished(array: np.ndarray) -> np.ndarray:
 
 
 def read_only(array) -> np.ndarray:
-    """The array itself where nothing can be written to it or to what it is a view of, else a copy."""
+    """The array, of any shape, where nothing can be written to it or to what it is a view of, else a copy."""
     owner = array
     while isinstance(owner, np.ndarray):
         if owner.flags.writeable:
@@ -339,7 +388,10 @@ def read_only(array) -> np.ndarray:
 
 
 def json_copy(provenance: Mapping) -> dict:
-    """A deep copy as JSON would give it back, so that every file format can hold it."""
+    """A deep copy as JSON would give it back, so that every file format can hold it.
+
+    ConfigError where it is none.
+    """
     try:
         return json.loads(json.dumps(dict(provenance), allow_nan=False))
     except (TypeError, ValueError) as error:

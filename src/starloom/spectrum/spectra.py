@@ -9,7 +9,9 @@ from types import MappingProxyType
 
 import numpy as np
 
+from starloom import notebook
 from starloom.errors import ConfigError
+from starloom.figures import COLOURS, pyplot
 from starloom.labels import LABELS, label
 from starloom.spectrum import (
     UNNAMED,
@@ -143,6 +145,17 @@ class Spectra(Quantities):
         meta = {"wavelength": self.wavelength_quantity, "medium": self.medium, "frame": self.frame}
         return Table(columns, meta=meta | {"provenance": dict(self.provenance)})
 
+    def to_pandas(self):
+        """A ``pandas.DataFrame`` of flux (extra ``starloom[pandas]``), a row for each of ``flat``.
+
+        Its columns are the wavelengths, its index the labels; the rest is in its attrs, without ``error``.
+        """
+        pandas, rows = import_module("starloom.spectrum.pandas"), self.flat
+        about = {"medium": self.medium, "frame": self.frame, "provenance": dict(self.provenance)}
+        index = pandas.indexed_by(self.names, rows.labels)
+        columns = dict(zip(self.wavelength.tolist(), rows.flux.T, strict=True))
+        return pandas.data_frame(columns, about, index)
+
     def to_specutils(self):
         """The same as one ``specutils.Spectrum`` (extra ``starloom[specutils]``), the rest in its meta."""
         parts = {name: getattr(self, name) for name in ("wavelength", "flux", "error", "medium", "frame")}
@@ -161,6 +174,8 @@ class Spectra(Quantities):
             raise ConfigError("there are no spectra to draw")
         axes = new_axes() if axes is None else axes
         differ = {name for name, column in zip(self.names, rows.labels.T, strict=True) if np.ptp(column) > 0}
+        if len(rows) > len(COLOURS):  # from dark to light, for no colour may come twice
+            axes.set_prop_cycle(color=pyplot().get_cmap("viridis")(np.linspace(0, 0.85, len(rows))))
         for flux, labels in zip(rows.flux, rows.labels.tolist(), strict=True):
             named = zip(self.names, labels, strict=True)
             text = ", ".join(LABELS[name].shown(value) for name, value in named if name in differ)
@@ -170,6 +185,13 @@ class Spectra(Quantities):
         common = dict(zip(self.names, rows.labels[0].tolist(), strict=True))
         name_axes(axes, self, {name: value for name, value in common.items() if name not in differ})
         return axes
+
+    def _repr_html_(self) -> str:
+        head = [f"{LABELS[name].symbol} [{LABELS[name].unit}]".removesuffix(" []") for name in self.names]
+        rows = self.flat
+        shown = [[f"{value:.6g}" for value in row] for row in rows.labels[:NAMED].tolist()]
+        more = f"and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+        return notebook.table(repr(self), head, shown, more)
 
     def __repr__(self) -> str:
         ends = f"{self.wavelength[0]:g} to {self.wavelength[-1]:g} A in {self.medium}"

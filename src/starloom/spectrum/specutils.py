@@ -42,7 +42,10 @@ def _is_ours(origin: str, path, *_, **__) -> bool:
 
 
 def to_specutils(parts: dict):
-    """A ``specutils.Spectrum`` of the parts of a Spectrum, or of several with the wavelength as last axis."""
+    """A ``specutils.Spectrum`` of the parts of a Spectrum, or of several with the wavelength as last axis.
+
+    ConfigError where specutils is not installed.
+    """
     try:
         import specutils
     except ImportError as error:
@@ -61,7 +64,10 @@ def to_specutils(parts: dict):
 
 
 def from_specutils(spectrum, medium: str | None, frame: str | None) -> dict:
-    """Parts of a Spectrum from a one-dimensional ``specutils.Spectrum``."""
+    """Parts of a Spectrum from a one-dimensional ``specutils.Spectrum``.
+
+    ``spectrum`` is theirs; ConfigError where it has more dimensions, or tells no medium and none is given.
+    """
     known = parts_of(spectrum)
     known |= {name: value for name, value in (("medium", medium), ("frame", frame)) if value is not None}
     for name in ("medium", "frame"):
@@ -71,7 +77,10 @@ def from_specutils(spectrum, medium: str | None, frame: str | None) -> dict:
 
 
 def parts_of(spectrum) -> dict:
-    """What a one-dimensional ``specutils.Spectrum`` tells of the parts; None where it lacks one."""
+    """What a one-dimensional ``specutils.Spectrum`` tells of the parts; None where it lacks one.
+
+    ``spectrum`` is theirs.
+    """
     known = {name: spectrum.meta.get(name) for name in META}
     wavelength = spectrum.wavelength.to_value(units.AA)
     order = slice(None, None, -1) if wavelength.size > 1 and wavelength[0] > wavelength[-1] else slice(None)

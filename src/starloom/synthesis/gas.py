@@ -62,7 +62,7 @@ def _scaled(profile: Profile, departures: Departures) -> Profile:
     return profile._replace(peak=peak)
 
 
-@partial(jax.jit, static_argnames="synspec")
+@partial(jax.jit, static_argnames=("synspec", "wide"))
 def gas(
     atmosphere: Atmosphere,
     abundance: Abundance,
@@ -70,14 +70,15 @@ def gas(
     lines: LineList,
     nodes: Float[Array, "chunk node"],
     synspec: bool = False,
+    wide: bool = False,
 ) -> Gas:
     """State of the gas, its continuum at ``nodes`` [cm] and its lines.
 
-    They follow from the structure and what it is made of.
+    They follow from the structure and what it is made of; ``wide`` as of ``continuous_absorption``.
     """
     temperature, every = atmosphere.temperature, nodes.ravel()
     state = equation_of_state(temperature, atmosphere.gas_pressure, abundance.per_hydrogen)
-    absorption = continuous_absorption(every, temperature, state, tapered=synspec)
+    absorption = continuous_absorption(every, temperature, state, tapered=synspec, wide=wide)
     scattering = continuous_scattering(every, state)
     layers = column(
         atmosphere.column_mass / state.mass_density,
@@ -91,13 +92,13 @@ def gas(
     return Gas(state, profile, continua, layers, abundance.carbon_ratio)
 
 
-@jax.jit
-def gas_of_each(stars, lines: LineList, nodes: Float[Array, "chunk node"]) -> Gas:
+@partial(jax.jit, static_argnames="wide")
+def gas_of_each(stars, lines: LineList, nodes: Float[Array, "chunk node"], wide: bool = False) -> Gas:
     """The gas of several stars, one after the other.
 
     Vectorised, its equation of state would take minutes to compile.
     """
-    return jax.lax.map(lambda star: gas(*star, lines, nodes), stars)
+    return jax.lax.map(lambda star: gas(*star, lines, nodes, wide=wide), stars)
 
 
 def check_converged(state: State, source: str) -> None:

@@ -7,16 +7,19 @@ from typing import NamedTuple
 import numpy as np
 
 from starloom.constants import ANGSTROM, ELECTRON_MASS, PROTON_MASS, RYDBERG_EV, SPEED_OF_LIGHT_KMS
-from starloom.figures import pyplot, save
-from starloom.physics import hydrogen
+from starloom.figures import BLACK, pyplot, save, styled
+from starloom.physics.hydrogen import HydrogenLines
 from starloom.physics.species import ion_name
+from starloom.spectrum.lines import mark
+from starloom.synthesis.band import unidentified
 from starloom.synthesis.photosphere import Photosphere
 from starloom.synthesis.spectra import SyntheticSpectrum
 from starloom.wavelength import air_from_vacuum
 
-# energy of n = 3 above n = 1, by Bohr's formula with the reduced mass
-PASCHEN_EV = RYDBERG_EV / (1 + ELECTRON_MASS / PROTON_MASS) * (1 - 1 / 9)
+HYDROGEN_EV = RYDBERG_EV / (1 + ELECTRON_MASS / PROTON_MASS)  # Bohr's formula with the reduced mass
+SERIES = {2: "Ba", 3: "Pa"}  # Balmer and Paschen, by the lower level
 LISTED = 40  # lines of a report
+UNIDENTIFIED = "?"
 PANELS = 4
 NAMED_STRENGTH = 0.3  # weaker lines, some 15 % deep, carry no name in the figure
 NAMED_DISTANCE = 1.6  # Angstrom between names in the figure
@@ -25,28 +28,33 @@ NAMED_DISTANCE = 1.6  # Angstrom between names in the figure
 class Line(NamedTuple):
     """One line of a spectrum."""
 
-    species: str
+    species: str  #: as ``Fe I``
     air_aa: float
-    log_gf: float
-    energy_low_ev: float
-    strength: float  # opacity at the centre over that of the continuum; nan for hydrogen's blended wings
-    flux: float  # over the continuum, at the centre, before any broadening
+    log_gf: float  #: log10 of the oscillator strength times the lower level's weight
+    energy_low_ev: float  #: of the lower level [eV]
+    strength: float  #: opacity at the centre over that of the continuum; nan for hydrogen's blended wings
+    flux: float  #: over the continuum, at the centre, before any broadening
 
 
 def listed(star: Photosphere, made: SyntheticSpectrum) -> list[Line]:
     """The lines of a star's spectrum: hydrogen's, then the others with the strongest first."""
     lines, strengths = star.arrays.lines, star.line_strengths
     order = np.argsort(-strengths)
-    names = [ion_name(int(lines.element[i]) + 1, int(lines.charge[i])) for i in order]
+    unknown = np.isin(lines.wavelength, unidentified(made.band))
+    names = [
+        UNIDENTIFIED if unknown[i] else ion_name(int(lines.element[i]) + 1, int(lines.charge[i]))
+        for i in order
+    ]
     columns = (lines.log_gf[order], lines.energy_low[order], strengths[order])
-    return _paschen(made) + _inside(made, names, lines.wavelength[order], *columns)
+    return _hydrogen(star.arrays.hydrogen, made) + _inside(made, names, lines.wavelength[order], *columns)
 
 
-def _paschen(made: SyntheticSpectrum) -> list[Line]:
-    log_gf = np.log10(18 * hydrogen.OSCILLATOR_STRENGTH)  # g = 2 n^2 of n = 3
-    names = [f"Pa {upper}" for upper in hydrogen.UPPER]
-    same = np.ones(len(names))
-    return _inside(made, names, hydrogen.WAVELENGTH, log_gf, PASCHEN_EV * same, nan * same)
+def _hydrogen(lines: HydrogenLines, made: SyntheticSpectrum) -> list[Line]:
+    weight = 2 * lines.lower**2
+    names = [f"{SERIES[low]} {high}" for low, high in zip(lines.lower.tolist(), lines.upper, strict=True)]
+    energy = HYDROGEN_EV * (1 - 1 / lines.lower**2)
+    log_gf = np.log10(weight * lines.oscillator_strength)
+    return _inside(made, names, lines.wavelength, log_gf, energy, np.full(len(names), nan))
 
 
 def _inside(
@@ -60,12 +68,15 @@ def _inside(
 
 
 def report(found: list[Line], window: tuple[float, float]) -> str:
-    """A table of the strongest lines in a window of air wavelengths [Angstrom]."""
+    """A table of the strongest lines in a window of air wavelengths [Angstrom].
+
+    ``found`` are lines, the window's ends in Angstrom.
+    """
     inside = [line for line in found if window[0] <= line.air_aa <= window[1]]
-    paschen = [line for line in inside if hydrogenic(line)]
+    hydrogen = [line for line in inside if hydrogenic(line)]
     others = [line for line in inside if not hydrogenic(line)]
     rows = [f"{'species':<8}{'air [A]':>10}{'log gf':>9}{'E low [eV]':>12}{'strength':>11}{'flux':>8}"]
-    for line in paschen + others[:LISTED]:
+    for line in hydrogen + others[:LISTED]:
         strength = "-" if hydrogenic(line) else f"{line.strength:.3g}"
         rows.append(
             f"{line.species:<8}{line.air_aa:>10.3f}{line.log_gf:>9.3f}{line.energy_low_ev:>12.3f}"
@@ -73,24 +84,30 @@ def report(found: list[Line], window: tuple[float, float]) -> str:
         )
     count = f"{min(len(others), LISTED)} of {len(others)} lines"
     rows.append(f"{count}, hydrogen aside; strength: opacity at the centre over the continuum's")
+    if any(line.species == UNIDENTIFIED for line in others[:LISTED]):
+        rows.append(f"{UNIDENTIFIED}: seen in the Sun but in no list; taken for a line of Fe I")
     return "\n".join(rows)
 
 
+@styled
 def draw(spectrum, found: list[Line], radial_velocity: float, path: Path) -> None:
-    """Draw a spectrum in rows of a hundred Angstrom and name its lines: hydrogen's below, others above."""
+    """Draw a spectrum in rows of a hundred Angstrom and name its lines: hydrogen's below, others above.
+
+    ``found`` are the lines to be named, ``spectrum`` a ``Spectrum``.
+    """
     plt = pyplot()
     figure, panels = plt.subplots(PANELS, figsize=(11, 10), layout="constrained")
     known = spectrum.flux if spectrum.mask is None else spectrum.flux[~spectrum.mask]
     low, high = float(known.min()), float(known.max())
-    limits = (low - 0.22 * (high - low), high + 0.3 * (high - low))
+    limits = (low - 0.36 * (high - low), high + 0.36 * (high - low))
     ends = np.linspace(spectrum.wavelength[0], spectrum.wavelength[-1], PANELS + 1)
     named = _named(found, radial_velocity)
     for axes, left, right in zip(panels, ends[:-1], ends[1:], strict=True):
-        spectrum.plot(axes, color="black")
+        spectrum.plot(axes, color=BLACK)
         axes.set(xlim=(left, right), ylim=limits, title="", xlabel="")
         for place, line in named:
             if left <= place <= right:
-                _name(axes, place, line, low, high)
+                mark(axes, place, line.species, low, high, below=hydrogenic(line))
     figure.suptitle(spectrum.title)
     panels[-1].set_xlabel(f"Wavelength in {spectrum.medium} [Å], {spectrum.frame} frame")
     save(figure, path)
@@ -108,16 +125,5 @@ def _named(found: list[Line], radial_velocity: float) -> list[tuple[float, Line]
 
 
 def hydrogenic(line: Line) -> bool:
-    """Whether the line is one of the Paschen series."""
+    """Whether the line is one of hydrogen's."""
     return np.isnan(line.strength)
-
-
-def _name(axes, place: float, line: Line, low: float, high: float) -> None:
-    """A line's name and a tick: hydrogen's below the spectrum, another's above it."""
-    unit = 0.04 * (high - low)
-    if hydrogenic(line):
-        start, outwards, style = low, -unit, {"color": "tab:blue", "va": "top"}
-    else:
-        start, outwards, style = high, unit, {"color": "tab:red", "va": "bottom", "rotation": 90}
-    axes.plot([place, place], [start + outwards, start + 2 * outwards], color=style["color"], linewidth=0.6)
-    axes.text(place, start + 2.5 * outwards, line.species, fontsize=7, ha="center", clip_on=True, **style)

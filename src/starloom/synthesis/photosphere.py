@@ -17,7 +17,7 @@ from starloom.errors import ConfigError, OutOfRangeError
 from starloom.nlte import checked_ions, departures
 from starloom.physics.abundances import CARBON_RATIO, Mixture
 from starloom.physics.linelist import LineList
-from starloom.physics.lines import Windows, half_widths, windows_of
+from starloom.physics.lines import NONE, Windows, half_widths, windows_of
 from starloom.physics.molecules import MolecularTable
 from starloom.physics.transfer import flux_quadrature
 from starloom.synthesis.band import BandArrays, band_arrays, given
@@ -33,10 +33,13 @@ DEEPEST_SEEN = 0.7  # log10 of the Rosseland optical depth; e^-5 of the light fr
 
 @dataclass(frozen=True, eq=False)
 class Photosphere:
-    """The solved gas of one star, over all chunks of a band; made by ``photosphere``."""
+    """The solved gas of one star, over all chunks of a band; made by ``photosphere``.
+
+    ``labels`` are those known, by name; ``synspec`` and ``nlte`` as of ``synthesize``.
+    """
 
     atmosphere: Atmosphere
-    microturbulence: Float[Array, ""]  # cm s-1
+    microturbulence: Float[Array, ""]  #: cm s-1
     gas: Gas
     arrays: BandArrays
     labels: Mapping[str, float]
@@ -49,7 +52,7 @@ class Photosphere:
     def windows(self) -> tuple[Windows, ...]:
         """Which lines matter in each chunk, and how far; of numbers, not of what JAX traces."""
         half = half_widths_seen(self.atmosphere, self.gas, self.arrays)
-        return tuple(windows_of(half, *places) for places in line_places(self.arrays))
+        return tuple(chunk_windows(self.arrays, half))
 
     @property
     def line_strengths(self) -> Float[np.ndarray, "line"]:
@@ -97,6 +100,8 @@ def photosphere(
     """The gas of an atmosphere, solved once for its spectra and the strengths of its lines.
 
     Arguments and errors are those of ``synthesize``.
+
+    ``molecules`` and ``synspec`` too.
     """
     said = {"mh": mh, "alpha": alpha, "vmic": vmic, "elements": elements, "carbon_ratio": carbon_ratio}
     star, ions = checked_star(atmosphere, **said), checked_ions(nlte)
@@ -105,7 +110,7 @@ def photosphere(
     arrays = arrays if own is None else arrays.with_lines(own)
     arrays = arrays if molecules is None else arrays.with_molecules(molecules)
     with jax.enable_x64(True):
-        matter = gas(*star, arrays.lines, arrays.nodes, synspec)
+        matter = gas(*star, arrays.lines, arrays.nodes, synspec, arrays.wide)
         check_converged(matter.state, atmosphere.source)
         if ions:
             known = {"teff": atmosphere.teff, "source": atmosphere.source}
@@ -185,19 +190,27 @@ def half_widths_seen(atmosphere: Atmosphere, matter: Gas, arrays: BandArrays) ->
     seen = np.asarray(atmosphere.log_tau) < DEEPEST_SEEN
     profile = jax.tree.map(lambda part: np.asarray(part)[seen], matter.profile)
     step = arrays.band.chunks[0].step_kms * KMS
-    return half_widths(profile, _continuum_at_lines(matter, arrays)[seen], step)
+    half = np.empty(profile.peak.shape[1], np.int32)
+    for continuum, (lines, weights) in zip(matter.continua, arrays.to_lines, strict=True):
+        shown = jax.tree.map(lambda part, lines=lines: part[:, lines], profile)
+        opacity = np.asarray(continuum.absorption + continuum.scattering) @ weights
+        half[lines] = half_widths(shown, opacity[seen], step)
+    return half
 
 
-def line_places(arrays: BandArrays) -> list:
-    """Positions of the lines on each chunk, and the chunk's number of points: what ``windows_of`` takes."""
+def chunk_windows(arrays: BandArrays, half: Int[np.ndarray, "line"]) -> list[Windows]:
+    """The windows of each chunk's lines, by the half widths of all lines."""
     each = zip(arrays.chunks, arrays.band.chunks, strict=True)
-    return [(chunk.positions, grid.points) for chunk, grid in each]
+    return [
+        windows_of(chunk.of_own_lines(half, NONE), chunk.of_own_lines(chunk.positions), grid.points)
+        for chunk, grid in each
+    ]
 
 
 def _continuum_at_lines(matter: Gas, arrays: BandArrays) -> Float[np.ndarray, "layer line"]:
     """Continuous opacity [cm-1] at the lines."""
     nodes = [np.asarray(continuum.absorption + continuum.scattering) for continuum in matter.continua]
-    return np.concatenate(nodes, axis=-1) @ arrays.to_lines
+    return arrays.at_lines(nodes)
 
 
 def checked_star(atmosphere: Atmosphere, *, vmic=None, elements=None, **numbers_given):

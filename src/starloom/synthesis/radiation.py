@@ -47,7 +47,8 @@ def radiate(
         + hydrogen
         + molecular_opacity(molecular, temperature, microturbulence / KMS, chunk.molecules)
     )
-    total = line_opacity(gas.profile, chunk.positions, windows, pixels, chunk.step, others)
+    own, places = chunk.of_own_lines((gas.profile, chunk.positions))
+    total = line_opacity(own, places, windows, pixels, chunk.step, others)
     # coherent scattering of the continuum's light alone: lines absorb
     emitted = planck(chunk.nodes, temperature)
     rise, scattered = differences(len(temperature)) @ emitted, nodes.scattering * (nodes.mean - emitted)

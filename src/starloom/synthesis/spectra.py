@@ -28,6 +28,8 @@ class SyntheticSpectrum:
     star's surface, in erg s-1 cm-2 A-1; of an intensity at one mu, also per sr. ``labels`` are those known,
     by name: a number for one spectrum, for several an array of the leading axes' shape. ``nlte`` are the ions
     out of LTE. An index gives one spectrum of several, with its own labels.
+
+    ``unit`` of flux and continuum (astropy string).
     """
 
     chunk_flux: tuple[Float[Array, "... point"], ...]
@@ -120,6 +122,8 @@ class SyntheticSpectrum:
         """One star's spectrum as a ``Spectrum``, wavelengths in air; ``abundances`` are in its provenance.
 
         Raises ConfigError for several stars' spectra: take them one by one.
+
+        ``normalized``: flux over the continuum, or in ``unit``.
         """
         if self.flux.ndim != 1:
             raise ConfigError(f"spectra of the shape {self.flux.shape[:-1]}: take one, as made[0].spectrum()")

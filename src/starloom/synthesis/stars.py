@@ -18,11 +18,11 @@ from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain, label
 from starloom.nlte import checked_ions, departures
 from starloom.physics.abundances import HIGHEST, LOWEST, RANGES, checked_elements
-from starloom.physics.lines import windows_of
+from starloom.physics.lines import NONE
 from starloom.physics.transfer import flux_quadrature
 from starloom.synthesis.band import band_arrays, given
 from starloom.synthesis.gas import check_converged, gas_of_each
-from starloom.synthesis.photosphere import checked_star, half_widths_seen, line_places, synthesize
+from starloom.synthesis.photosphere import checked_star, chunk_windows, half_widths_seen, synthesize
 from starloom.synthesis.radiation import per_angstrom, radiate_together
 from starloom.synthesis.spectra import SyntheticSpectrum, numbers
 
@@ -84,6 +84,8 @@ def synthesize_labels(
     (``synthesize_together``); None is one on the processor, which that makes no faster, ``TOGETHER`` on
     another device.  For more stars than memory holds (175 kB each and chunk) use ``synthesize_each``, for
     several processes the database.
+
+    ``band`` is the packaged one unless given. OutOfRangeError outside ``domain``.
     """
     labels = {"teff": teff, "logg": logg, "mh": mh, "vmic": vmic, **_composition(alpha, elements, abundances)}
     known = domain(*list(labels)[len(LABELS) :])
@@ -121,6 +123,8 @@ def synthesize_together(
 
     Windows are common, but in each star a line ends where it would alone: the spectra are those of
     ``synthesize_each`` to 3e-7.  Each number of stars is compiled anew.
+
+    ``abundances``: names of the further columns.
     """
     rows, names = np.asarray(stars, dtype=float), (*LABELS, *abundances)
     band = given(band)
@@ -132,7 +136,7 @@ def synthesize_together(
     with jax.enable_x64(True):
         each = [checked_star(star, **given) for star, given in _inputs(rows, abundances)]
         atmosphere, abundance, turbulence = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
-        matter = gas_of_each((atmosphere, abundance, turbulence), arrays.lines, arrays.nodes)
+        matter = gas_of_each((atmosphere, abundance, turbulence), arrays.lines, arrays.nodes, arrays.wide)
         for one, row in zip(_each_of(matter), rows.tolist(), strict=True):
             check_converged(one.state, _named(row))
         if checked_ions(nlte):
@@ -141,8 +145,9 @@ def synthesize_together(
         half = [half_widths_seen(star[0], one, arrays) for star, one in zip(each, single, strict=True)]
         angles, weights = flux_quadrature()
         parts = []
-        for number, (chunk, places) in enumerate(zip(arrays.chunks, line_places(arrays), strict=True)):
-            windows = windows_of(np.max(half, axis=0), *places)._replace(own=np.array(half))
+        common = chunk_windows(arrays, np.max(half, axis=0))
+        for number, (chunk, windows) in enumerate(zip(arrays.chunks, common, strict=True)):
+            windows = windows._replace(own=chunk.of_own_lines(np.array(half), NONE))
             own = matter.of_chunk(number)
             intensities = radiate_together(atmosphere, turbulence, own, chunk, windows, angles)
             parts.append([per_angstrom(weights, part) for part in intensities])
@@ -191,6 +196,8 @@ def normalised(band: Band, /, *, nlte: Sequence[str] = (), **labels) -> np.ndarr
 
     ``labels`` are those of ``domain`` by name, each an array [star]. ``nlte`` is as of
     ``synthesize``.
+
+    ConfigError for labels that the synthesis does not know.
     """
     if missing := [name for name in LABELS if name not in labels]:
         raise ConfigError(f"no label {', '.join(missing)}: synthesis needs {', '.join(LABELS)}")

@@ -35,12 +35,13 @@ class View:
     light as the star emits it; ``mu`` says whether it is an intensity. Raises OutOfRangeError outside RANGES.
     """
 
-    vsini: float = 0.0  # km/s
+    vsini: float = 0.0  #: km/s
     resolution: float | None = None
-    radial_velocity: float = 0.0  # km/s
+    radial_velocity: float = 0.0  #: km/s
     mu: float | None = None
     points: Points | None = None
-    physical: bool = False  # flux in erg, not over the continuum
+    physical: bool = False  #: flux in erg, not over the continuum
+    between_aa: tuple[float, float] | None = None  #: wavelengths of the result, in its medium; None: all
 
     def __post_init__(self):
         values = (self.vsini, self.resolution, self.radial_velocity, self.mu)
@@ -56,9 +57,13 @@ class View:
         ``origin`` goes into the provenance: where the star comes from.
         """
         flux, known = self._seen(made)
+        wavelength = air_from_vacuum(made.wavelength_aa) if self.points is None else self.points.wavelength_aa
+        if self.between_aa is not None:
+            inside = (wavelength >= self.between_aa[0]) & (wavelength <= self.between_aa[1])
+            wavelength, flux, known = wavelength[inside], flux[inside], known[inside]
         given = {"vsini": self.vsini, "resolution": self.resolution}
         return Spectrum(
-            air_from_vacuum(made.wavelength_aa) if self.points is None else self.points.wavelength_aa,
+            wavelength,
             flux,
             medium="air" if self.points is None else self.points.medium,
             mask=None if known.all() else ~known,

@@ -2,8 +2,7 @@
 
 import { Domain } from "./model/domain.js";
 import { Emulator } from "./model/emulator.js";
-import { sha256 } from "./model/sha256.js";
-import { readWeights } from "./model/weights.js";
+import { Loader, fetched, weightsIn } from "./model/loader.js";
 import { Overlay } from "./observed/overlay.js";
 import { Store } from "./state/store.js";
 import { watch } from "./view/gestures.js";
@@ -24,11 +23,16 @@ function explorer(facts, emulator) {
   const lines = new LineList(facts.lines, domain.meaning, emulator.c);
   const tip = new Tip({ tip: $("tip"), readout: $("readout"), stage: $("stage") }, lines);
   const plots = (tip.plots = new Plots($("plot"), $("difference"), (wavelength) => tip.show(wavelength)));
-  const overlay = new Overlay({ emulator, domain, divides: () => $("normalise").checked }, () => files.changed());
-  const picture = new Picture({ emulator, lines, store, overlay, plots }, () => panel.show());
+  const came = (_, { atoms }) => {
+    lines.add(atoms);
+    picture.schedule();
+  };
+  const loader = new Loader(emulator, facts.model.chunks ?? [], came, () => picture.schedule());
+  const overlay = new Overlay({ emulator, loader, domain, divides: () => $("normalise").checked }, () => files.changed());
+  const picture = new Picture({ emulator, loader, lines, store, overlay, plots }, () => panel.show());
   const files = new ObservedPanel({ overlay, store, picture }, (found) => (made.estimate = found));
   const panel = new Panel({ facts, store, words: new Words(domain), overlay, picture });
-  const made = { facts, emulator, domain, plots, estimate: null };
+  const made = { facts, emulator, loader, domain, plots, estimate: null };
   for (const u of [plots.flux, plots.difference]) watch(u, panel.view);
   store.subscribe(() => picture.schedule());
   store.subscribe(() => panel.tell());
@@ -52,18 +56,11 @@ function expose(made, part, names) {
 
 async function start() {
   const facts = await (await fetched("facts.json")).json();
-  const buffer = await (await fetched(facts.model.file)).arrayBuffer();
-  if ((await sha256(buffer)) !== facts.model.sha256)
-    throw new Error("the model's weights do not have the hash they should: load the page again");
-  globalThis.explorer = explorer(facts, new Emulator(readWeights(buffer), facts));
+  const made = (globalThis.explorer = explorer(facts, new Emulator(await weightsIn(facts.model), facts)));
+  // of a model in parts, the first that is looked at
+  await made.loader.all(made.scene.waiting.slice(0, 1).map(({ number }) => number));
   performance.mark("ready");
   document.documentElement.dataset.ready = "true";
-}
-
-async function fetched(path) {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${answer.statusText}`);
-  return answer;
 }
 
 start().catch((error) => {

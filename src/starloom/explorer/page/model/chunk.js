@@ -1,6 +1,7 @@
 // One chunk of a band: the network's modes, rotation, instrument and motion (starloom/networks/emulator.py).
 
 import { inverseRealTransform } from "./fourier.js";
+import { network } from "./network.js";
 import { pointSampler } from "./sampler.js";
 import { dopplerShift, rank } from "./wavelength.js";
 
@@ -9,18 +10,30 @@ const WIDE = 3; // most probable speeds of the macroturbulence, likewise
 export const ROUNDING = 1e-6; // A, of air to vacuum and back
 
 export class Chunk {
-  /** For a network of modes and the chunk's numbers; `shared` has what is the same in all: see Emulator. */
-  constructor(network, finish, shared) {
-    Object.assign(this, { network, finish, ...shared });
-    const { modes, points, first_aa: first, last_aa: last, step_kms: step, taps } = finish;
+  /** For the chunk's numbers; `shared` has what is the same in all: see Emulator. It has a flux once it has its network. */
+  constructor(finish, shared) {
+    Object.assign(this, { finish, ...shared });
+    const { first_aa: first, last_aa: last, step_kms: step, taps } = finish;
+    const margin = Math.exp(((taps / 2 + 1) * step) / this.c);
+    this.range = [first * margin, last / margin]; // vacuum wavelengths [A] with room for the interpolation
+    const [keptFirst, keptLast] = finish.kept_aa;
+    this.own = [Math.max(this.range[0], keptFirst), Math.min(this.range[1], keptLast)]; // what is not of other chunks alone
+    this.loaded = false;
+  }
+
+  /** Take the network out of a weights file (see readWeights). */
+  take({ description, tensors }) {
+    const { network: name, modes, points } = this.finish;
+    const architecture = description.networks[name];
+    if (architecture?.at(-1).outputs !== 2 * modes) throw new Error(`the model does not give ${modes} modes`);
+    this.network = network(name, architecture, tensors);
     this.transform = inverseRealTransform(points, modes);
     this.re = new Float64Array(modes);
     this.im = new Float64Array(modes);
     this.grid = new Float64Array(points);
     this.emission = this.filling && this.#emission();
     this.inputs = null; // labels of the modes in `output`
-    const margin = Math.exp(((taps / 2 + 1) * step) / this.c);
-    this.range = [first * margin, last / margin]; // vacuum wavelengths [A] with room for the interpolation
+    this.loaded = true;
   }
 
   /** Which of increasing vacuum wavelengths [A] are in the chunk's range, from `start` on, and their sampler. */
@@ -31,13 +44,30 @@ export class Chunk {
 
   /** First and last vacuum wavelength [A] at which the flux is known: Emulator.known in Python. */
   known(labels, velocity) {
-    const sigma = Math.sqrt(this.variance(this.meaning(labels, "resolution")));
-    const reach = this.meaning(labels, "vsini") + REACH * sigma + WIDE * this.meaning(labels, "vmac");
+    const reach = this.reach(labels);
     const shift = dopplerShift(velocity, this.c);
+    const [first, last] = this.finish.kept_aa;
     return [
-      Math.max(this.finish.first_aa * Math.exp((shift + reach) / this.c), this.range[0]),
-      Math.min(this.finish.last_aa * Math.exp((shift - reach) / this.c), this.range[1]),
+      Math.max(first * Math.exp((shift + reach) / this.c), this.own[0]),
+      Math.min(last * Math.exp((shift - reach) / this.c), this.own[1]),
     ];
+  }
+
+  /** How far [km/s] rotation, macroturbulence and instrument spread light. */
+  reach(labels) {
+    const sigma = Math.sqrt(this.variance(this.meaning(labels, "resolution")));
+    return this.meaning(labels, "vsini") + REACH * sigma + WIDE * this.meaning(labels, "vmac");
+  }
+
+  /** The chunk's share of the lines at a vacuum wavelength [A]: bands.Window in Python. */
+  share(wavelength) {
+    const rise = (fade) => {
+      const away = (this.c * Math.log(wavelength / fade.join_aa)) / fade.width_kms;
+      const t = Math.min(Math.max((away + 1) / 2, 0), 1);
+      return t * t * (3 - 2 * t);
+    };
+    const { start, stop } = this.finish;
+    return (start ? rise(start) : 1) * (stop ? 1 - rise(stop) : 1);
   }
 
   /** Normalised flux on the chunk's uniform grid, overwritten by the next call. */
@@ -69,7 +99,7 @@ export class Chunk {
     cores.forEach((core, i) => {
       if (core < first || core > last) return;
       const place = 2 * Math.PI * this.c * Math.log(core / first);
-      const area = (ratios[i] * width * Math.sqrt(2 * Math.PI)) / (points * step);
+      const area = (this.share(core) * ratios[i] * width * Math.sqrt(2 * Math.PI)) / (points * step);
       for (let k = 0; k < modes; k++) {
         const size = area * Math.exp(-2 * (Math.PI * k * frequency) ** 2 * variance);
         found[k] += size * Math.cos(place * k * frequency);

@@ -17,7 +17,16 @@ const LAYERS = {
     const y = new Float64Array(outputs);
     return (x) => {
       y.set(bias);
-      for (let i = 0, at = 0; i < inputs; i++, at += outputs) {
+      let [i, at] = [0, 0];
+      // four inputs at a time, added in their order: half the time, and the same bits
+      for (; i + 3 < inputs; i += 4, at += 4 * outputs) {
+        const [a, b, c, d] = [x[i], x[i + 1], x[i + 2], x[i + 3]];
+        const [second, third, fourth] = [at + outputs, at + 2 * outputs, at + 3 * outputs];
+        for (let j = 0; j < outputs; j++) {
+          y[j] = y[j] + a * weight[at + j] + b * weight[second + j] + c * weight[third + j] + d * weight[fourth + j];
+        }
+      }
+      for (; i < inputs; i++, at += outputs) {
         const value = x[i];
         for (let j = 0; j < outputs; j++) y[j] += value * weight[at + j];
       }

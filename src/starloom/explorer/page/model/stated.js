@@ -29,24 +29,26 @@ export class StatedError {
       const band = own.subarray(start, start + width);
       this.centres.push(band.reduce((sum, value) => sum + value, 0) / band.length);
     }
-    this.places(0);
+    this.place = new Float64Array(this.vacuum.length);
+    this.placed = { velocity: 0, first: 0, last: 0 };
   }
 
-  /** Places among the bands of the points, whose wavelengths are moved to the star's frame. */
-  places(velocity) {
-    if (this.velocity === velocity) return this.place;
-    this.velocity = velocity;
+  /** Places among the bands of the points [first, last), whose wavelengths are moved to the star's frame. */
+  places(velocity, first, last) {
+    const { placed, place, centres } = this;
+    if (placed.velocity === velocity && placed.first <= first && placed.last >= last) return place;
+    this.placed = { velocity, first, last };
     const factor = Math.exp(-dopplerShift(velocity, this.c) / this.c);
     const toOwn = this.points.medium === "air" ? airFromVacuum : (vacuum) => vacuum;
     let band = 0;
-    if (this.centres.length === 1) return (this.place = new Float64Array(this.vacuum.length));
-    this.place = this.vacuum.map((vacuum) => {
-      const wavelength = toOwn(vacuum * factor);
-      while (band < this.centres.length - 2 && wavelength > this.centres[band + 1]) band++;
-      const fraction = (wavelength - this.centres[band]) / (this.centres[band + 1] - this.centres[band]);
-      return band + Math.min(Math.max(fraction, 0), 1);
-    });
-    return this.place;
+    if (centres.length === 1) return place;
+    for (let i = first; i < last; i++) {
+      const wavelength = toOwn(this.vacuum[i] * factor);
+      while (band < centres.length - 2 && wavelength > centres[band + 1]) band++;
+      const fraction = (wavelength - centres[band]) / (centres[band + 1] - centres[band]);
+      place[i] = band + Math.min(Math.max(fraction, 0), 1);
+    }
+    return place;
   }
 
   /** Number of the cell that the labels lie in. */
@@ -61,15 +63,15 @@ export class StatedError {
     return cell;
   }
 
-  /** Sizes that hold 68 % ("p68") or 99 % ("p99") of the errors, at the model's points. */
-  at(measure, labels, velocity, out) {
+  /** Sizes that hold 68 % ("p68") or 99 % ("p99") of the errors, at the model's points from `first` to before `last`. */
+  at(measure, labels, velocity, out, first = 0, last = out.length) {
     const bands = this.centres.length;
     const row = this.cell(labels) * bands;
     const values = this.logarithms[measure];
     const factors = this.ends ? this.ends.at(measure, labels) : [0];
     const byBand = Float64Array.from({ length: bands }, (_, i) => values[row + i] + factors[this.#factor(i)]);
-    const place = this.places(velocity);
-    for (let i = 0; i < out.length; i++) {
+    const place = this.places(velocity, first, last);
+    for (let i = first; i < last; i++) {
       const left = Math.max(Math.min(Math.floor(place[i]), bands - 2), 0);
       const from = byBand[left];
       out[i] = Math.exp(from + (byBand[Math.min(left + 1, bands - 1)] - from) * (place[i] - left));

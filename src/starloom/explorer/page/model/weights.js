@@ -30,7 +30,10 @@ function joined(name, tensors) {
   const [first, unit, integers] = [tensors[`${name}.first`], tensors[`${name}.unit`], tensors[name]];
   const values = new Float32Array(first.length + integers.length);
   values.set(first);
-  for (let i = 0, at = first.length; i < integers.length; i++, at++) values[at] = integers[i] * unit[i % unit.length];
+  const size = unit.length;
+  for (let row = 0, at = first.length; row < integers.length; row += size) {
+    for (let i = 0; i < size; i++, at++) values[at] = integers[row + i] * unit[i];
+  }
   return values;
 }
 
@@ -39,15 +42,10 @@ function tensor(view, base, name, { dtype, shape, data_offsets: [start, end] }) 
   const size = shape.reduce((product, n) => product * n, 1);
   if (!width) throw new Error(`tensor ${name} is of the type ${dtype}, not one of ${Object.keys(WIDTH)}`);
   if (end - start !== size * width || base + end > view.byteLength) throw new Error(`tensor ${name} is cut off`);
-  const values = dtype === "F64" ? new Float64Array(size) : new Float32Array(size);
-  const read = {
-    I16: (at) => view.getInt16(at, true),
-    F16: (at) => half(view.getUint16(at, true)),
-    F32: (at) => view.getFloat32(at, true),
-    F64: (at) => view.getFloat64(at, true),
-  }[dtype];
-  for (let i = 0; i < size; i++) values[i] = read(base + start + i * width);
-  return values;
+  // copied, since it may begin anywhere; every machine that browsers run on has the file's order of bytes
+  const bytes = view.buffer.slice(base + start, base + end);
+  if (dtype === "F16") return Float32Array.from(new Uint16Array(bytes), half);
+  return new { I16: Int16Array, F32: Float32Array, F64: Float64Array }[dtype](bytes);
 }
 
 /** A number from the 16 bits of an IEEE 754 half. */

@@ -7,7 +7,7 @@ import { readText } from "./text.js";
 import { angstroms } from "./units.js";
 
 const FEWEST = 20; // points in the model's range
-const MOST = 8000; // more are averaged by neighbours
+const MOST = 8000; // or as many as the model has; more are averaged by neighbours
 const NO_TEXT = /[\x00-\x08\x0e-\x1f]/; // characters that are in no table
 const ELSEWHERE = "; the command starloom fit reads it";
 const KINDS = [
@@ -20,11 +20,12 @@ const KINDS = [
  * The spectrum in a File: {name, vacuum, flux, error | null, medium, assumed, notes}; flux and error are NaN where
  * they cannot be used.
  *
- * `range` is the model's range of vacuum wavelengths [A]. Throws an Error with the reason, in one sentence.
+ * `range` is the model's range of vacuum wavelengths [A], in which it has `points`. Throws an Error with the reason, in
+ * one sentence.
  */
-export async function readSpectrum(file, range) {
+export async function readSpectrum(file, range, points = 0) {
   const buffer = await unpacked(await file.arrayBuffer());
-  return spectrum(file.name, tablesIn(buffer), range);
+  return spectrum(file.name, tablesIn(buffer), range, Math.max(points, MOST));
 }
 
 /** The same spectrum if its wavelengths are in another medium. */
@@ -67,7 +68,7 @@ function decoded(bytes) {
   }
 }
 
-function spectrum(name, tables, range) {
+function spectrum(name, tables, range, most) {
   const chosen = tables.map((table) => [table, spectrumColumns(table)]).filter(([, names]) => names);
   if (!chosen.length) {
     const cells = tables.flatMap(({ columns }) => [...columns.values()].map(([first]) => `${first}`));
@@ -92,7 +93,7 @@ function spectrum(name, tables, range) {
     frame: table.about.frame,
     notes: count > 1 ? [`first of ${count} spectra`] : [],
   };
-  return { ...inMedium(thinned(made), medium), assumed: !known };
+  return { ...inMedium(thinned(made, most), medium), assumed: !known };
 }
 
 /** How many rows the first spectrum of a table has, and how many spectra there are. */
@@ -145,8 +146,8 @@ function inRange(rows, ends) {
 }
 
 /** Means of neighbouring points where there are too many. */
-function thinned(made) {
-  const size = Math.ceil(made.given.length / MOST);
+function thinned(made, most) {
+  const size = Math.ceil(made.given.length / most);
   if (size === 1) return made;
   const count = Math.floor(made.given.length / size);
   const mean = (values) =>

@@ -18,8 +18,9 @@ const frame = (velocity) => (velocity === 0 ? "rest" : "barycentric");
  * The spectrum as starloom's own CSV, which `Spectrum.read` takes; with pins as a plain table, whose further
  * columns are theirs. Points that the model does not know are left out, or empty where a pin has them.
  */
-export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model, version }) {
-  if (pins.length) return pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model, version });
+export function csv(scene, { model, version }) {
+  if (scene.pins.length) return pinsCsv(scene, { model, version });
+  const { x, medium, flux, p68, labels, velocity } = scene;
   const rows = [];
   x.forEach((wavelength, i) => Number.isNaN(flux[i]) || rows.push([wavelength, flux[i], p68?.[i]]));
   const provenance = {
@@ -41,16 +42,16 @@ export function csv({ x, medium, flux, p68, p99, labels, velocity, pins }, { mod
   return ["# starloom spectrum; wavelength in Angstrom", ...head, names, ...table, ""].join("\n");
 }
 
-function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins }, { model, version }) {
+function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins, part: [first, last] }, { model, version }) {
   const head = [
     `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
     `# model = ${model.name} ${model.source}`,
     `# flux: ${describe(labels, velocity)}`,
     ...pins.map((pin) => `# flux_${LETTERS[pin.slot]}: ${describe(pin.labels, pin.velocity)}`),
   ];
-  const columns = [x, flux, p68, p99, ...pins.map((pin) => pin.flux)].filter(Boolean);
+  const columns = [x, flux, p68, p99, ...pins.map((pin) => pin.flux)].filter(Boolean).map((column) => column.subarray(first, last));
   const names = ["wavelength", "flux", ...(p68 ? ["error", "error_p99"] : []), ...pins.map((pin) => `flux_${LETTERS[pin.slot]}`)];
-  const rows = Array.from(x, (_, i) => columns.map((column) => digits(column[i])).join(","));
+  const rows = Array.from(columns[0], (_, i) => columns.map((column) => digits(column[i])).join(","));
   return [...head, names.join(","), ...rows, ""].join("\n");
 }
 

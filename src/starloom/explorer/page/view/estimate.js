@@ -4,7 +4,7 @@ import { short } from "../state/link.js";
 import { minus } from "./words.js";
 
 /** A table of what was found (see firstEstimate), and a sentence that says what it is worth. */
-export function estimate({ labels, velocity, own, deviation, rms, reducedChi, count, atLimit, seconds }, domain) {
+export function estimate({ labels, velocity, own, deviation, rms, reducedChi, count, inView, atLimit, seconds }, domain) {
   const { star, seen, velocity: moving } = domain;
   const values = { ...labels, [moving.name]: velocity };
   const table = document.createElement("table");
@@ -22,7 +22,7 @@ export function estimate({ labels, velocity, own, deviation, rms, reducedChi, co
     .map(({ name, symbol }) => `, ${symbol} held at ${short(labels[name])}`);
   if (own.length < domain.elements.length) held.push(`, ${own.length ? "other" : "single"} elements held at their default`);
   about.textContent =
-    `A first estimate by least squares, not a measurement: scatter ${rms.toFixed(4)} over ${count} points${chi}${held.join("")}, ` +
+    `A first estimate by least squares, not a measurement: scatter ${rms.toFixed(4)} over ${count} points${inView ? " in view" : ""}${chi}${held.join("")}, ` +
     `${seconds.toFixed(1)} s. The ± are formal; what the model does not describe is not in them.`;
   return [table, about];
 }

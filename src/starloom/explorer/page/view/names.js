@@ -7,6 +7,18 @@ import { airFromVacuum, moved, nearest, vacuumFromAir } from "../model/wavelengt
 const ROOM = 17; // CSS pixels between names
 const DEPTH = 0.012; // of the spectrum at a line's place, below which it has no name
 const NEAR = 0.4; // A, within which that depth is looked for
+const REACH = 1; // A beyond a view, within which lines are looked for in vain
+
+const withVacuum = (line) => ({ ...line, vacuum_aa: vacuumFromAir(line.air_aa) });
+
+/**
+ * Logarithm of the strength that a line must have to be named: the wider the view, the stronger. `least` is that of
+ * the narrowest; `x` are the points of all `chunks`.
+ */
+export function weakest(least, [low, high], { x, chunks }) {
+  const share = Math.min(((high - low) * chunks) / (x.at(-1) - x[0]), chunks);
+  return least + 0.8 * Math.min(share, 1) + 0.5 * Math.log10(Math.max(share, 1));
+}
 
 export class LineList {
   /** From the facts' lines; `meaning(labels, role)` gives temperature and metallicity, `c` is in km/s. */
@@ -16,19 +28,30 @@ export class LineList {
     this.hydrogenFrom = hydrogen_from_teff;
     this.all = [
       ...hydrogen.map((line) => ({ ...line, air_aa: airFromVacuum(line.vacuum_aa), hydrogen: true })),
-      ...atoms.map((line) => ({ ...line, vacuum_aa: vacuumFromAir(line.air_aa) })),
+      ...atoms.map(withVacuum),
     ];
   }
 
-  /** Lines that a star of these labels may show, the strongest first, each with its place x [A] in `medium`. */
-  of(labels, velocity, medium) {
+  /** Take the atomic lines of a chunk. */
+  add(atoms) {
+    this.all.push(...atoms.map(withVacuum));
+  }
+
+  /**
+   * Lines that a star of these labels may show, the strongest first, each with its place x [A] in `medium`; with a
+   * scene those alone that may be named in it.
+   */
+  of(labels, velocity, medium, scene = null) {
     const [teff, mh] = [this.meaning(labels, "teff"), this.meaning(labels, "mh")];
+    const [least, [low, high]] = scene ? [scene.leastNamed, scene.window] : [this.least, [0, Infinity]];
+    const reach = scene ? REACH + (high * Math.abs(velocity)) / this.c : 0;
     const found = [];
     for (const line of this.all) {
+      const rest = medium === "air" ? line.air_aa : line.vacuum_aa;
+      if (rest < low - reach || rest > high + reach) continue;
       // logarithm of the opacity at the centre over the continuum's
       const strength = line.hydrogen ? Infinity : interpolate(teff, this.temperatures, line.log_strength) + mh;
-      if (line.hydrogen ? teff < this.hydrogenFrom : strength < this.least) continue;
-      const rest = medium === "air" ? line.air_aa : line.vacuum_aa;
+      if (line.hydrogen ? teff < (line.from_teff ?? this.hydrogenFrom) : strength < least) continue;
       found.push({ ...line, rest, strength, x: moved(rest, velocity, this.c, medium) });
     }
     return found.sort((one, other) => other.strength - one.strength);
@@ -46,11 +69,9 @@ export function drawNames(u, { x, flux, lines, leastNamed }, palette) {
   const ratio = uPlot.pxRatio;
   const { min, max } = u.scales.x;
   const perAa = u.over.clientWidth / (max - min);
-  // the wider the view, the stronger a line must be
-  const least = leastNamed + 0.8 * Math.min((max - min) / (x.at(-1) - x[0]), 1);
   const drawn = [];
   for (const line of lines) {
-    if (line.x < min || line.x > max || line.strength < least) continue;
+    if (line.x < min || line.x > max || line.strength < leastNamed) continue;
     if (drawn.some((other) => Math.abs(other.x - line.x) * perAa < ROOM)) continue;
     if (!(deepest(x, flux, line.x) > DEPTH)) continue;
     drawn.push(line);

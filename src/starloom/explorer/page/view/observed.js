@@ -24,7 +24,7 @@ export class ObservedPanel {
   async load(file) {
     $("fault").textContent = "";
     try {
-      this.overlay.observe(await readSpectrum(file, this.picture.emulator.range));
+      this.overlay.observe(await readSpectrum(file, this.picture.emulator.range, this.picture.emulator.vacuumAa.length));
     } catch (error) {
       $("fault").textContent = `${file.name}: ${error.message}.`;
     }
@@ -45,11 +45,11 @@ export class ObservedPanel {
   /** First estimate of the labels, and the sliders there; what fails is said in a line. */
   async fit() {
     const { overlay, store, picture } = this;
-    const { p68 } = picture.scene;
+    const { p68, part } = picture.scene;
     $("fit").disabled = true;
     $("fault").textContent = "";
     try {
-      const found = await overlay.fit(store.state, p68 ? mean(p68) : 0, (text) => ($("fit-result").textContent = `Fitting: ${text}`));
+      const found = await overlay.fit(store.state, p68 ? mean(p68.subarray(...part)) : 0, (text) => ($("fit-result").textContent = `Fitting: ${text}`));
       if (!found) return;
       store.show(found);
       $("fit-result").replaceChildren(...estimate(found, store.domain));

@@ -5,6 +5,7 @@ import { rank } from "../model/wavelength.js";
 import { LETTERS } from "../state/link.js";
 
 const TOLERANCE = 0.2; // CSS pixels
+const HATCH = 8; // CSS pixels between lines
 
 /** First and last index of what lies in a window, and one point more on either side. */
 export function visible(x, [low, high]) {
@@ -80,6 +81,20 @@ export function band(u, x, middle, size, fillStyle) {
   });
 }
 
+/** A shade between the extremes of columns of pixels with their middles at `x`, far sooner painted than a curve through all. */
+export function shade(u, x, [least, most], fillStyle) {
+  const [toX, toY] = positions(u);
+  const width = Math.max(Math.round(toX(x[1]) - toX(x[0])), 1);
+  clipped(u, (ctx) => {
+    ctx.fillStyle = fillStyle;
+    for (let i = 0; i < x.length; i++) {
+      if (Number.isNaN(least[i])) continue;
+      const [top, bottom] = [toY(most[i]), toY(least[i])];
+      ctx.fillRect(Math.round(toX(x[i]) - width / 2), top, width, Math.max(bottom - top, 1));
+    }
+  });
+}
+
 export function polyline(u, x, y, strokeStyle, width = 1.2) {
   const [first, last] = visible(x, [u.scales.x.min, u.scales.x.max]);
   clipped(u, (ctx) => {
@@ -110,6 +125,34 @@ export function caption(u, text, style) {
   const [left, top] = [bbox.left, bbox.top - 3 * uPlot.pxRatio];
   ctx.fillText(text, left, top, ctx.canvas.width - left); // squeezed where it is too long
   ctx.restore();
+}
+
+/** What is not loaded: hatched from `low` to `high` [A], with a word where there is room. */
+export function veil(u, { low, high }, palette, text = "") {
+  const { top, height } = u.bbox;
+  const ratio = uPlot.pxRatio;
+  const [toX] = positions(u);
+  const [left, right] = [toX(Math.max(low, u.scales.x.min)), toX(Math.min(high, u.scales.x.max))];
+  clipped(u, (ctx) => {
+    ctx.beginPath();
+    ctx.rect(left, top, right - left, height);
+    ctx.clip();
+    ctx.beginPath();
+    const step = HATCH * ratio;
+    for (let at = left - (left % step) - Math.ceil(height / step) * step; at < right; at += step) {
+      ctx.moveTo(at, top + height);
+      ctx.lineTo(at + height, top);
+    }
+    ctx.strokeStyle = palette.line;
+    ctx.lineWidth = ratio;
+    ctx.stroke();
+    ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+    if (ctx.measureText(text).width + 8 * ratio > right - left) return;
+    ctx.fillStyle = palette.muted;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    ctx.fillText(text, (left + right) / 2, top + height / 2);
+  });
 }
 
 /** The pins' letters at the right ends of their curves, so that colour is not all that tells them apart. */

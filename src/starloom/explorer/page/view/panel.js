@@ -58,7 +58,7 @@ export class Panel {
 
   /** Say at once what is to be told about the last change. */
   tell() {
-    const told = this.store.state.notice || this.#unknown();
+    const told = this.store.state.notice || this.#waiting() || this.#unknown() || this.#wide();
     if ($("notice").textContent !== told) $("notice").textContent = told;
   }
 
@@ -81,6 +81,17 @@ export class Panel {
     this.#lines();
   }
 
+  /** How much of what is in view is still to be loaded, or why it is not. */
+  #waiting() {
+    const { waiting, chunks } = this.picture.scene;
+    const failed = waiting.find(({ fault }) => fault);
+    if (failed) {
+      const ends = `${failed.low.toFixed(0)} to ${failed.high.toFixed(0)} Å`;
+      return `The model's part from ${ends} could not be loaded (${failed.fault}); what is done next asks for it again.`;
+    }
+    return waiting.length ? `The model is being loaded where it is looked at: ${waiting.length} of ${chunks} parts to come.` : "";
+  }
+
   /** From where to where the model knows the spectrum, if that is not everywhere. */
   #unknown() {
     const { known, scene } = this.picture;
@@ -88,6 +99,12 @@ export class Panel {
     if (known[0] < 0) return "At this velocity and rotation the model knows nothing of the spectrum.";
     const ends = known.map((i) => scene.x[i].toFixed(1));
     return `At this velocity and rotation the model knows the spectrum from ${ends[0]} to ${ends[1]} Å.`;
+  }
+
+  /** What is drawn where there are far more points than pixels. */
+  #wide() {
+    const { drawn } = this.picture.plots;
+    return drawn?.shade ? "A wide view: the line is the mean in each column of pixels, the shade its extremes." : "";
   }
 
   #lines() {
@@ -144,20 +161,28 @@ export class Panel {
       theme: () => globalThis.toggleTheme(),
       "help-open": () => $("help").showModal(),
       "copy-python": () => this.#copy(this.python(), "The Python call is copied."),
-      "save-csv": () => save(`${stem()}.csv`, csv(picture.scene, facts), "text/csv"),
+      "save-csv": () => this.#loaded() && save(`${stem()}.csv`, csv(picture.scene, facts), "text/csv"),
       "save-png": () => this.#savePng(`${stem()}.png`),
-      "overlay-save": () => save(`${stem()}_observed.csv`, overlayCsv(picture.scene, facts), "text/csv"),
+      "overlay-save": () => this.#loaded() && save(`${stem()}_observed.csv`, overlayCsv(picture.scene, facts), "text/csv"),
     };
     for (const [id, act] of Object.entries(onClick)) $(id).addEventListener("click", act);
     $("close-up").addEventListener("change", () => store.setCloseUp($("close-up").checked));
     $("lines").addEventListener("toggle", () => this.#lines());
   }
 
+  /** Whether all that is in view is there; else it is said that a file of it would have gaps. */
+  #loaded() {
+    const complete = this.picture.scene.waiting.length === 0;
+    if (!complete) this.store.say("Not all of what is in view is loaded; the file would have gaps. Try again in a moment.");
+    return complete;
+  }
+
   #about() {
     const { model, version } = this.facts;
-    const { stated } = this.picture.emulator;
+    const { stated, inParts } = this.picture.emulator;
     const spectra = stated ? `; errors from ${stated.spectra} held-out spectra` : "";
     $("about").textContent = `starloom ${version}, model “${model.name}” (${model.source.slice(0, 12)})${spectra}.`;
+    for (const told of document.querySelectorAll(".about-parts")) told.hidden = !inParts;
   }
 
   #keys() {

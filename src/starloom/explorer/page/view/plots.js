@@ -2,8 +2,9 @@
 
 import uPlot from "../vendor/uPlot.esm.js";
 import { LETTERS } from "../state/link.js";
+import { drawn } from "./fewer.js";
 import { drawNames } from "./names.js";
-import { band, caption, curve, letters, polyline, visible } from "./paint.js";
+import { band, caption, curve, letters, polyline, shade, veil, visible } from "./paint.js";
 import { minus } from "./words.js";
 
 const PINS = LETTERS.length;
@@ -12,6 +13,7 @@ const RIGHT = 20; // CSS pixels right of them, where pins have their letters
 const HEADROOM = 50; // CSS pixels above the flux for line names
 const SMALL = 0.01; // steps below this are told in thousandths, so that the numbers stay short
 const STEPS = Array.from({ length: 9 }, (_, i) => [1, 2, 5].map((digit) => +`${digit}e${i - 7}`)).flat();
+const FAINT = "40"; // of FF, how much of a shade's colour is seen
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 const FLUX = { label: "Flux / continuum", values: (_, splits) => fixed(splits), space: 30 };
@@ -58,22 +60,25 @@ export class Plots {
 
   /**
    * Draw a scene at once: {x, medium, flux, p68, p99, pins: [{slot, flux}], observed: {x, flux, difference} | null,
-   * lines, leastNamed, window: [low, high], closeUp, highlight}.
+   * lines, leastNamed, part: [first, last] of the points, waiting, window: [low, high], closeUp, highlight}.
    */
   draw(scene) {
     this.scene = scene;
-    const [first, last] = visible(scene.x, scene.window);
-    fill(this.columns[0], scene.x);
-    fill(this.columns[1], scene.flux);
+    const { closeUp, window } = scene;
+    this.drawn = drawn(scene, Math.max(Math.round(this.flux.over.clientWidth * devicePixelRatio), 1));
+    const { x, flux, pins } = this.drawn;
+    const [first, last] = visible(x, window);
+    fill(this.columns[0], x);
+    fill(this.columns[1], flux);
     for (let slot = 0; slot < PINS; slot++) {
-      const pin = scene.pins.find((each) => each.slot === slot);
-      fill(this.columns[2 + slot], pin?.flux, scene.x.length);
-      fill(this.differences[1 + slot], pin?.flux, scene.x.length, scene.flux);
+      const pin = pins.find((each) => each.slot === slot);
+      fill(this.columns[2 + slot], pin?.flux, x.length);
+      fill(this.differences[1 + slot], pin?.difference, x.length);
     }
-    fill(this.differences[0], scene.x);
-    const [min, max] = scene.window;
-    set(this.flux, this.columns, { min, max }, this.#fluxRange(scene, first, last));
-    set(this.difference, this.differences, { min, max }, this.#differenceRange(scene, first, last));
+    fill(this.differences[0], x);
+    const [min, max] = window;
+    set(this.flux, this.columns, { min, max }, this.#fluxRange({ ...this.drawn, closeUp, window }, first, last));
+    set(this.difference, this.differences, { min, max }, this.#differenceRange({ ...this.drawn, window }, first, last));
   }
 
   /** Show a wavelength under the cursor in both panels, as a pointer would. */
@@ -138,13 +143,26 @@ export class Plots {
     return this.palette[`pin-${slot}`] + (fades ? "55" : "");
   }
 
+  /** Between which extremes curves run, where those drawn are means: of the "flux" or the "difference". */
+  #shades(u, name) {
+    const { x, shade: own, pins, observed } = this.drawn;
+    const { shade: other } = observed ?? {};
+    if (other) shade(u, observed.x, other[name], this.palette.observed + FAINT);
+    if (!own) return;
+    // several in one place would hide each other
+    if (name === "flux") shade(u, x, own.flux, this.palette.ink + FAINT);
+    else pins.forEach(({ slot }, i) => shade(u, x, own.pins[i].difference, this.palette[`pin-${slot}`] + FAINT));
+  }
+
   #wavelengthTitle() {
     return `Wavelength in ${this.scene?.medium ?? "air"} [Å]`;
   }
 
   #overFlux(u, when) {
-    const { x, flux, p99, p68, observed, lines, pins } = this.scene;
+    const { x, flux, p99, p68, observed, pins } = this.drawn;
     if (when === "under") {
+      for (const part of together(this.scene.waiting)) veil(u, part, this.palette, part.fault ? "not loaded" : "loading");
+      this.#shades(u, "flux");
       band(u, x, flux, p99, this.palette["band-wide"]);
       band(u, x, flux, p68, this.palette.band);
       if (observed) polyline(u, observed.x, observed.flux, this.palette.observed);
@@ -155,8 +173,10 @@ export class Plots {
   }
 
   #overDifference(u, when) {
-    const { x, zero, p99, p68, observed } = this.scene;
+    const { x, zero, p99, p68, observed } = this.drawn;
     if (when === "over") return caption(u, this.#differenceCaption(), this.palette.faint);
+    for (const part of together(this.scene.waiting)) veil(u, part, this.palette);
+    this.#shades(u, "difference");
     band(u, x, zero, p99, this.palette["band-wide"]);
     band(u, x, zero, p68, this.palette.band);
     polyline(u, x, zero, this.palette.faint, 1);
@@ -170,11 +190,12 @@ export class Plots {
     return others ? `${others} − shown` : stated;
   }
 
-  #fluxRange({ flux, pins, observed, closeUp, window }, first, last) {
-    let [low, high] = closeUp ? extent([flux, ...pins.map((pin) => pin.flux)], first, last) : [0, 1];
+  #fluxRange({ flux, pins, shade, observed, closeUp, window }, first, last) {
+    const curves = [...(shade?.flux ?? [flux]), ...pins.map((pin) => pin.flux)];
+    let [low, high] = closeUp ? extent(curves, first, last) : [0, 1];
     if (observed && closeUp) {
       const [from, to] = visible(observed.x, window);
-      const [least, most] = extent([observed.flux], from, to);
+      const [least, most] = extent(observed.shade?.flux ?? [observed.flux], from, to);
       [low, high] = [Math.min(low, least), Math.max(high, most)];
     }
     const span = Math.max(high - low, 2e-3);
@@ -183,9 +204,10 @@ export class Plots {
   }
 
   /** Wide enough for the stated errors and for nearly all differences, symmetric. */
-  #differenceRange({ p99, p68, window, observed }, first, last) {
+  #differenceRange({ p99, p68, window, shade, observed }, first, last) {
     let high = p99 ? Math.max(1.15 * extent([p99], first, last)[1], 3 * extent([p68], first, last)[1]) : 1e-3;
-    for (const column of this.differences.slice(1)) high = Math.max(high, 1.1 * largest(column, first, last));
+    const extremes = shade ? shade.pins.flatMap((pin) => pin.difference) : this.differences.slice(1);
+    for (const column of extremes) high = Math.max(high, 1.1 * largest(column, first, last));
     if (observed) {
       const [from, to] = visible(observed.x, window);
       const sizes = observed.difference
@@ -199,6 +221,17 @@ export class Plots {
   }
 }
 
+/** What is not loaded, neighbours as one where both have failed or neither. */
+function together(waiting) {
+  const found = [];
+  for (const { low, high, fault } of [...waiting].sort((one, other) => one.low - other.low)) {
+    const before = found.at(-1);
+    if (before?.high === low && !before.fault === !fault) before.high = high;
+    else found.push({ low, high, fault });
+  }
+  return found;
+}
+
 function set(u, data, x, y) {
   u.batch(() => {
     u.setData(data, false);
@@ -207,11 +240,11 @@ function set(u, data, x, y) {
   });
 }
 
-/** Copy into a plain array, whose gaps are null; minus `other` where that is given. */
-function fill(column, values, size = values.length, other) {
+/** Copy into a plain array, whose gaps are null. */
+function fill(column, values, size = values.length) {
   column.length = size;
   for (let i = 0; i < size; i++) {
-    const value = values ? (other ? values[i] - other[i] : values[i]) : NaN;
+    const value = values ? values[i] : NaN;
     column[i] = Number.isNaN(value) ? null : value;
   }
 }
@@ -229,7 +262,7 @@ function extent(columns, first, last) {
 
 function largest(column, first, last) {
   let most = 0;
-  for (let i = first; i <= last; i++) if (column[i] !== null) most = Math.max(most, Math.abs(column[i]));
+  for (let i = first; i <= last; i++) if (Math.abs(column[i]) > most) most = Math.abs(column[i]);
   return most;
 }
 

@@ -34,7 +34,7 @@ export class Tip {
 
   #tell(line, medium) {
     const { tip, stage, plots } = this;
-    const energy = line.hydrogen ? `n = 3 to ${line.species.slice(3)}` : `E<sub>low</sub> ${line.energy_low_ev.toFixed(2)} eV`;
+    const energy = line.hydrogen ? `n = ${line.lower ?? 3} to ${line.upper ?? line.species.slice(3)}` : `E<sub>low</sub> ${line.energy_low_ev.toFixed(2)} eV`;
     tip.innerHTML = `<b>${line.species}</b> ${line.rest.toFixed(2)} Å in ${medium}<small>log gf ${minus(line.log_gf.toFixed(2))}, ${energy}</small>`;
     const over = plots.flux.over.getBoundingClientRect();
     const { left: edge, top, width } = stage.getBoundingClientRect();

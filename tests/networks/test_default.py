@@ -1,4 +1,4 @@
-"""The packaged model ``stars``: against synthesis, and what its labels do when they are not given."""
+"""The packaged model ``default``: against synthesis, and what its labels do when they are not given."""
 
 import numpy as np
 import pytest
@@ -14,27 +14,24 @@ SUN = {"teff": 5777, "logg": 4.44, "vsini": 3, "mh": 0.0, "vmic": 1.0, "resoluti
 
 @pytest.fixture(scope="module")
 def stars():
-    return loaded("stars")
+    return loaded()
 
 
 def test_a_call_of_six_labels_has_solar_ratios_and_no_chromosphere():
-    plain, told = (
-        starloom.generate(model="stars", **SUN, **given)
-        for given in ({}, {"alpha": 0, "Ca": 0, "filling": 0})
-    )
+    plain, told = (starloom.generate(**SUN, **given) for given in ({}, {"alpha": 0, "Ca": 0, "filling": 0}))
     assert np.array_equal(plain.flux, told.flux)
     assert plain.labels["Ca"] == plain.labels["alpha"] == plain.labels["filling"] == 0
-    before = starloom.generate(**SUN)
+    before = starloom.generate(model="default-2026-lte", **SUN)
     # another list of lines, Ca II out of LTE: near each other, but not the same
     assert 5e-4 < np.abs(plain.flux - before.flux).mean() < 6e-3
 
 
 def test_elements_follow_alpha_and_fill_the_cores(stars):
-    rich = starloom.generate(model="stars", **SUN, alpha=0.3)
+    rich = starloom.generate(**SUN, alpha=0.3)
     assert rich.labels["Mg"] == 0.3
     assert rich.labels["Ni"] == 0
-    filled = starloom.generate(model="stars", **SUN, filling=0.1)
-    plain = starloom.generate(model="stars", **SUN)
+    filled = starloom.generate(**SUN, filling=0.1)
+    plain = starloom.generate(**SUN)
     rise = filled.flux - plain.flux
     core = np.abs(plain.wavelength - 8542.09).argmin()
     assert 0.06 < rise[core] < 0.1
@@ -43,11 +40,11 @@ def test_elements_follow_alpha_and_fill_the_cores(stars):
 
 def test_what_is_outside_is_said(stars):
     with pytest.raises(OutOfRangeError, match=r"^C = 0.4 dex is above 0.2 dex: \[C/O\] is at most 0.2$"):
-        starloom.generate(model="stars", **SUN, C=0.4)
+        starloom.generate(**SUN, C=0.4)
     with pytest.raises(OutOfRangeError, match=r"^Ca is 0.6 dex from its default"):
-        starloom.generate(model="stars", **SUN, Ca=0.6)
-    with pytest.raises(ConfigError, match=r"unknown label alpha: .*; model 'stars' has alpha$"):
-        starloom.generate(**SUN, alpha=0.3)
+        starloom.generate(**SUN, Ca=0.6)
+    with pytest.raises(ConfigError, match=r"unknown label alpha: .*; model 'default' has alpha$"):
+        starloom.generate(model="default-2026-lte", **SUN, alpha=0.3)
 
 
 def test_it_states_errors_and_those_of_its_physics(stars):
@@ -77,7 +74,7 @@ def test_it_is_near_the_synthesis_that_it_learned(labels, most):
     )
     kept = keep(made, band).reshape(1, -1)
     wanted = finish_of(band)(kept, np.array([3.0]), np.array([11500.0]))[0]
-    found = starloom.generate(model="stars", **labels).flux
+    found = starloom.generate(**labels).flux
     assert np.abs(found - wanted).mean() < most
 
 

@@ -1,0 +1,1 @@
+"""The window ``galah-blue`` of the band ``optical``."""

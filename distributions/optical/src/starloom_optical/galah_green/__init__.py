@@ -1,0 +1,1 @@
+"""The window ``galah-green`` of the band ``optical``."""

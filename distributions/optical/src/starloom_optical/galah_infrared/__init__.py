@@ -1,0 +1,1 @@
+"""The window ``galah-infrared`` of the band ``optical``."""

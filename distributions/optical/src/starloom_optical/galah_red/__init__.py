@@ -1,0 +1,1 @@
+"""The window ``galah-red`` of the band ``optical``."""

@@ -1,0 +1,1 @@
+"""The window ``ges-hr10`` of the band ``optical``."""

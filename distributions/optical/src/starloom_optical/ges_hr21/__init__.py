@@ -1,0 +1,1 @@
+"""The window ``ges-hr21`` of the band ``optical``."""

@@ -1,0 +1,1 @@
+"""The window ``lamost-mrs-blue`` of the band ``optical``."""

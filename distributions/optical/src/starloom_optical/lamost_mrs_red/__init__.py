@@ -1,0 +1,1 @@
+"""The window ``lamost-mrs-red`` of the band ``optical``."""

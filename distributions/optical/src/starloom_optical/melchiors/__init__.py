@@ -1,0 +1,1 @@
+"""The window ``melchiors`` of the band ``optical``."""

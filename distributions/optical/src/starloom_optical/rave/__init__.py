@@ -1,0 +1,1 @@
+"""The window ``rave`` of the band ``optical``."""
