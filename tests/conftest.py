@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from starloom import cli
+from starloom import cli, compilation
 
 matplotlib.use("Agg")
 os.environ["STARLOOM_CONFIG"] = ""  # no test reads a user's defaults
@@ -40,6 +40,7 @@ def pytest_configure(config):
         folder = TemporaryDirectory(prefix="starloom-compiled-")
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
         config.add_cleanup(folder.cleanup)
+    compilation.keep()
 
 
 @pytest.fixture(scope="session")

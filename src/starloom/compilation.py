@@ -4,13 +4,16 @@ import hashlib
 import os
 import platform
 import sys
+import uuid
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
 
 from starloom import places
 
 PATIENCE = 1.0  # s that a program may take to come from the disk
+WRITER = "jax._src.lru_cache"  # JAX's module that reads and writes the folder
 # of JAX, as it asks for a program and as it finds one
 ASKED, FOUND = "/jax/compilation_cache/compile_requests_use_cache", "/jax/compilation_cache/cache_hits"
 
@@ -34,23 +37,28 @@ def keep() -> None:
     """Have JAX keep what it compiles, until this process and those it starts end.
 
     Nothing is done before JAX is imported, which many commands never do. A user's own
-    ``JAX_COMPILATION_CACHE_DIR`` stays; where no folder can be made, nothing is kept.
+    ``JAX_COMPILATION_CACHE_DIR`` stays; where no folder can be made, nothing is kept. A program is written
+    whole or not at all.
     """
     forget()
-    sys.meta_path = [_BeforeJax(), *sys.meta_path]
+    sys.meta_path = [_BeforeJax(), _WholeFiles(), *sys.meta_path]
 
 
 def forget() -> None:
     """Undo ``keep``, if JAX was not imported since."""
-    # a new list, for an import may be going through the old one
-    sys.meta_path = [finder for finder in sys.meta_path if not isinstance(finder, _BeforeJax)]
+    _done(_BeforeJax, _WholeFiles)
 
 
 def prepare() -> None:
     """Do now what ``keep`` has put off: for processes that are started, and import JAX themselves."""
     if any(isinstance(finder, _BeforeJax) for finder in sys.meta_path):
-        forget()
+        _done(_BeforeJax)
         _set_folder()
+
+
+def _done(*kinds: type) -> None:
+    # a new list, for an import may be going through the old one
+    sys.meta_path = [finder for finder in sys.meta_path if not isinstance(finder, kinds)]
 
 
 class _BeforeJax:
@@ -59,6 +67,47 @@ class _BeforeJax:
     def find_spec(self, name: str, *_) -> None:
         if name == "jax":
             prepare()
+
+
+class _WholeFiles:
+    """Replaces how JAX writes a program, as soon as the module that does is looked for.
+
+    JAX writes in place: a full disk leaves a part, which every later start finds, tells and never replaces,
+    and another process may read what is not yet whole.
+    """
+
+    def find_spec(self, name: str, *_):
+        if name != WRITER:
+            return None
+        _done(_WholeFiles)
+        found = find_spec(name)  # by the other finders
+        execute = found.loader.exec_module
+
+        def execute_and_replace(module) -> None:
+            execute(module)
+            module.LRUCache.put = _writing_whole(module.LRUCache.put)
+
+        found.loader.exec_module = execute_and_replace
+        return found
+
+
+def _writing_whole(put):
+    """``LRUCache.put``, but for caches that a user has limited: those hold locks of their own."""
+
+    def put_whole(cache, key: str, value: bytes) -> None:
+        if cache.eviction_enabled:
+            put(cache, key, value)
+            return
+        path = Path(cache.path) / f"{key}-cache"
+        temporary = path.with_name(f".{uuid.uuid4().hex}")
+        with suppress(OSError):  # what cannot be kept is compiled again
+            try:
+                temporary.write_bytes(value)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    return put_whole
 
 
 def _set_folder() -> None:

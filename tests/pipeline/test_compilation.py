@@ -41,21 +41,45 @@ def find_spec(name: str) -> None:
             return
 
 
-def told(patience: float) -> str:
-    """Standard error of a process that compiles something."""
-    program = [sys.executable, "-c", PROGRAM.format(patience=patience)]
+def told(patience: float, first: str = "") -> str:
+    """Standard error of a process that does ``first``, then compiles something."""
+    program = [sys.executable, "-c", first + PROGRAM.format(patience=patience)]
     return subprocess.run(program, capture_output=True, text=True, check=True).stderr
+
+
+def programs(place) -> dict[str, int]:
+    """Sizes of what is kept."""
+    return {path.name: path.stat().st_size for path in place.iterdir()}
 
 
 def test_the_second_start_finds_what_the_first_compiled(place):
     pytest.importorskip("jax")
     assert "compiling; the next start on this computer finds it done" in told(0.0)
-    kept = {path.name for path in place.iterdir()}
+    kept = programs(place)
     assert len(kept) > 1
     assert "compiling" not in told(60.0)
-    assert {path.name for path in place.iterdir() if not path.name.endswith("-atime")} == {
-        name for name in kept if not name.endswith("-atime")
-    }
+    assert programs(place) == kept
+
+
+FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))"
+
+
+def test_a_full_disk_leaves_no_part_of_a_program(place):
+    pytest.importorskip("jax")
+    assert "Warning" not in told(60.0, FULL_DISK)
+    assert programs(place) == {}
+
+
+def test_a_damaged_program_is_made_anew(place):
+    pytest.importorskip("jax")
+    told(60.0)
+    kept = programs(place)
+    for path in place.iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    assert "Error reading" in told(60.0)
+    assert programs(place).keys() == kept.keys()
+    assert min(programs(place).values()) > 100
+    assert "Warning" not in told(60.0)
 
 
 def test_a_command_keeps_them_unless_told_not_to(place):

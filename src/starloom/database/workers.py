@@ -48,7 +48,7 @@ def _in_processes(count: int, function: Callable, tasks: Iterable) -> Iterator:
     running: set[Future] = set()
     with _one_share_each(count):
         # a fork would copy JAX's threads in an unknown state
-        pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_end_with_parent)
+        pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin)
 
         def submitted(number: int) -> set[Future]:
             with _deaf():
@@ -81,6 +81,13 @@ def _deaf() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """What a worker does before its tasks."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        compilation.keep()
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
