@@ -124,7 +124,7 @@ class Counting:
 
 def test_chunks_that_are_not_needed_are_not_evaluated(band, chunks):
     counting = [replace(each, network=Counting(each.network)) for each in chunks]
-    emulator, labels = joined(counting, DENSE_AA), stars(10.0, 10000.0)
+    emulator, labels = joined(counting, DENSE_AA), stars(10.0, 14500.0)
 
     def times(wavelength_aa):
         for each in counting:
@@ -233,3 +233,18 @@ def test_points_of_one_chunk_alone_are_served(band, chunks):
         np.ones((2, sum(grid.points for grid in band.kept)), np.float32), labels[:, 2], labels[:, 5]
     )
     np.testing.assert_allclose(shown, np.ones((2, 401)), atol=1e-6)
+
+
+def test_a_lower_resolution_takes_fewer_modes(chunks):
+    """The highest of the labels counts, and one with all modes is right to what is cut away."""
+    model = joined(chunks, DENSE_AA)
+    low, high = stars(0.0, 6000.0), stars(0.0, 14500.0)
+    assert model._fast(high) is model._fast(np.concatenate([low, high])) is model
+    fewer = model._fast(low)
+    assert fewer.chunks[0].network.outputs < 0.6 * chunks[0].network.outputs
+    assert model._fast(low) is fewer
+    whole = sum(
+        np.pad(each.spectrum(low) - 1, ((0, 0), (part.start, DENSE_AA.size - part.stop)))
+        for part, each in model.needed(low)
+    )
+    np.testing.assert_allclose(model.flux(low), 1 + whole, atol=1e-5)

@@ -115,6 +115,9 @@ def test_commands_from_files_to_a_fit(tmp_path, sky, monkeypatch):
     told = run("fit", "star.fits", *corrected, "-o", "fit.fits", "--no-trust")
     assert "cite its library" in run("cite", "fit.fits").output
     assert "correction" in run("forecast", "--snr", 100, *STAR, *corrected, "--range", "8460:8640").output
+    (tmp_path / "epochs.csv").write_text("path,star\nstar.fits,a\nstar.fits,a\n")
+    run("fit", "--from", "epochs.csv", "--group-by", "star", *corrected, "-o", "stars.ecsv")
+    assert "learned from 23 stars of mine" in (tmp_path / "stars.ecsv").read_text()
     again = run(*learning, code=1)
     assert "exists" in str(again.exception)
     other = run("generate", *STAR, "--correction", "correction.safetensors", "-o", "no.fits", code=1)

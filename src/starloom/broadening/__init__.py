@@ -19,6 +19,7 @@ from starloom.broadening.filling import (
     emission_modes,
 )
 from starloom.broadening.finish import (
+    COARSEST,
     ROUNDING_AA,
     BandFinish,
     Finish,
@@ -47,6 +48,7 @@ from starloom.broadening.samplers import (
 )
 
 __all__ = [
+    "COARSEST",
     "LIMB_DARKENING",
     "ROUNDING_AA",
     "TAPS",

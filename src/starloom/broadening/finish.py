@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from math import log, pi
 from typing import Any
 
@@ -177,14 +177,17 @@ def _with_room(grid: LogGrid, window: Window | None) -> LogGrid:
     return grid if window is None else grid.widened(int(np.ceil(ROOM_KMS / grid.step_kms)))
 
 
+@lru_cache(maxsize=64)  # every spectrum that is fitted asks for its range
 def _modes_for(grid: LogGrid, finest_resolution: float, kept_resolution: float) -> tuple[np.ndarray, int]:
     """Frequencies [cycles per km/s] that a resolution needs, and the points of their uniform grid."""
     if not 0 < finest_resolution < kept_resolution:
         raise OutOfRangeError(f"resolution = {finest_resolution:g} is outside ]0, {kept_resolution:g}[")
     cutoff = np.sqrt(log(1e5) / (2 * pi**2 * instrument_variance(finest_resolution)))
     count = min(int(np.ceil(cutoff * grid.step_kms * grid.points)) + 1, grid.points // 2 + 1)
+    frequency = np.fft.rfftfreq(grid.points, grid.step_kms)[:count]
+    frequency.flags.writeable = False
     # 3.1 points per cycle of the fastest mode is what the interpolation needs
-    return np.fft.rfftfreq(grid.points, grid.step_kms)[:count], fast_length(int(np.ceil(3.1 * count)))
+    return frequency, fast_length(int(np.ceil(3.1 * count)))
 
 
 def _known_aa(grid: LogGrid, points: int) -> tuple[float, float]:

@@ -147,7 +147,7 @@ def _sinc_weights(grid_aa, wavelength_aa):
     return columns, weights / weights.sum(axis=1, keepdims=True)
 
 
-def _sampler(size: int, targets: int, rows, columns, weights, block: int = 64) -> Sampler:
+def _sampler(size: int, targets: int, rows, columns, weights, block: int = 24) -> Sampler:
     """Dense blocks of ``block`` targets each, from the matrix' entries in the order of their rows."""
     entries = [slice(*np.searchsorted(rows, [first, first + block])) for first in range(0, targets, block)]
     window = max((int(np.ptp(columns[entry])) + 1 for entry in entries), default=1)

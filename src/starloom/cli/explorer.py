@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from starloom.cli.generation import ModelName
+from starloom.cli.generation import Correction, ModelName
 
 
 def explore(
@@ -13,6 +13,7 @@ def explore(
         Path | None, typer.Option(help="Write the page as static files into this folder instead.")
     ] = None,
     model: ModelName = "default",
+    correction: Correction = None,
     port: Annotated[int, typer.Option(help="Port on this machine; 0: a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
@@ -23,11 +24,11 @@ def explore(
     from starloom.explorer.site import site
 
     if export is not None:
-        size = write(export, model, overwrite)
+        size = write(export, model, overwrite, correction)
         print(f"wrote {size / 1e6:.1f} MB to {export}; any web server shows it, e.g.")
         print(f"  python -m http.server --bind 127.0.0.1 --directory {export}")
         return
-    with Server(site(model), port) as server:
+    with Server(site(model, correction), port) as server:
         print(f"the explorer is at {server.address} (Ctrl+C ends it)", flush=True)
         if browser:
             import webbrowser

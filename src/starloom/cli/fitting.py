@@ -301,9 +301,8 @@ def _check_groups(listed: Path | None, from_gaia: bool, job: _Job, workers: int,
 
     if listed is None or from_gaia:
         raise ConfigError("--group-by needs --from with a list of spectra")
-    if workers != 1 or dask is not None or job.as_json or job.abundances or job.correction:
-        told = "--workers, --dask, --json, --abundances and --correction"
-        raise ConfigError(f"--group-by goes with none of {told}")
+    if workers != 1 or dask is not None or job.as_json or job.abundances:
+        raise ConfigError("--group-by goes with none of --workers, --dask, --json and --abundances")
 
 
 def _fit_groups(job: _Job, listed: Path, key: str, output: Path, overwrite: bool) -> None:
@@ -313,8 +312,9 @@ def _fit_groups(job: _Job, listed: Path, key: str, output: Path, overwrite: bool
     groups = groups_in(listed, key, job.reading)
     files = sum(len(each) for each in groups.values())
     with console.bar(files, "files") as bar:
-        options = {"model": job.model, "reading": job.reading, "progress": bar.update, "overwrite": overwrite}
-        fits, faults, left = fit_groups(groups, output, key, job.settings, **options)
+        options = {"model": job.model, "correction": job.correction, "reading": job.reading}
+        told = {"progress": bar.update, "overwrite": overwrite}
+        fits, faults, left = fit_groups(groups, output, key, job.settings, **options, **told)
     told = f", {left} spectra left out" if left else ""
     print(f"{output}: {fits} stars, {faults} without; {velocities_of(output)}: {files} files{told}")
     if faults or left:

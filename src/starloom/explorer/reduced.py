@@ -2,7 +2,8 @@
 
 Most of a model's numbers are those of its decoder, the linear map from coefficients to modes. Its rows fall
 off as the components of its basis do. All but the first are kept as integers of 16 bits in units of their
-column's largest: the error of the flux is at most 1e-5, where numbers of float16 leave 2e-4.
+column's largest: the error of the flux is at most 1e-5, where numbers of float16 leave 2e-4. What a file
+has in float16 stays so.
 
 A model of several chunks is sent in pieces, so that a page loads the chunks that are looked at alone.
 """
@@ -70,10 +71,19 @@ def _tensors(name: str, network: Network, smaller: bool) -> Iterator[tuple[str, 
     for index, parameters in enumerate(network.parameters):
         for key, array in parameters.items():
             own, values = f"{name}/{index}/{key}", np.ascontiguousarray(array, np.float32)
-            if smaller and index == last and key == "weight":
+            if (half := _half(values)) is not None:
+                yield own, half
+            elif smaller and index == last and key == "weight":
                 yield from integers(own, values).items()
             else:
                 yield own, values
+
+
+def _half(values: np.ndarray) -> np.ndarray | None:
+    """The same numbers in float16, where they are: those of a file that was written so."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return half if np.array_equal(half, values) else None
 
 
 def integers(name: str, matrix: np.ndarray) -> dict[str, np.ndarray]:

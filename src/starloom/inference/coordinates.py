@@ -174,11 +174,10 @@ class Coordinates:
 
     def lowest_slopes(self, place: np.ndarray) -> np.ndarray:
         """Derivatives of ``lowest`` by Teff and [M/H], below and above: ``[2, 2, ...]``."""
-        teff, _, mh = self.floored
-        step, here = 1e-6 * np.eye(len(self.names)), self.lowest(place)
-        pairs = [
-            (here - self.lowest(place - step[i]), self.lowest(place + step[i]) - here) for i in (teff, mh)
-        ]
+        step = 1e-6 * np.eye(len(self.names))
+        moved = [place + sign * step[i] for i in self.floored[::2] for sign in (-1, 1)]
+        here, *beside = self.lowest(np.stack([place, *moved]))
+        pairs = [(here - below, above - here) for below, above in (beside[:2], beside[2:])]
         return np.array(pairs) / 1e-6
 
     @cached_property

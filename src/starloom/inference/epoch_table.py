@@ -83,6 +83,7 @@ def fit_groups(
     settings: Settings,
     *,
     model: str = "default",
+    correction: str | PathLike | None = None,
     reading: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] = lambda files: None,
     overwrite: bool = False,
@@ -92,12 +93,13 @@ def fit_groups(
     Told are the numbers of fits, of stars without one, and of spectra left out.
 
     Beside it, in ``velocities_of(output)``, is a row for each spectrum. ``progress`` is told how many files
-    are done. Raises ConfigError where the tables exist, or have another ending.
+    are done; ``correction`` is the file of one (``Generator.corrected``). Raises ConfigError where the tables
+    exist, or have another ending, and StoreError for a correction of another model.
     """
     output = Path(output)
     for path in (output, velocities_of(output)):
         check_target(path, tuple(FORMATS), overwrite)
-    generator = loaded(model)
+    generator = loaded(model, correction)
     setup, stars, spectra = Setup(generator, settings), [], []
     try:
         for star, files in groups.items():
@@ -197,6 +199,8 @@ def _write(path: Path, rows: Sequence[dict], setup: Setup, model: str) -> None:
         for name in table.colnames:
             if table[name].dtype.kind == "U":
                 table[name] = [text.encode("ascii", "backslashreplace").decode() for text in table[name]]
-    table.meta["SETTINGS" if fits else "settings"] = json.dumps({"model": str(model), **setup.settings.about})
+    corrected = {"correction": setup.correction.title} if setup.correction else {}
+    about = {"model": str(model), **setup.settings.about, **corrected}
+    table.meta["SETTINGS" if fits else "settings"] = json.dumps(about)
     with replacing(path) as temporary:
         table.write(temporary, format=FORMATS[path.suffix.lower()], overwrite=True)

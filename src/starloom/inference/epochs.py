@@ -13,6 +13,7 @@ their scatter around one velocity, with the covariance that they have by the com
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 
 import numpy as np
 from scipy.special import gammaincc
@@ -36,6 +37,7 @@ from starloom.inference.uncertainty import (
     inverted,
 )
 from starloom.labels import Domain
+from starloom.networks.flux_correction import FluxCorrection
 from starloom.networks.generator import Generator
 from starloom.spectrum import Spectrum
 
@@ -154,15 +156,18 @@ def fit_epochs(
     spectra: Sequence[Spectrum],
     generator: Generator | str | None = None,
     settings: Settings | None = None,
+    *,
+    correction: FluxCorrection | str | PathLike | None = None,
     **options,
 ) -> EpochsResult:
     """Common labels of spectra of one star, and the velocity of each.
 
-    ``generator``, ``settings`` and ``options`` (fields of ``Settings``) are those of ``fit``. Spectra that
-    cannot be fitted are ``failures``. Raises ConfigError where none can, or where ``velocity``
-    is held; OutOfRangeError for what no spectrum can have.
+    ``generator``, ``settings``, ``correction`` and ``options`` (fields of ``Settings``) are those of ``fit``.
+    What a correction leaves uncertain is that of one star: it does not average out. Spectra that cannot be
+    fitted are ``failures``. Raises ConfigError where none can, or where ``velocity`` is held; OutOfRangeError
+    for what no spectrum can have.
     """
-    setup = Setup(model_of(generator), replace(settings or Settings(), **options))
+    setup = Setup(model_of(generator, correction), replace(settings or Settings(), **options))
     if "velocity" in setup.settings.fixed:
         raise ConfigError("velocity is held: epochs are fitted for their velocities")
     observations, failures = _observed(spectra, setup)

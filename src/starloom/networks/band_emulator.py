@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from starloom.arrays import array_library, one_line
-from starloom.broadening import ROUNDING_AA, doppler_shift, reached, summed
+from starloom.broadening import COARSEST, ROUNDING_AA, doppler_shift, reached, summed
 from starloom.constants import SPEED_OF_LIGHT_KMS
 from starloom.errors import ConfigError, OutOfRangeError
 from starloom.labels import Domain
 from starloom.networks.emulator import Emulator, Ends, in_portions
 from starloom.networks.reduction import Reduction
 from starloom.wavelength import LogGrid
+
+STEP = 2 ** (1 / 3)  # in resolution, from one set of modes to the next
 
 
 def joined(chunks: Sequence[Emulator], vacuum_aa: np.ndarray) -> "Emulator | BandEmulator":
@@ -112,9 +114,38 @@ class BandEmulator:
 
     def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
         """Flux ``[..., wavelength]`` as a pure function of ``labels[..., label]``, which are not checked."""
-        parts, emulators = zip(*self.needed(labels, radial_velocity), strict=True)
-        fluxes = [each.spectrum(labels, radial_velocity) for each in emulators]
+        parts, emulators = zip(*self._fast(labels).needed(labels, radial_velocity), strict=True)
+        blurred = emulators[0].blur(labels, radial_velocity) if self._alike else None
+        fluxes = [each.spectrum(labels, radial_velocity, blurred) for each in emulators]
         return summed(fluxes, parts, self.vacuum_aa.size)
+
+    def _fast(self, labels: Any) -> "BandEmulator":
+        """The same with no more modes than the resolutions of these labels need, to a step of ``STEP``.
+
+        A long band is read from memory anew for each spectrum: half of the modes are half of the time.
+        """
+        if array_library(labels) is not np or "resolution" not in self.domain.names:
+            return self
+        finest = self.chunks[0].finish.finest_resolution
+        asked = max(COARSEST, float(np.max(self.chunks[0].profile(labels, "resolution"), initial=0.0)))
+        steps = int(np.log(finest / asked) / np.log(STEP)) if asked < finest else 0
+        if steps and steps not in self._coarser:
+            self._coarser[steps] = self.seen(self.vacuum_aa, finest / STEP**steps, self.ends_aa)
+        return self._coarser[steps] if steps else self
+
+    @cached_property
+    def _coarser(self) -> "dict[int, BandEmulator]":
+        """Those of lower resolutions that were needed, by the number of steps."""
+        return {}
+
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether all chunks have the same modes."""
+        first = self.chunks[0].finish
+        return all(
+            each.finish.points == first.points and np.array_equal(each.finish.frequency, first.frequency)
+            for each in self.chunks
+        )
 
     def needed(self, labels: Any, radial_velocity: Any = None) -> list[tuple[slice, Emulator]]:
         """Of each chunk whose lines reach some wavelengths: those around it, and its emulator there."""

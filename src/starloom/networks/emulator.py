@@ -245,18 +245,32 @@ class Emulator:
         """
         return in_portions(self, self.finish.sampler.targets, labels, radial_velocity, threads)
 
-    def spectrum(self, labels: Any, radial_velocity: Any = None) -> Any:
-        """Flux ``[..., wavelength]`` as a pure function of ``labels[..., label]``, which are not checked."""
+    def spectrum(self, labels: Any, radial_velocity: Any = None, blurred: Any = None) -> Any:
+        """Flux ``[..., wavelength]`` as a pure function of ``labels[..., label]``, which are not checked.
+
+        ``blurred``: what ``blur`` gives for these labels and ``radial_velocity`` [km/s], where it is known.
+        """
         xp = array_library(labels)
         modes = self.network(labels[..., self.intrinsic])
         if "filling" in self.domain.names:
             amount = self.profile(labels, "filling") * chromosphere(self.profile(labels, "teff"))
             modes = modes + xp.asarray(amount).astype(np.float32)[..., None] * self.emission
-        # the inverse transform divides by its length
-        modes = _complex(modes, self._transfer(labels, xp) * np.float32(self.finish.points), xp)
-        if radial_velocity is not None:
-            modes = modes * self._phase(radial_velocity, xp)
+        factor, phase = blurred or self.blur(labels, radial_velocity)
+        modes = _complex(modes, factor, xp)
+        if phase is not None:
+            modes = modes * phase
         return self.finish.sampler(xp.fft.irfft(modes, n=self.finish.points, axis=-1))
+
+    def blur(self, labels: Any, radial_velocity: Any = None) -> tuple[Any, Any]:
+        """What the modes of ``labels[..., label]`` are multiplied by: a real factor, a phase if they move.
+
+        Both are ``[..., mode]``, the same for chunks of the same frequencies.
+        ``radial_velocity`` [km/s] is positive away from us.
+        """
+        xp = array_library(labels)
+        # the inverse transform divides by its length
+        factor = self._transfer(labels, xp) * np.float32(self.finish.points)
+        return factor, None if radial_velocity is None else self._phase(radial_velocity, xp)
 
     def _transfer(self, labels: Any, xp: Any) -> Any:
         """What rotation, macroturbulence and instrument multiply the modes by: float32[..., mode]."""

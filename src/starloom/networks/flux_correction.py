@@ -71,6 +71,11 @@ class LabelAxis:
         count = int(np.ceil((ends[1] - ends[0]) / scale)) + 1
         return LabelAxis(self.name, np.linspace(*ends, max(2, count)), scale)
 
+    @property
+    def logarithmic(self) -> bool:
+        """Whether nodes and scale are of the label's logarithm."""
+        return self.name == "teff"
+
     @staticmethod
     def _stretched(name: str, label):
         return np.log(label) if name == "teff" else label
@@ -80,16 +85,17 @@ class LabelAxis:
         place = np.where(np.isfinite(label), label, np.nan)
         place = np.nan_to_num(self._stretched(self.name, place), nan=float(self.nodes.mean()))
         apart = (place[:, None] - self.nodes) / self.scale + moved
-        found = np.exp(-(apart**2) / 2) @ self._inverse.T
+        found = np.exp(-(apart**2) / 2) @ self.inverse.T
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
     def slopes(self, label: np.ndarray) -> np.ndarray:
         """Derivatives of ``features`` by the label, per unit of it."""
         per_scale = (self.features(label, STEP) - self.features(label, -STEP)) / (2 * STEP * self.scale)
-        return per_scale / label[:, None] if self.name == "teff" else per_scale
+        return per_scale / label[:, None] if self.logarithmic else per_scale
 
     @cached_property
-    def _inverse(self) -> np.ndarray:
+    def inverse(self) -> np.ndarray:
+        """The inverse ``[node, node]`` of the triangle L of the kernel between the nodes; see the module."""
         apart = (self.nodes[:, None] - self.nodes) / self.scale
         kernel = np.exp(-(apart**2) / 2) + JITTER * np.eye(self.nodes.size)
         return np.linalg.inv(np.linalg.cholesky(kernel))

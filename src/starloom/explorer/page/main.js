@@ -56,7 +56,8 @@ function expose(made, part, names) {
 
 async function start() {
   const facts = await (await fetched("facts.json")).json();
-  const made = (globalThis.explorer = explorer(facts, new Emulator(await weightsIn(facts.model), facts)));
+  const correction = facts.correction && (await weightsIn(facts.correction));
+  const made = (globalThis.explorer = explorer(facts, new Emulator(await weightsIn(facts.model), facts, correction)));
   // of a model in parts, the first that is looked at
   await made.loader.all(made.scene.waiting.slice(0, 1).map(({ number }) => number));
   performance.mark("ready");

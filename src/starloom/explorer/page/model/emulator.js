@@ -1,6 +1,7 @@
 // Labels to flux: the chunks of a band as one, as in starloom/networks/band_emulator.py.
 
 import { Chunk, ROUNDING } from "./chunk.js";
+import { Correction } from "./correction.js";
 import { meaning } from "./roles.js";
 import { StatedError } from "./stated.js";
 import { airFromVacuum, dopplerShift, rank, vacuumFromAir } from "./wavelength.js";
@@ -11,9 +12,9 @@ export class Emulator {
   #more = new Float64Array(0); // of a second chunk
   /**
    * From a weights file (see readWeights) and the page's facts. Where the file is all of the model it has the network
-   * of its one chunk; else each chunk takes its own when it comes.
+   * of its one chunk; else each chunk takes its own when it comes. `correction` is the weights file of one, or null.
    */
-  constructor({ description, tensors }, facts) {
+  constructor({ description, tensors }, facts, correction = null) {
     const { header, networks } = description;
     if (header.family !== FAMILY) throw new Error(`a model of the family ${header.family} is no ${FAMILY}`);
     this.header = header;
@@ -28,6 +29,7 @@ export class Emulator {
     this.airAa = header.points.medium === "air" ? own : own.map(airFromVacuum);
     this.sampler = this.at(this.vacuumAa);
     this.stated = StatedError.of(description, tensors, this, facts);
+    this.correction = correction && new Correction(correction, facts.correction, this.c);
   }
 
   /** Whether only a part of the wavelengths is computed, that which is looked at. */
@@ -69,6 +71,7 @@ export class Emulator {
       sample(flux, this.#more.subarray(start), from - start, to - start);
       for (let i = from; i < to; i++) out[i] += this.#more[i] - 1;
     });
+    this.correction?.apply(labels, velocity, sampler.vacuum, out, from, to);
   }
 
   /** A chunk's flux on its own grid, kept as long as the star is the same: two shares ask for it. */

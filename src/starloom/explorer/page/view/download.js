@@ -18,8 +18,8 @@ const frame = (velocity) => (velocity === 0 ? "rest" : "barycentric");
  * The spectrum as starloom's own CSV, which `Spectrum.read` takes; with pins as a plain table, whose further
  * columns are theirs. Points that the model does not know are left out, or empty where a pin has them.
  */
-export function csv(scene, { model, version }) {
-  if (scene.pins.length) return pinsCsv(scene, { model, version });
+export function csv(scene, { model, version, correction }) {
+  if (scene.pins.length) return pinsCsv(scene, { model, version, correction });
   const { x, medium, flux, p68, labels, velocity } = scene;
   const rows = [];
   x.forEach((wavelength, i) => Number.isNaN(flux[i]) || rows.push([wavelength, flux[i], p68?.[i]]));
@@ -27,7 +27,8 @@ export function csv(scene, { model, version }) {
     "made by": `starloom explorer ${version}`,
     model: model.name,
     "model file": model.source,
-    error: "size that holds 68 % of the errors of held-out spectra near these labels",
+    error: "size that holds 68 % of the errors of held-out spectra near these labels" + (correction ? ", and the correction's standard deviation" : ""),
+    ...(correction && { correction: correction.title }),
     ...(velocity && { radial_velocity_kms: velocity }),
   };
   const about = { medium, frame: frame(velocity), flux_unit: "", labels, provenance, pixels: rows.length };
@@ -42,10 +43,11 @@ export function csv(scene, { model, version }) {
   return ["# starloom spectrum; wavelength in Angstrom", ...head, names, ...table, ""].join("\n");
 }
 
-function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins, part: [first, last] }, { model, version }) {
+function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins, part: [first, last] }, { model, version, correction }) {
   const head = [
     `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
     `# model = ${model.name} ${model.source}`,
+    ...(correction ? [`# correction = ${correction.title}`] : []),
     `# flux: ${describe(labels, velocity)}`,
     ...pins.map((pin) => `# flux_${LETTERS[pin.slot]}: ${describe(pin.labels, pin.velocity)}`),
   ];
@@ -56,11 +58,12 @@ function pinsCsv({ x, medium, flux, p68, p99, labels, velocity, pins, part: [fir
 }
 
 /** The observed spectrum beside the model at its own wavelengths. */
-export function overlayCsv({ observed, medium, labels, velocity }, { model, version }) {
+export function overlayCsv({ observed, medium, labels, velocity }, { model, version, correction }) {
   const { a, b } = observed.line;
   const head = [
     `# starloom explorer ${version}; wavelength in ${medium} [Angstrom]`,
     `# model = ${model.name} ${model.source}: ${describe(labels, velocity)}`,
+    ...(correction ? [`# correction = ${correction.title}`] : []),
     `# observed = ${observed.name}, divided by ${short(a)} + ${short(b)} t, t from -1 to 1 over its rows`,
     "wavelength,flux,model,difference",
   ];
@@ -77,10 +80,11 @@ const describe = (labels, velocity) =>
  * The Python call that makes the same spectrum. `own` are the model's points, as its header describes
  * them; `known` are first and last of those that the model knows.
  */
-export function python({ labels, velocity, medium }, { domain, model, own, known }) {
+export function python({ labels, velocity, medium }, { domain, model, correction, own, known }) {
   const values = domain.telling(labels).map(({ name }) => `${name}=${short(labels[name])}`);
   const options = [];
   if (model !== "default") options.push(`model=${JSON.stringify(model)}`);
+  if (correction) options.push(`correction=${JSON.stringify(correction.name)}`);
   if (medium !== "air") options.push(`medium="${medium}"`);
   if (velocity !== 0) options.push(`radial_velocity=${short(velocity)}`);
   const lines = ["import starloom"];

@@ -71,7 +71,7 @@ export class Panel {
   python() {
     const { facts, picture, store } = this;
     const own = picture.emulator.header.points;
-    return python(store.state, { domain: store.domain, model: facts.model.name, own, known: picture.known });
+    return python(store.state, { domain: store.domain, model: facts.model.name, correction: facts.correction, own, known: picture.known });
   }
 
   #settled() {
@@ -178,10 +178,11 @@ export class Panel {
   }
 
   #about() {
-    const { model, version } = this.facts;
+    const { model, version, correction } = this.facts;
     const { stated, inParts } = this.picture.emulator;
     const spectra = stated ? `; errors from ${stated.spectra} held-out spectra` : "";
-    $("about").textContent = `starloom ${version}, model “${model.name}” (${model.source.slice(0, 12)})${spectra}.`;
+    const corrected = correction ? `; flux with the correction ${correction.title}` : "";
+    $("about").textContent = `starloom ${version}, model “${model.name}” (${model.source.slice(0, 12)})${spectra}${corrected}.`;
     for (const told of document.querySelectorAll(".about-parts")) told.hidden = !inParts;
   }
 

@@ -3,6 +3,8 @@
 import { weakest } from "./names.js";
 import { visible } from "./paint.js";
 
+const SIZES = { p68: 1, p99: 2.576 }; // of stated errors, in standard deviations of a normal distribution
+
 export class Picture {
   #fluxes = new WeakMap(); // of pins, with the chunks that are in them
   #frame = null;
@@ -13,7 +15,7 @@ export class Picture {
     Object.assign(this, { emulator, loader, lines, store, overlay, plots, after });
     const size = emulator.airAa.length;
     const values = () => new Float64Array(size);
-    const errors = () => (emulator.stated ? values() : null);
+    const errors = () => (emulator.stated || emulator.correction ? values() : null);
     this.scene = { flux: values(), zero: values(), p68: errors(), p99: errors(), chunks: emulator.chunks.length };
     this.timings = []; // from a change to its drawing [ms]
   }
@@ -46,7 +48,7 @@ export class Picture {
     const window = this.store.window;
     Object.assign(scene, { labels, velocity, medium, closeUp, highlight, x, window, part: this.#part(x, window) });
     emulator.flux(labels, velocity, emulator.sampler, scene.flux, ...scene.part);
-    if (emulator.stated) this.#errors();
+    if (scene.p68) this.#errors();
     scene.pins = pins.map((pin) => ({ ...pin, flux: this.#pinned(pin) }));
     scene.leastNamed = weakest(this.lines.least, window, scene);
     scene.lines = this.lines.of(labels, velocity, medium, emulator.inParts ? scene : null);
@@ -57,13 +59,18 @@ export class Picture {
     this.after();
   }
 
-  /** Stated errors where there is a flux; of a model of one chunk at all points. */
+  /** Stated errors, and a correction's own, where there is a flux; of a model of one chunk at all points. */
   #errors() {
     const { emulator, scene } = this;
     const { labels, velocity, part } = scene;
     const shares = emulator.shares(labels, velocity, emulator.sampler, ...part).filter((share) => emulator.loaded(share));
     const [first, last] = emulator.inParts ? [shares[0]?.from ?? 0, shares.at(-1)?.to ?? 0] : part;
-    for (const size of ["p68", "p99"]) emulator.stated.at(size, labels, velocity, scene[size].fill(NaN), first, last);
+    for (const [size, deviations] of Object.entries(SIZES)) {
+      const out = scene[size].fill(NaN);
+      if (emulator.stated) emulator.stated.at(size, labels, velocity, out, first, last);
+      else out.fill(0, first, last);
+      emulator.correction?.widen(labels, velocity, emulator.vacuumAa, scene.flux, deviations, out, first, last);
+    }
   }
 
   /** First and last point that the model knows. */
