@@ -142,13 +142,15 @@ def test_a_minimum_that_the_network_does_not_expect_is_searched(saved, monkeypat
     """So a network that is wrong and sure of it costs time, but no label."""
     generator, asked = Generator.load(saved), []
     search = solving.searched
-    monkeypatch.setattr(solving, "searched", lambda stars: asked.append(len(stars.flux)) or search(stars))
+    monkeypatch.setattr(
+        solving, "searched", lambda stars, *beside: asked.append(len(stars.flux)) or search(stars, *beside)
+    )
     _, spectra = giants_seen(generator)
     found = list(fit_each(spectra, generator, threads=1))
     assert asked == [4]
     expected = list(fit_each(spectra, generator, threads=1, learned_start=False))
     for one, other in zip(found, expected, strict=True):
-        assert np.allclose(one.values, other.values)
+        assert (np.abs(one.values - other.values) <= 0.01 * np.sqrt(np.diag(other.covariance))).all()
         assert one.settings["learned_start"] is not other.settings["learned_start"]
 
 
@@ -192,7 +194,9 @@ def test_what_is_known_beforehand_is_searched(saved, settings, uses):
 def test_what_covers_too_little_is_searched(saved, monkeypatch):
     generator, asked = Generator.load(saved), []
     search = solving.searched
-    monkeypatch.setattr(solving, "searched", lambda stars: asked.append(len(stars.flux)) or search(stars))
+    monkeypatch.setattr(
+        solving, "searched", lambda stars, *beside: asked.append(len(stars.flux)) or search(stars, *beside)
+    )
     monkeypatch.setattr(network.StartNetwork, "__call__", lambda *_: pytest.fail("the network is asked"))
     _, spectra = giants_seen(generator, 1, wavelength=8600 + 0.15 * np.arange(200))
     assert len(list(fit_each(spectra, generator, threads=1))) == 1
@@ -244,3 +248,20 @@ def test_what_is_beyond_the_model_is_searched():
     learned, searched = (fit(weak, model, learned_start=start, trust=False) for start in (True, False))
     assert "outside_domain" in searched.flags
     assert learned.chi2 < searched.chi2 + 0.1
+
+
+def test_a_misfit_below_the_stated_noise_is_searched():
+    """A hot star with lines of other depths, without noise: the network's minimum was above by 46 in chi2."""
+    generator = Generator.load("default-2026-lte")
+    star = generator.domain.array(teff=8712, logg=3.29, vsini=126, mh=-0.67, vmic=3.29, resolution=11500)
+    wavelength = np.linspace(8460.0, 8700.0, 2401)
+    flux = generator.flux(star, wavelength_aa=wavelength, medium="vacuum", radial_velocity=-244.2)
+    about = {"medium": "vacuum", "provenance": {"resolution": 11500.0}}
+    for factor in (0.7, 1.3):
+        other = 1 + factor * (flux.astype(float) - 1)
+        spectrum = Spectrum(wavelength, other, error=np.full(other.size, 0.01), **about)
+        learned, searched = (
+            fit(spectrum, generator, learned_start=start, typical_vmic=False, trust=False)
+            for start in (True, False)
+        )
+        assert 50 < learned.chi2 < searched.chi2 + 1

@@ -63,9 +63,12 @@ def _at_defaults(stars: Stars) -> tuple[Pixels, Solution]:
     return searched(stars) if start is None else _learned(stars, start)
 
 
-def searched(stars: Stars) -> tuple[Pixels, Solution]:
-    """The minimum of each star by the search from templates."""
-    begin, usable, known = known_at(stars, starting(stars, stars.good, stars.noise))
+def searched(stars: Stars, beside: np.ndarray | None = None) -> tuple[Pixels, Solution]:
+    """The minimum of each star by the search from templates, and from parameters ``beside[star, p]``."""
+    starts = starting(stars, stars.good, stars.noise)
+    if beside is not None:
+        starts = np.concatenate([starts, beside[:, None]], axis=1)
+    begin, usable, known = known_at(stars, starts)
     pixels = weighed(stars, usable, known, stars.noise, begin[:, 0], np.ones(stars.flux.shape))
     every = minima_of(stars, pixels, begin)
     pixels, minima = refined(stars, pixels, every.lowest)
@@ -96,7 +99,7 @@ def _learned(stars: Stars, start: StartNetwork) -> tuple[Pixels, Solution]:
     again = np.flatnonzero(~knows | _doubtful(stars, pixels, solution, start, found))
     if not again.size:
         return pixels, solution
-    others, lower = searched(stars.part(again))
+    others, lower = searched(stars.part(again), solution.minima.at[again])
     return pixels.replaced(again, others), solution.replaced(again, lower)
 
 
@@ -137,10 +140,23 @@ def _doubtful(
     place = stars.setup.coordinates.from_parameters(solution.minima.at)[:, columns]
     apart = np.abs(place[:, None] - found.place) / found.deviation
     apart = np.where(found.share > LEAST_SHARE, apart.max(axis=-1), np.inf)
-    dof = pixels.used.sum(axis=1) - len(stars.setup.free) - len(stars.basis)
-    above = solution.minima.chi2 - dof
-    bad = (above > BAD * np.sqrt(2.0 * dof)) & (above > BAD_SHARE * dof)
+    due = _chi2_due(stars, pixels)
+    above = solution.minima.chi2 - due
+    bad = (above > BAD * np.sqrt(2.0 * due)) & (above > BAD_SHARE * due)
     return (apart.min(axis=1) > UNEXPECTED) | bad | _beyond(stars, pixels, solution)
+
+
+def _chi2_due(stars: Stars, pixels: Pixels) -> np.ndarray:
+    """What chi2 of a good fit is: the degrees of freedom, or what the pixels' scatter makes of them.
+
+    The latter where that is less than half of the noise that is told, as in spectra without noise: errors
+    that large hide any misfit. Noise that pixels share does not show between them, and counts as told.
+    """
+    dof = pixels.used.sum(axis=1) - len(stars.setup.free) - len(stars.basis)
+    scatter = rough_noise(stars.flux, stars.good)[:, None]
+    less = (scatter < pixels.noise / 2) & np.array([[each.smoothed == 0] for each in stars.observations])
+    share = np.where(pixels.used & less, (scatter / pixels.error) ** 2, pixels.used)
+    return dof * share.sum(axis=1) / np.maximum(pixels.used.sum(axis=1), 1)
 
 
 def _beyond(stars: Stars, pixels: Pixels, solution: Solution) -> np.ndarray:
