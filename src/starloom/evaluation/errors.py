@@ -44,9 +44,16 @@ class AbsoluteErrors:
         """Count ``size`` (absolute errors, any shape) in ``group`` (integers that broadcast to it)."""
         bins = _bin(size).ravel()
         group = np.broadcast_to(group, size.shape).ravel()
-        np.add.at(self.counts.reshape(-1), group * BINS + bins, 1)
+        # of the counts' own type: a cast takes ten times as long
+        np.add.at(self.counts.reshape(-1), group * BINS + bins, np.uint32(1))
         self.sums += np.bincount(group, weights=size.ravel(), minlength=len(self.sums))
         np.maximum.at(self.maxima, group, size.ravel())
+
+    def merge(self, other: "AbsoluteErrors", into: np.ndarray) -> None:
+        """Add what ``other`` has counted, each group of it to the group ``into[group]``."""
+        np.add.at(self.counts, into, other.counts)
+        np.add.at(self.sums, into, other.sums)
+        np.maximum.at(self.maxima, into, other.maxima)
 
     def result(self) -> Distribution:
         """The distributions of all that was added."""
@@ -164,10 +171,12 @@ class FluxErrors:
         if not np.isfinite(size).all():
             row = int(np.argmin(np.isfinite(size).all(axis=1)))
             raise OutOfRangeError(f"flux is not finite for the labels {labels[row]}")
-        self._overall.add(np.zeros(1, int), size)
+        by_spectrum = AbsoluteErrors(len(labels))
+        by_spectrum.add(np.arange(len(labels))[:, None], size)
+        self._overall.merge(by_spectrum, np.zeros(len(labels), int))
         self._by_wavelength.add(np.arange(self.points), size)
         for name, division in self.cells.items():
-            self._by_cell[name].add(division.of(labels)[:, None], size)
+            self._by_cell[name].merge(by_spectrum, division.of(labels))
         mean = size.mean(axis=1)
         if mean.max() > self.worst_error:
             self.worst_error, self.worst_labels = float(mean.max()), labels[mean.argmax()].copy()
