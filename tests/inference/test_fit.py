@@ -493,7 +493,7 @@ def test_the_others_are_done(observed, model):
         ({"fixed": {"resolution": 11500.0}}, "resolution is given by resolution="),
         ({"priors": {"mh": (0.0, 0.0)}}, r"prior of mh: 0.0 \+- 0.0 is no mean and deviation"),
         ({"priors": {"mh": (2.0, 0.1)}}, r"prior of mh = 2 dex is outside \[-1.5, 1.5\] dex"),
-        ({"fixed": {"alpha": 0.3}}, "alpha is not one of .*; model 'default' has alpha"),
+        ({"fixed": {"alpha": 0.3}}, "alpha is not one of .*; model 'default'.* has alpha"),
         ({"free": "Ca"}, "'Ca' is not one of .*; model 'default' has Ca"),
         ({"resolution": 20000.0}, r"resolution = 20000 is outside \[5000, 14500\]: degrade it"),
         ({"velocities": (100.0, -100.0)}, r"velocities = 100..-100 km/s"),

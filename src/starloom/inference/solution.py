@@ -47,6 +47,9 @@ SIDES = (-2.0, -1.0, 1.0, 2.0)
 UNKNOWN = 0.08  # of the box: a deviation of v sin i beyond which it may have another minimum
 POOR = 1.2  # chi2 over pixels beyond which starts with other ROTATIONS are tried, of hot stars the fastest
 ROTATIONS = (0.1, 0.4, 0.9)  # of the box
+TEMPERATURES = (0.2, 0.5)  # of the box, likewise
+METALLICITY = 0.3  # of the box: tried in hot stars, whose few lines are as deep by microturbulence or gravity
+TURBULENCE = 0.3  # of the box: tried where a minimum has none
 ROUNDS = 4  # of weights and rejected pixels after the first fit
 SHARE = 0.8  # of the pixels that are known at the best start's velocity: what another start must leave
 LEEWAY_KMS = 60.0  # around the starts' velocities, within which all used pixels are known to the model
@@ -377,7 +380,7 @@ def prior_of(stars: Stars, parameters: np.ndarray) -> Prior:
 
 def minima_of(stars: Stars, pixels: Pixels, begin: np.ndarray) -> Minima:
     """The minima ``[star, start]`` that the starts ``begin[star, start, p]`` lead to."""
-    return _looked_further(stars, pixels, from_starts(stars, pixels, begin))
+    return looked_further(stars, pixels, from_starts(stars, pixels, begin))
 
 
 def settled(
@@ -481,15 +484,20 @@ def promising(chi2: np.ndarray, place: np.ndarray, finalists: np.ndarray | int =
     return kept
 
 
-def _looked_further(stars: Stars, pixels: Pixels, found: Minima) -> Minima:
+def looked_further(stars: Stars, pixels: Pixels, found: Minima) -> Minima:
     """With further starts of stars whose minimum may not be the only one: lower ones replace the worst."""
     setup, at = stars.setup, found.lowest.at
     place = setup.coordinates.from_parameters(at)
     poor = found.lowest.chi2 > POOR * pixels.used.sum(axis=1)
     hot = (at[:, setup.coordinates.among(["teff"])] > HOT).any(axis=1)
     further = [*_across_rotation(stars, pixels, at, place), *_along_kinks(setup, place)]
-    further += _turned(setup, np.flatnonzero(poor), place, ROTATIONS)
-    further += _turned(setup, np.flatnonzero(hot & ~poor), place, ROTATIONS[-1:])
+    still = (place[:, setup.coordinates.among(["vmic"])] < SAME).any(axis=1)
+    # broad lines may explain deep ones, and hydrogen alone hardly tells them from narrow ones
+    further += _elsewhere(setup, np.flatnonzero(poor), place, "vsini", *ROTATIONS)
+    further += _elsewhere(setup, np.flatnonzero(poor), place, "teff", *TEMPERATURES)
+    further += _elsewhere(setup, np.flatnonzero(hot & ~poor), place, "vsini", ROTATIONS[-1])
+    further += _elsewhere(setup, np.flatnonzero(hot), place, "mh", METALLICITY)
+    further += _elsewhere(setup, np.flatnonzero(still), place, "vmic", TURBULENCE)
     if not further:
         return found
     owner, begin = (np.array(part) for part in zip(*further, strict=True))
@@ -524,15 +532,15 @@ def _across_rotation(stars: Stars, pixels: Pixels, at: np.ndarray, place: np.nda
     return found
 
 
-def _turned(setup: Setup, stars: np.ndarray, place: np.ndarray, rotations: tuple[float, ...]) -> list:
-    """Other v sin i: broad lines may explain deep ones, and hydrogen alone hardly tells them from narrow."""
-    if "vsini" not in setup.free_names:
+def _elsewhere(setup: Setup, stars: np.ndarray, place: np.ndarray, name: str, *values: float) -> list:
+    """These stars at other values [of the box] of a label, where that is free."""
+    if name not in setup.free_names:
         return []
-    found, rotation = [], setup.coordinates.index("vsini")
+    found, index = [], setup.coordinates.index(name)
     for star in stars:
-        for other in rotations:
+        for value in values:
             moved = place[star].copy()
-            moved[rotation] = other
+            moved[index] = value
             found.append((star, moved))
     return found
 

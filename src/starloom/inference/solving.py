@@ -14,11 +14,13 @@ from starloom.inference.learned.network import Candidates, StartNetwork, among, 
 from starloom.inference.solution import (
     SAME,
     TELLING,
+    Minima,
     Pixels,
     Solution,
     Stars,
     from_starts,
     known_at,
+    looked_further,
     minima_of,
     minimised,
     objective_of,
@@ -40,6 +42,7 @@ UNEXPECTED = 5.0  # deviations of the network from every candidate: a minimum th
 BAD = 4.0  # deviations by which chi2 may exceed its degrees of freedom, and
 BAD_SHARE = 0.05  # share of them by which it must
 NEAR_END = 1e-6  # of a range
+LOOKS = 3  # for lower minima, from those that were found
 LEAST_SHARE = 1e-3  # of a candidate that may explain a minimum
 
 
@@ -72,7 +75,21 @@ def searched(stars: Stars, beside: np.ndarray | None = None) -> tuple[Pixels, So
     pixels = weighed(stars, usable, known, stars.noise, begin[:, 0], np.ones(stars.flux.shape))
     every = minima_of(stars, pixels, begin)
     pixels, minima = refined(stars, pixels, every.lowest)
-    return pixels, Solution(settled(stars, pixels, minima, every), rivals_of(stars, every))
+    minima = settled(stars, pixels, minima, every)
+    return pixels, Solution(_lowest_of_all(stars, pixels, minima), rivals_of(stars, every))
+
+
+def _lowest_of_all(stars: Stars, pixels: Pixels, minima: Minima) -> Minima:
+    """The minima, or lower ones beside them with the weights that were found: those move minima."""
+    rows = np.arange(len(stars.flux))
+    for _ in range(LOOKS):
+        lower = looked_further(stars.part(rows), pixels.part(rows), minima[rows][:, None]).lowest
+        found = lower.chi2 < minima.chi2[rows]
+        rows, lower = rows[found], lower[found]
+        if not rows.size:
+            break
+        minima = minima.followed(rows, minimised(stars, pixels, rows, lower.at))
+    return minima
 
 
 def learned_start(stars: Stars) -> StartNetwork | None:
