@@ -4,15 +4,18 @@
 learning is not told, and says how much of it is found, what becomes of labels, and how often the stated
 deviation covers what is missed. ``learning`` repeats that for numbers of stars, label errors and noise;
 ``stars LIBRARY`` learns from a library (``data/observed/miles.py`` and ``stelib.py`` make two) and asks
-held-out stars, by star and by cluster of labels; ``library LEARNED OTHER`` learns from one library and asks
-the stars of another. ``--on`` names the model, ``--plot`` a figure.
+held-out stars, by star and by cluster of labels; ``purely LIBRARY`` sets beside them the paper's networks,
+trained on the library alone, and interpolation in it; ``library LEARNED OTHER`` learns from one library and
+asks the stars of another. ``--on`` names the model, ``--plot`` a figure.
 """
 
 import argparse
+import pickle
 import sys
 import time
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -22,9 +25,15 @@ from starloom.inference import fit_each
 from starloom.networks import flux_correction
 from starloom.networks.flux_correction import LABELS, FluxCorrection
 from starloom.networks.generator import Generator
+from starloom.networks.identity import digest
 from starloom.observed import Learning, ObservedLibrary, learned
+from starloom.observed.field import Field
+from starloom.observed.learning import Learned
 from starloom.observed.simulation import WIDEST, Distortion, Sky, drawn, simulated
-from starloom.observed.validation import Recovered, by_cluster, by_star, crossed, recovered
+from starloom.observed.validation import Recovered, by_cluster, by_star, crossed, recovered, residuals
+from starloom.observed.validation import robust as robust_left
+from starloom.paper.observed import NormalisedStars, ObservedRecipe
+from starloom.paper.observed import crossed as crossed_networks
 
 ERRORS = {"teff": 80.0, "logg": 0.15, "mh": 0.08, "vmic": 0.2, "vsini": 2.0}
 SKY = Sky({"teff": (4200, 6800), "logg": (2.5, 5.0), "mh": (-1.2, 0.5)}, ERRORS)
@@ -34,6 +43,7 @@ ELSEWHERE = {  # where SKY has no stars
     "poorer by 0.2 dex": {"teff": (4500, 6500), "logg": (2.5, 5.0), "mh": (-1.5, -1.4)},
 }
 BINS = (3000, 4000, 4500, 5000, 5500, 6000, 6500, 7500, 10000, 15000)  # K
+NEAREST, RIDGE = 50, 1e-2  # stars of an interpolation, and what keeps its slopes finite
 KINDS = {  # of stars whose labels are compared: Teff and log g
     "FGK dwarfs": ((4500, 7000), (3.8, 5.5)),
     "FGK giants": ((4000, 5500), (0.5, 3.8)),
@@ -138,7 +148,30 @@ def learning_curve(given: argparse.Namespace) -> None:
 
 def stars(given: argparse.Namespace) -> None:
     """Held-out stars of a library."""
-    generator, library = Generator.load(given.on), ObservedLibrary.read(given.library)
+    generator, library = Generator.load(given.on), _read(given)
+    if given.scales:
+        kept, scales = usable(generator, library), dict(zip(LABELS, given.scales, strict=True))
+    else:
+        kept, scales = _whole(generator, library, given)
+    learning = few_draws(scales, not given.no_response)
+    kinds = {"star": by_star(kept, given.parts), "cluster": by_cluster(kept, learning, given.parts)}
+    kinds = {name: parts[: given.asked] for name, parts in kinds.items() if given.by in (name, "both")}
+    say = print if given.verbose else lambda text: None
+    for name, parts in kinds.items():
+        found = crossed(generator, kept, learning, parts, say, remembered(given.keep))
+        tell(f"held out by {name}, {len(parts)} parts", found)
+        if given.plot and name == "star":
+            draw_stars(found, given.plot)
+
+
+def _read(given: argparse.Namespace) -> ObservedLibrary:
+    """The library, in a range of wavelengths where one is given."""
+    library = ObservedLibrary.read(given.library)
+    return library.between(*given.range) if given.range else library
+
+
+def _whole(generator: Generator, library: ObservedLibrary, given: argparse.Namespace):
+    """The stars of which all together could be learned, and the scales that they asked for."""
     start = time.perf_counter()
     whole = learned(generator, library, Learning(response=not given.no_response), print)
     took = time.perf_counter() - start
@@ -146,19 +179,114 @@ def stars(given: argparse.Namespace) -> None:
     print(f"response of the library: {np.log(whole.response[1]).std():.2%} rms")
     if given.output:
         flux_correction.save(given.output, whole.correction, generator.domain, generator.header.band)
-    kept = library.without(list(whole.left_out))
-    scales = {axis.name: axis.scale for axis in whole.correction.axes}
-    # what stays uncertain is not asked for here: few draws, of which the prior's variances follow
-    learning = Learning(
-        scales=scales, search=False, rounds=2, draws=4, response=not given.no_response, seed=2
-    )
-    kinds = {"star": by_star(kept, given.parts), "cluster": by_cluster(kept, learning, given.parts)}
-    kinds = {name: parts for name, parts in kinds.items() if given.by in (name, "both")}
-    for name, parts in kinds.items():
-        found = crossed(generator, kept, learning, parts, print if given.verbose else lambda text: None)
-        tell(f"held out by {name}, {len(parts)} parts", found)
-        if given.plot and name == "star":
-            draw_stars(found, given.plot)
+    return library.without(list(whole.left_out)), {a.name: a.scale for a in whole.correction.axes}
+
+
+def usable(generator: Generator, library: ObservedLibrary) -> ObservedLibrary:
+    """The stars of a library that a model can learn from."""
+    return library.without(list(Field.of(generator, library, Learning().continuum_aa).left_out))
+
+
+def few_draws(scales: dict[str, float], response: bool) -> Learning:
+    """What is learned for held-out stars, of whom what stays uncertain is not asked.
+
+    Few draws then, of which the prior's variances follow.
+    """
+    return Learning(scales=scales, search=False, rounds=2, draws=4, response=response, seed=2)
+
+
+def remembered(folder: str):
+    """``learned``, whose results are kept in a folder, if one is given, and not sought twice."""
+
+    def learn(generator: Generator, library: ObservedLibrary, learning: Learning, told) -> Learned:
+        settings = {**vars(learning), "scales": dict(learning.scales)}
+        path = Path(folder) / f"{digest([generator.digest, library.digest, settings])}.pickle"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(pickle.dumps(learned(generator, library, learning, told)))
+        return pickle.loads(path.read_bytes())
+
+    return learn if folder else learned
+
+
+def purely(given: argparse.Namespace) -> None:
+    """Held-out stars by what knows them in four ways, at labels as the library has them."""
+    generator, library = Generator.load(given.on), _read(given)
+    kept, recipe = usable(generator, library), ObservedRecipe.load(given.recipe, given.set)
+    learning = few_draws(dict(zip(LABELS, given.scales, strict=True)), not given.no_response)
+    say = print if given.verbose else lambda text: None
+    stars = NormalisedStars.of(kept, recipe.stars, recipe.near)
+    number = {name: row for row, name in enumerate(stars.names)}
+    parts = by_star(kept, given.parts)[: given.asked]
+    own = [np.array([number[kept.names[row]] for row in p if kept.names[row] in number]) for p in parts]
+    network = crossed_networks(recipe, stars, own, say, estimators=False).generated
+    near, far = _interpolated(stars, own)
+    physics = np.full((3, len(stars)), np.nan)
+    for part, rows in zip(parts, own, strict=True):
+        rest = kept.part(np.setdiff1d(np.arange(len(kept)), part))
+        taught = remembered(given.keep)(generator, rest, learning, say)
+        asked = kept.without(sorted(set(kept.names) - {stars.names[row] for row in rows}))
+        asked = asked.between(*taught.response[0, [0, -1]])
+        plain = Field.of(generator, asked, learning.continuum_aa)
+        field = plain.divided(taught.response[1])
+        ways = ((plain, None), (field, None), (field, taught.correction))
+        at = [number[name] for name in field.library.names]
+        physics[:, at] = [residuals(seen, one, seen.start) for seen, one in ways]
+    low, high = taught.response[0, [0, -1]]  # what the model knows of it
+    order = round((high - low) / learning.continuum_aa)
+    left = [_with_polynomial(stars, made, low, high, order) for made in (near, network)]
+    _tell_purely(stars, np.array([*left, *physics]), far)
+
+
+def _interpolated(stars: NormalisedStars, parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Each part's spectra by lines through the near stars of the others, and which are far from them.
+
+    Locally weighted regression, linear in ln Teff, log g and [M/H], of the NEAREST stars with tricube
+    weights: Cleveland & Devlin (1988), JASA 83, 596.
+    """
+    cloud, made = stars.domain.cloud, np.full_like(stars.spectra, np.nan)
+    place = stars.labels.copy()
+    place[:, 0] = np.log(place[:, 0])
+    place /= [scale for _, scale in cloud.scales]
+    far = np.zeros(len(stars), bool)
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(stars)), part)
+        for row in part:
+            apart = np.linalg.norm(place[rest] - place[row], axis=1)
+            order = np.argsort(apart)[:NEAREST]
+            far[row] = apart[order[cloud.count - 1]] > 1
+            reach, some = apart[order[-1]], rest[order]
+            weight = (1 - (apart[order] / reach) ** 3) ** 3
+            lines = np.concatenate([np.ones((NEAREST, 1)), (place[some] - place[row]) / reach], axis=1)
+            matrix = (lines.T * weight) @ lines + np.diag([0, *[RIDGE * weight.sum()] * 3])
+            made[row] = np.linalg.solve(matrix, (lines.T * weight) @ stars.spectra[some])[0]
+    return made, far
+
+
+def _with_polynomial(stars: NormalisedStars, made: np.ndarray, low: float, high: float, order: int):
+    """Residuals of spectra, each times its best polynomial, as those of the physics are taken."""
+    inside = (stars.points.vacuum_aa >= low) & (stars.points.vacuum_aa <= high)
+    basis = np.polynomial.chebyshev.chebvander(np.linspace(-1, 1, inside.sum()), order)
+    found = np.full(len(stars), np.nan)
+    for row in np.flatnonzero(np.isfinite(made).all(axis=1)):
+        flux, own, used = stars.spectra[row], made[row], ~stars.missing[row, inside]
+        columns, seen = (basis * own[inside, None])[used], flux[inside][used]
+        best = np.linalg.lstsq(columns, seen, rcond=None)[0]
+        found[row] = robust_left(1 - columns @ best / seen)
+    return found
+
+
+def _tell_purely(stars: NormalisedStars, left: np.ndarray, far: np.ndarray) -> None:
+    """Print median residuals by Teff: interpolation, network, physics plain, without response, corrected."""
+    teff = stars.labels[:, LABELS.index("teff")]
+    print("| Teff [K] | stars | near stars | network | physics | without response | corrected |")
+    print("|---|---|---|---|---|---|---|")
+    bins = [(f"{low}-{high}", (teff >= low) & (teff < high)) for low, high in pairwise(BINS)]
+    for name, rows in (*bins, ("all", teff > 0), ("far from others", far)):
+        rows = rows & np.isfinite(left).all(axis=0)
+        if rows.sum() >= 3:
+            told = " | ".join(f"{100 * value:.2f}" for value in np.median(left[:, rows], axis=1))
+            print(f"| {name} | {rows.sum()} | {told} |")
 
 
 def other_library(given: argparse.Namespace) -> None:
@@ -278,13 +406,32 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     one.add_argument("--no-response", action="store_true", help="take calibration errors for the model's")
     one.add_argument("--output", "-o", default="", help="correction to write")
+    one.add_argument(
+        "--scales", type=float, nargs=3, help="of ln Teff, log g and [M/H], not sought of all stars first"
+    )
+    one.add_argument("--keep", default="", help="folder for what is learned, to be used again")
+    one.add_argument("--range", type=float, nargs=2, help="vacuum wavelengths [A], both ends")
+    one.add_argument("--asked", type=int, help="so many of the parts alone")
     one.set_defaults(run=stars)
+    one = commands.add_parser("purely")
+    one.add_argument("library")
+    one.add_argument("--parts", type=int, default=5)
+    one.add_argument("--scales", type=float, nargs=3, default=[0.25, 1.5, 1.0], help="as of stars")
+    one.add_argument("--keep", default="", help="as of stars")
+    one.add_argument("--range", type=float, nargs=2, help="as of stars")
+    one.add_argument("--asked", type=int, help="as of stars")
+    one.add_argument("--no-response", action="store_true", help="as of stars")
+    one.add_argument("--recipe", default="observed", help="of the networks")
+    one.add_argument("--set", action="append", default=[], help="change of the recipe")
+    one.set_defaults(run=purely)
     one = commands.add_parser("library")
     one.add_argument("library")
     one.add_argument("other")
     one.add_argument("--apart", action="store_true", help="without stars that are in both")
     one.set_defaults(run=other_library)
     given = parser.parse_args(words)
+    if getattr(given, "scales", None) and getattr(given, "output", ""):
+        parser.error("--scales learns from parts of the stars: there is no correction for --output")
     print(f"starloom {starloom.__version__}, model {given.on}: {' '.join(sys.argv[1:])}")
     given.run(given)
 

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import inf
 
@@ -203,11 +203,79 @@ def _piecewise_linear(x, knots, values):
     return values[..., 0] + (fraction * (values[..., 1:] - values[..., :-1])).sum(-1)
 
 
+@dataclass(frozen=True)
+class Cloud:
+    """Observed stars near which alone a model that learned from them has an answer.
+
+    ``stars`` has a row of labels for each, those of ``scales`` in their order. Labels are inside where the
+    ``count``-th nearest star is up to 1 away: Euclidean, in units of the ``scales``, of the natural logarithm
+    where a label is logarithmic (Teff).
+    """
+
+    scales: tuple[tuple[str, float], ...]
+    stars: tuple[tuple[float, ...], ...]
+    count: int = 3
+
+    __repr__ = one_line
+
+    def __post_init__(self):
+        shape = np.shape(self.stars)
+        if len(shape) != 2 or shape[1] != len(self.scales) or not np.isfinite(self.stars).all():
+            raise ConfigError(f"cloud: stars {shape} are no table of {len(self.scales)} labels")
+        if not 1 <= self.count <= shape[0]:
+            raise ConfigError(f"cloud: count = {self.count} is outside [1, {shape[0]}], its stars")
+        if not all(scale > 0 for _, scale in self.scales):
+            raise ConfigError(f"cloud: scales {dict(self.scales)} are not above 0")
+
+    @classmethod
+    def from_mapping(cls, content: Mapping) -> "Cloud":
+        """The inverse of ``dataclasses.asdict``: ``content`` is plain data."""
+        scales = tuple((str(name), float(scale)) for name, scale in content["scales"])
+        return cls(scales, _tuples(content["stars"]), int(content["count"]))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its labels."""
+        return tuple(name for name, _ in self.scales)
+
+    def distance(self, labels) -> np.ndarray:
+        """How far the ``count``-th nearest star is from each row of ``labels[..., label]``, its own ones."""
+        rows, known = (self._scaled(np.asarray(each, np.float64)) for each in (labels, self.stars))
+        found = np.full(rows.shape[:-1], inf)
+        for row in np.ndindex(found.shape):
+            apart = ((rows[row] - known) ** 2).sum(axis=-1)
+            found[row] = np.sqrt(np.partition(apart, self.count - 1)[self.count - 1])
+        return found
+
+    def _scaled(self, labels: np.ndarray) -> np.ndarray:
+        columns = [
+            np.log(column) if label(name).scale == "logarithmic" else column
+            for name, column in zip(self.names, np.moveaxis(labels, -1, 0), strict=True)
+        ]
+        return np.stack(columns, axis=-1) / [scale for _, scale in self.scales]
+
+    def outside(self, row: np.ndarray) -> str:
+        """The line that says that a ``row`` of its labels is outside."""
+        texts = [
+            f"{own.name} = {number(x)} {own.unit}" for own, x in zip(map(label, self.names), row, strict=True)
+        ]
+        units = [
+            f"{100 * scale:g} % of {name}"
+            if label(name).scale == "logarithmic"
+            else f"{number(scale)} {label(name).unit} of {name}"
+            for name, scale in self.scales
+        ]
+        away = f"observed star number {self.count} is {float(self.distance(row)):.3g} away"
+        allowed = f"allowed is 1, in units of {', '.join(units)}"
+        return f"{', '.join(texts)} is outside the observed stars: {away}, {allowed}"
+
+
 @dataclass(frozen=True, eq=False)
 class Domain:
     """The labels that have an answer: a box, ends included, above the floor of log g where there is one.
 
-    What of the floor lies below the box is left out (``Floor.raised``).
+    What of the floor lies below the box is left out (``Floor.raised``). With a ``cloud``, near observed stars
+    alone.
 
     ``low`` and ``high`` are float64[label] in the order of ``labels``. A label array has them on its last
     axis, in this order and in their units. Two domains with the same content are equal. ``spread`` has
@@ -226,6 +294,7 @@ class Domain:
     floor: Floor | None = None
     spread: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     c_to_o: float = inf
+    cloud: Cloud | None = None
 
     def __post_init__(self):
         if len(set(self.names)) != len(self.labels) or not self.labels:
@@ -246,6 +315,8 @@ class Domain:
             raise ConfigError(f"the domain's highest [C/O] = {self.c_to_o} is no number")
         if "C" not in self.names:
             object.__setattr__(self, "c_to_o", inf)
+        for name in self.cloud.names if self.cloud else ():
+            self.index(name)
 
     @classmethod
     def of(
@@ -276,9 +347,18 @@ class Domain:
             floor = content.get("floor")
             floor = floor and Floor(**{k: _tuples(v) for k, v in floor.items()})
             spread, c_to_o = dict(content.get("spread", ())), float(content.get("c_to_o", inf))
-            return cls.of(dict(content["ranges"]), floor, spread, c_to_o)
+            cloud = content.get("cloud")
+            cloud = cloud and Cloud.from_mapping(cloud)
+            return cls.of(dict(content["ranges"]), floor, spread, c_to_o).within(cloud)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"no domain of labels ({type(error).__name__}: {error})") from error
+
+    def within(self, cloud: Cloud | None) -> "Domain":
+        """The domain near the stars of a ``cloud`` alone; None: without one.
+
+        ConfigError for a cloud of labels that it does not have.
+        """
+        return replace(self, cloud=cloud)
 
     @property
     def mapping(self) -> dict:
@@ -287,11 +367,13 @@ class Domain:
         floor = self.floor and {"teff": self.floor.teff, "mh": self.floor.mh, "logg": self.floor.logg}
         spread = {"spread": [[name, list(ends)] for name, ends in self.spread.items()]} if self.spread else {}
         c_to_o = {"c_to_o": self.c_to_o} if self.c_to_o < inf else {}
-        return {"ranges": ranges, "floor": floor, **spread, **c_to_o}
+        cloud = {"cloud": asdict(self.cloud)} if self.cloud else {}
+        return {"ranges": ranges, "floor": floor, **spread, **c_to_o, **cloud}
 
     def __repr__(self) -> str:
         c_to_o = f"; [C/O] up to {number(self.c_to_o)}" if self.c_to_o < inf else ""
-        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''}{c_to_o})"
+        cloud = f"; near {len(self.cloud.stars)} observed stars" if self.cloud else ""
+        return f"Domain({self.extent}{'; a floor of logg' if self.floor else ''}{c_to_o}{cloud})"
 
     def _repr_html_(self) -> str:
         head = ("label", "symbol", "unit", "from", "to", "default", "meaning")
@@ -301,6 +383,7 @@ class Domain:
         ]
         told = ("log g begins higher near the radiation limit" if self.floor else "",)
         told += (f"near their default: {', '.join(self.spread)}" if self.spread else "",)
+        told += (f"near {len(self.cloud.stars)} observed stars alone" if self.cloud else "",)
         return notebook.table("Domain", head, rows, "; ".join(filter(None, told)))
 
     def __eq__(self, other) -> bool:
@@ -318,6 +401,7 @@ class Domain:
             self.floor,
             tuple(self.spread.items()),
             self.c_to_o,
+            self.cloud,
         )
 
     @cached_property
@@ -361,7 +445,8 @@ class Domain:
         # without alpha nothing says how far from it an element is
         known = "alpha" in names or "alpha" not in self.names
         spread = {name: ends for name, ends in self.spread.items() if name in names and known}
-        return Domain.of(ranges, self.floor, spread, self.c_to_o if known else inf)
+        cloud = self.cloud if self.cloud and set(self.cloud.names) <= set(names) else None
+        return Domain.of(ranges, self.floor, spread, self.c_to_o if known else inf).within(cloud)
 
     def around(self, others: "Sequence[Domain]") -> "Domain":
         """The smallest domain that holds these others of the same labels; its floor is this domain's own."""
@@ -371,7 +456,7 @@ class Domain:
         ends = {name: np.array([other.spread[name] for other in others]) for name in names}
         spread = {name: (float(own[:, 0].min()), float(own[:, 1].max())) for name, own in ends.items()}
         c_to_o = max(other.c_to_o for other in others)
-        return Domain(self.labels, low, high, self.floor, spread, c_to_o)
+        return Domain(self.labels, low, high, self.floor, spread, c_to_o, self.cloud)
 
     @property
     def intrinsic(self) -> "Domain":
@@ -386,7 +471,7 @@ class Domain:
         if name in self.names:
             raise ConfigError(f"label {name} is one of the domain's already: {self.extent}")
         ranges = {own.name: ends for own, *ends in self.ranges} | {name: (low, high)}
-        return Domain.of(ranges, self.floor, self.spread, self.c_to_o)
+        return Domain.of(ranges, self.floor, self.spread, self.c_to_o).within(self.cloud)
 
     def array(self, **values) -> np.ndarray:
         """Labels as float64[..., label], broadcast against each other; not checked.
@@ -443,9 +528,17 @@ class Domain:
             inside = inside & ((offsets >= low - ROUNDING) & (offsets <= high + ROUNDING)).all(-1)
         if self.c_to_o < inf:
             inside = inside & (labels[..., self.index("C")] <= self._highest_carbon(labels) + ROUNDING)
-        if self.floor is None:
+        if self.floor is not None:
+            inside = inside & (labels[..., self.index("logg")] >= self.lowest_logg(labels) - ROUNDING)
+        if self.cloud is None:
             return inside
-        return inside & (labels[..., self.index("logg")] >= self.lowest_logg(labels) - ROUNDING)
+        near = np.zeros(np.shape(inside), bool)  # what is outside the box may have no logarithm
+        near[inside] = self.cloud.distance(self._clouded(np.asarray(labels)[inside])) <= 1 + ROUNDING
+        return near
+
+    def _clouded(self, labels: np.ndarray) -> np.ndarray:
+        """The labels that the cloud has, ``[..., label]``."""
+        return labels[..., [self.index(name) for name in self.cloud.names]]
 
     def check(self, labels) -> None:
         """Raise OutOfRangeError unless every row of ``labels[..., label]`` is inside.
@@ -486,6 +579,8 @@ class Domain:
             faults.append(f"{carbon}: [C/O] is at most {number(self.c_to_o)}")
         if faults:
             return faults
+        if self.cloud and (self.floor is None or row[self.index("logg")] >= self.lowest_logg(row) - ROUNDING):
+            return [self.cloud.outside(self._clouded(row))]
         # the box is kept, so the row lies below the floor
         logg, teff, mh = (self.index(name) for name in ("logg", "teff", "mh"))
         fault = self.labels[logg].outside(row[logg], float(self.lowest_logg(row)), self.high[logg])
@@ -503,7 +598,7 @@ class Domain:
         return ", ".join(label.shown(value) for label, value in zip(self.labels, row, strict=True))
 
     def clip(self, labels) -> np.ndarray:
-        """The nearest labels inside, label by label, log g last; NaN stays NaN."""
+        """The nearest labels inside, label by label, log g last; NaN stays, and what is far from a cloud."""
         clipped = np.clip(np.asarray(labels, np.float64), self.low, self.high)
         if self.spread:
             clipped = self.from_offsets(np.clip(self.offsets(clipped), *self.offset_ends))

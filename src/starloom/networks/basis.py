@@ -52,6 +52,21 @@ class Basis:
         return 1 - np.cumsum(self.deviation**2) / self.total_variance
 
 
+def components_of_few(spectra: np.ndarray, coefficients: int) -> Basis:
+    """The ``principal_components`` of ``spectra[spectrum, point]``, fewer than points: by singular values.
+
+    Time grows as spectra^2 x points. ConfigError where there are fewer spectra than coefficients.
+    """
+    if coefficients > min(len(spectra) - 1, spectra.shape[1]):
+        raise ConfigError(f"{coefficients} coefficients need more than {len(spectra)} spectra")
+    mean = spectra.mean(axis=0, dtype=np.float64)
+    _, sizes, components = np.linalg.svd(spectra - mean, full_matrices=False)
+    components, count = components[:coefficients], len(spectra)
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    deviation = sizes[:coefficients] / np.sqrt(count)
+    return Basis(mean, components * np.sign(largest), deviation, float((sizes**2).sum() / count))
+
+
 def principal_components(batches: Iterable[np.ndarray], coefficients: int) -> Basis:
     """Principal components (Pearson 1901) of batches of spectra ``[spectrum, point]``, in one pass.
 

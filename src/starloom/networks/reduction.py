@@ -85,6 +85,6 @@ def _domain(whole: Domain, names: Sequence[str], offsets: Collection[str] | None
         if name in (offsets or ()) or (name in whole.spread and "alpha" not in names):
             ranges[name] = whole.spread[name]  # its default is 0
     if offsets is not None:
-        return Domain.of(ranges, whole.floor)
+        return Domain.of(ranges, whole.floor).within(whole.cloud)
     spread = {name: ends for name, ends in whole.spread.items() if name in names}
-    return Domain.of(ranges, whole.floor, spread, whole.c_to_o)
+    return Domain.of(ranges, whole.floor, spread, whole.c_to_o).within(whole.cloud)

@@ -108,7 +108,8 @@ class ObservedLibrary:
 
     def part(self, rows: Sequence[int] | np.ndarray) -> "ObservedLibrary":
         """Some of its stars: ``rows`` are their numbers, or a mask."""
-        rows = np.arange(len(self))[np.asarray(rows)]
+        rows = np.asarray(rows)
+        rows = np.arange(len(self))[rows if rows.size else rows.astype(int)]  # no row: an empty list is float
         arrays = {name: getattr(self, name)[rows] for name in ("flux", "inverse_variance", "resolution")}
         labels = {name: values[rows] for name, values in self.labels.items()}
         errors = {name: values[rows] for name, values in self.errors.items()}

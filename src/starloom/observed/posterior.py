@@ -14,6 +14,7 @@ G up to a factor. Draws of the posterior solve the same equations with noise on 
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -53,24 +54,34 @@ class Told:
 
     def times(self, coefficients: np.ndarray) -> np.ndarray:
         """The sum over the stars, times ``coefficients[draw, k, m]``."""
-        draws, count, splines = coefficients.shape
-        turned = np.ascontiguousarray(coefficients.swapaxes(0, 1), np.float32).reshape(count, -1)
-        found = np.zeros((count, draws * splines), np.float32)
+        known = self.known
+        seen = coefficients[..., known]
+        draws, count, splines = seen.shape
+        turned = np.ascontiguousarray(seen.swapaxes(0, 1), np.float32).reshape(count, -1)
+        summed = np.zeros((count, draws * splines), np.float32)
         for start in range(0, len(self.features), BLOCK):
             part = slice(start, start + BLOCK)
             own = (self.features[part] @ turned).reshape(-1, draws, splines)
             told = self._star_by_star(part, own)
-            found += self.features[part].T @ told.reshape(len(own), -1)
-        return found.reshape(count, draws, splines).swapaxes(0, 1)
+            summed += self.features[part].T @ told.reshape(len(own), -1)
+        found = np.zeros(coefficients.shape, np.float32)
+        found[..., known] = summed.reshape(count, draws, splines).swapaxes(0, 1)
+        return found
+
+    @cached_property
+    def known(self) -> slice:
+        """The splines of which stars tell something: those in the library's range of wavelengths."""
+        told = np.flatnonzero(self.diagonals[0].any(axis=0))
+        return slice(int(told[0]), int(told[-1]) + 1) if told.size else slice(0, 0)
 
     def _star_by_star(self, part: slice, own: np.ndarray) -> np.ndarray:
-        """A times ``own[star, draw, m]`` of a part of the stars."""
-        told = self.diagonals[0, part][:, None] * own
-        for lag in range(1, len(self.diagonals)):
-            band = self.diagonals[lag, part, :-lag][:, None]
+        """A times ``own[star, draw, m]`` of a part of the stars, of the ``known`` splines."""
+        diagonals, removed = self.diagonals[:, part, self.known], self.removed[part, self.known]
+        told = diagonals[0][:, None] * own
+        for lag in range(1, len(diagonals)):
+            band = diagonals[lag, :, :-lag][:, None]
             told[..., :-lag] += band * own[..., lag:]
             told[..., lag:] += band * own[..., :-lag]
-        removed = self.removed[part]
         return told - (own @ removed) @ removed.swapaxes(1, 2)
 
 

@@ -10,7 +10,7 @@ from starloom.networks.emulator import linear_algebra
 from starloom.networks.flux_correction import LABELS, FluxCorrection
 from starloom.networks.generator import Generator
 from starloom.observed.field import Field, found_labels
-from starloom.observed.learning import Learning, learned
+from starloom.observed.learning import Learned, Learning, learned
 from starloom.observed.library import ObservedLibrary
 
 UNTOLD = 1e6  # errors of a label of which nothing is to be known
@@ -73,7 +73,7 @@ def recovered(
         labels, residual = [], []
         for one in (None, correction):
             at = found_labels(stars, one, stars.weight, stars.start)
-            residual.append(_residual(stars, one, at))
+            residual.append(residuals(stars, one, at))
             labels.append(found_labels(free, one, stars.weight, at)[:, places])
     told = np.stack([known.get(name, np.full(len(stars.library), np.nan)) for name in LABELS], axis=1)
     return Recovered(stars.library.names, told, *labels, np.array(residual))
@@ -85,17 +85,18 @@ def crossed(
     learning: Learning,
     parts: Sequence[np.ndarray],
     told: Callable[[str], None] = lambda text: None,
+    learn: Callable[..., Learned] = learned,
 ) -> Recovered:
     """As ``recovered``, each of the ``parts`` (numbers of stars) with what the others teach.
 
     Both without and with the correction their flux is divided by the response that the others tell, where one
-    is sought. ``told`` gets lines on the way.
+    is sought. ``told`` gets lines on the way; ``learn`` is what learns.
     """
     found = []
     for number, part in enumerate(parts, start=1):
         rest = np.setdiff1d(np.arange(len(library)), part)
         told(f"part {number} of {len(parts)}: {len(part)} stars by {len(rest)} others")
-        taught = learned(generator, library.part(rest), learning, told)
+        taught = learn(generator, library.part(rest), learning, told)
         asked = library.part(part).between(*taught.response[0, [0, -1]])
         asked = asked.divided(taught.response[1])
         found.append(recovered(generator, taught.correction, asked, learning))
@@ -126,14 +127,21 @@ def by_cluster(library: ObservedLibrary, learning: Learning, count: int, seed: i
     return [part for part in parts if part.size]
 
 
-def _residual(stars: Field, correction: FluxCorrection | None, at: np.ndarray) -> np.ndarray:
-    """Robust root mean square of each star's residuals over its flux."""
+def residuals(stars: Field, correction: FluxCorrection | None, at: np.ndarray) -> np.ndarray:
+    """Robust root mean square ``[star]`` of residuals over the flux, each star with a polynomial of its own.
+
+    ``at[star, p]``: labels and velocity, as ``stars.start`` has them.
+    """
     objective = stars.objective(correction, stars.weight, at)
     place = stars.setup.coordinates.from_parameters(at)[:, list(stars.setup.free)]
     found = np.empty(len(at))
     for row in range(len(at)):
         here = objective.linearised(np.array([row]), place[[row]], wanted=())
         used = stars.weight[row] > 0
-        left = (stars.flux[row] - here.model[0])[used] / stars.flux[row][used]
-        found[row] = 1.4826 * np.median(np.abs(left - np.median(left)))
+        found[row] = robust(((stars.flux[row] - here.model[0]) / stars.flux[row])[used])
     return found
+
+
+def robust(left: np.ndarray) -> float:
+    """Root mean square of a normal distribution with the median absolute deviation of ``left``."""
+    return 1.4826 * float(np.median(np.abs(left - np.median(left))))

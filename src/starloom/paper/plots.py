@@ -61,11 +61,18 @@ def figure_4(points: Points, flux: np.ndarray, reconstructed: np.ndarray, star: 
 
 @styled
 def figure_8(
-    points: Points, flux: np.ndarray, generated: np.ndarray, domain: Domain, labels: np.ndarray
+    points: Points,
+    flux: np.ndarray,
+    generated: np.ndarray,
+    domain: Domain,
+    labels: np.ndarray,
+    truth: str = "synthesised",
+    top: float = 1.1,
 ) -> "Figure":
     """Generated spectra over synthesised ones, a panel for each, with the difference at its true zero.
 
-    ``flux`` and ``generated`` are ``[spectrum, point]``, ``labels[spectrum, label]`` those of ``domain``.
+    ``flux`` and ``generated`` are ``[spectrum, point]``, ``labels[spectrum, label]`` those of ``domain``;
+    ``truth`` is how the former are called, ``top`` where the panels end.
     """
     count, wavelength_aa = len(flux), points.wavelength_aa
     columns = 2 if count > 1 else 1
@@ -73,14 +80,14 @@ def figure_8(
     figure = _figure(5.5 * columns, 2.4 * rows + 0.6)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, ours, theirs, row in zip(panels, generated, flux, labels, strict=False):
-        _pair(panel, wavelength_aa, theirs, ours, "synthesised", "generated")
+        _pair(panel, wavelength_aa, theirs, ours, truth, "generated")
         panel.plot(wavelength_aa, ours - theirs, color=GREEN, linewidth=0.7, label="difference")
         panel.set_title(domain.symbols(row), fontsize=7)
     for panel in panels[count:]:
         panel.set_visible(False)
     for panel in panels[max(0, count - columns) : count]:
         panel.tick_params(labelbottom=True)
-    panels[0].set(xlim=(points.first_aa, points.last_aa), ylim=(-0.1, 1.1))
+    panels[0].set(xlim=(points.first_aa, points.last_aa), ylim=(-0.1, top))
     figure.supxlabel(_axis(points))
     figure.supylabel("Normalised flux")
     handles, names = panels[0].get_legend_handles_labels()
@@ -89,10 +96,13 @@ def figure_8(
 
 
 @styled
-def figure_9(test: np.ndarray, generated: np.ndarray, labels: Sequence[Label]) -> "Figure":
+def figure_9(
+    test: np.ndarray, generated: np.ndarray, labels: Sequence[Label], truth: str = "synthesised"
+) -> "Figure":
     """Densities of found minus true labels, for synthesised test spectra and for generated ones.
 
     Both are ``differences[spectrum, label]``; each panel spans the central 99 % of the test spectra's.
+    ``truth`` is how the former are called.
     """
     rows = -(-len(labels) // 3)
     figure = _figure(10, 2.8 * rows)
@@ -102,7 +112,7 @@ def figure_9(test: np.ndarray, generated: np.ndarray, labels: Sequence[Label]) -
     for axes, label, ours, theirs in zip(panels, labels, generated.T, test.T, strict=False):
         half = max(np.quantile(np.abs(theirs), 0.99), 1e-12)
         edges = np.linspace(-half, half, 61)
-        axes.hist(theirs, edges, density=True, histtype="step", color=BLACK, label="synthesised (test)")
+        axes.hist(theirs, edges, density=True, histtype="step", color=BLACK, label=f"{truth} (test)")
         axes.hist(ours, edges, density=True, histtype="step", color=ORANGE, linestyle="--", label="generated")
         axes.axvline(0, color=BLACK, linewidth=0.5)
         unit = f" [{label.unit}]" if label.unit else ""

@@ -71,8 +71,8 @@ def _autoencoder(reproduction: Reproduction, found: dict[str, Any], folder: Path
     text = f"{_training(reproduction, 'autoencoder')} {live}"
     return [
         text,
-        _measures("Reconstruction of spectra.", found["autoencoder"], published.AUTOENCODER),
-        _measures(caption, found["components"], published.COMPONENTS),
+        measures_table("Reconstruction of spectra.", found["autoencoder"], published.AUTOENCODER),
+        measures_table(caption, found["components"], published.COMPONENTS),
         _curve(reproduction, folder, "autoencoder", 3),
         _figure_4(reproduction, folder),
     ]
@@ -86,10 +86,10 @@ def _labels(reproduction: Reproduction, folder: Path) -> list[Any]:
     return [*content, text, _curve(reproduction, folder, "joint")]
 
 
-def _measures(caption: str, sets: dict[str, Any], paper: dict[str, float]) -> Table:
+def measures_table(caption: str, sets: dict[str, Any], paper: dict[str, float]) -> Table:
     """A row for each measure: the paper's value and that of each set of spectra."""
     rows = [
-        [text, _number(paper.get(name)), *(_number(found[name]) for found in sets.values())]
+        [text, shown(paper.get(name)), *(shown(found[name]) for found in sets.values())]
         for name, text in MEASURES.items()
     ]
     return Table(caption, ["Measure", "Paper", *(name.capitalize() for name in sets)], rows)
@@ -98,22 +98,22 @@ def _measures(caption: str, sets: dict[str, Any], paper: dict[str, float]) -> Ta
 def _end_to_end(reproduction: Reproduction, found: dict[str, Any], folder: Path) -> list[Any]:
     errors = found["end_to_end"]
     head = ["", *SIZES.values()]
-    rows = [["All", *(_number(errors["overall"][name]) for name in SIZES)]]
+    rows = [["All", *(shown(errors["overall"][name]) for name in SIZES)]]
     domain, points = reproduction.spectra.domain, reproduction.spectra.band.points
     for each in domain.labels:
         for cell in errors["cells"].get(each.name, ()):
             text = f"{each.name} {cell['low']:g} to {cell['high']:g} {each.unit}".rstrip()
-            rows.append([text, *(_number(cell[name]) for name in SIZES)])
+            rows.append([text, *(shown(cell[name]) for name in SIZES)])
     worst = ", ".join(f"{name} = {value:.6g}" for name, value in errors["worst_labels"].items())
     measures = errors["reconstruction"]
-    text = "; ".join(f"{text} {_number(measures[name])}" for name, text in MEASURES.items())
+    text = "; ".join(f"{text} {shown(measures[name])}" for name, text in MEASURES.items())
     with np.load(reproduction.folder / "evaluation" / "by_wavelength.npz") as arrays:
         by_wavelength = Distribution(**arrays)
     path = plots.save(plots.error_by_wavelength(points, by_wavelength), folder / "error_by_wavelength.png")
     return [
         f"The paper gives no error of its generated spectra. Ours on the test spectra: {text}.",
         Table("Absolute error of the generated flux, overall and by label.", head, rows),
-        f"The worst test spectrum has a mean error of {_number(errors['worst_mean'])}: {worst}.",
+        f"The worst test spectrum has a mean error of {shown(errors['worst_mean'])}: {worst}.",
         Picture(path, "Absolute error of the generated flux by wavelength, over the test spectra."),
         _figure_8(reproduction, folder),
     ]
@@ -152,7 +152,7 @@ def _times(found: dict[str, Any]) -> Table:
     rows = [
         [
             "one spectrum" if size == "1" else f"one of a batch of {size}",
-            _number(published.MILLISECONDS) if size == "1" else "-",
+            shown(published.MILLISECONDS) if size == "1" else "-",
             f"{value:.3g}",
         ]
         for size, value in timing["milliseconds"].items()
@@ -225,7 +225,7 @@ def _figure_8(reproduction: Reproduction, folder: Path) -> Picture:
     return Picture(plots.save(figure, folder / "figure_8.png"), caption)
 
 
-def _number(value: float | None) -> str:
+def shown(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if 0.1 <= abs(value) < 1 else f"{value:.3g}"
