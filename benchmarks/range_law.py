@@ -1,15 +1,17 @@
 """How many training stars, components and weights a range of wavelengths needs: the paper's open question.
 
-    python benchmarks/range_law.py OUT STORE [STORE ...] [--labels STORE ...]
-    python benchmarks/range_law.py DIR --recipes        # writes those of --labels, for database build
+    python benchmarks/range_law.py OUT STORE [STORE ...]
+    python benchmarks/range_law.py DIR --recipes        # writes those of the next, for database build
+    python benchmarks/range_law.py OUT --stars STORE --labels STORE [STORE ...] [--steps 4000]
 
 STORES of one band are read together: spectra of R = 11 500 without rotation, cut to ranges of WIDTHS at
-several places. Of each, principal components and a small network are trained on some numbers of stars, and
-tried on a tenth of the stars that none of them saw. From the errors with fewer stars follows with which power
-of their number it falls, where the training (``--steps``, ``--hidden``) is long enough. ``--labels`` are
-stores with other numbers of labels, each alone, over the whole of its range.
+several places. Of each, principal components and a small network are trained, and tried on a tenth of the
+stars that none of them saw. With ``--stars`` and ``--labels`` on shares of the stars too, whose errors tell
+with which power of their number they fall where the training (``--steps``, ``--hidden``) is long enough:
+``--stars`` is one store, cut to some ranges, ``--labels`` are stores with other numbers of labels, each over
+the whole of its range, ``--before`` tables of earlier runs.
 
-Writes OUT/range_law.csv, OUT/range_law.png and the fitted laws.
+Writes OUT/range_law.csv, OUT/range_law.png and the fitted laws; OUT/star_law.csv and OUT/star_law.png.
 """
 
 import argparse
@@ -32,11 +34,11 @@ from starloom.networks.training import Plan, weighted_distance
 from starloom.wavelength import Points, air_from_vacuum
 
 RESOLUTION, STEP_KMS = 11500.0, 8.7  # three pixels in a resolution element
-WIDTHS = (50, 100, 200, 400, 800, 1600, 3200, 5000)  # A
-PLACES = (3, 3, 3, 2, 2, 2, 1, 1)
-SHARES = (1.0, 0.4)  # of the training stars
+PLACES = {50: 3, 100: 3, 200: 3, 400: 2, 800: 2, 1600: 2, 3200: 1, 5000: 1}  # by width [A]
+STAR_PLACES = {50: 1, 200: 1, 750: 1}
+SHARES = (1.0, 0.4, 0.16)  # of the training stars
 COMPONENTS, BATCH = 128, 128
-TARGET, LEFT = 1e-3, 3e-4  # mean over stars of the rms error; what the components may leave of it
+LEFT = 3e-4  # what the components may leave of the mean over stars of the rms error
 LIGHT_KMS = 299792.458
 LABELS = {  # beside Teff, log g, [M/H] and vmic, in one chunk of the optical
     4: ("", ()),
@@ -44,17 +46,18 @@ LABELS = {  # beside Teff, log g, [M/H] and vmic, in one chunk of the optical
     8: ("alpha", ("C", "Mg", "Ti")),
     16: ("alpha", ("C", "N", "O", "Na", "Mg", "Al", "Si", "Ca", "Ti", "Cr", "Ni")),
 }
-CHUNK_AA, STARS, AROUND = (5120.0, 5350.0), 1000, 0.3
-RECIPE = """name = "labels-{count}"
+CHUNK_AA, STARS, AROUND = (5120.0, 5350.0), 600, 0.3
+MANY_AA, MANY = (4870.0, 5630.0), 1000  # three chunks, for the law of the number of stars
+RECIPE = """name = "{name}"
 seed = 2424
 sampling = "sobol"
 intrinsic = {stars}
 broadenings = 1
-chunk = 50
+chunk = 40
 band = {band}
 lines = "calibrated"
 {limit}[ranges]
-teff = [3500, 15000]
+teff = {teff}
 logg = [0, 5.5]
 mh = [-2.5, 1]
 {alpha}vmic = [0, 5]
@@ -103,27 +106,34 @@ class Spectra:
 
 
 def write_recipes(folder):
-    """A band of one chunk, and a recipe for each number of LABELS."""
-    whole = bands.load("optical")
-    whole.within("law", *CHUNK_AA).write(folder / "law")
+    """A recipe for each number of LABELS, of one chunk, and one of MANY warmer stars of three."""
+    for name, ends in {"one": CHUNK_AA, "three": MANY_AA}.items():
+        bands.load("optical").within(name, *ends).write(folder / name)
     for count, (alpha, elements) in LABELS.items():
-        around = "".join(f"{name} = [{-AROUND}, {AROUND}]\n" for name in elements)
-        text = RECIPE.format(
-            count=count,
-            stars=STARS,
-            limit="c_to_o = 0.2\n" if elements else "",
-            band=json.dumps(str((folder / "law").absolute())),
-            alpha="alpha = [-0.2, 0.6]\n" if alpha else "",
-            around=f"[around]\n{around}" if around else "",
-        )
-        (folder / f"labels-{count}.toml").write_text(text)
+        write_recipe(folder, f"labels-{count}", "one", STARS, [3500, 15000], alpha, elements)
+    write_recipe(folder, "stars-4", "three", MANY, [4500, 10000])
 
 
-def places(spectra, widths):
+def write_recipe(folder, name, band, stars, teff, alpha="", elements=()):
+    """A recipe NAME.toml of stars in a band of the folder."""
+    around = "".join(f"{element} = [{-AROUND}, {AROUND}]\n" for element in elements)
+    text = RECIPE.format(
+        name=name,
+        stars=stars,
+        teff=teff,
+        limit="c_to_o = 0.2\n" if elements else "",
+        band=json.dumps(str((folder / band).absolute())),
+        alpha="alpha = [-0.2, 0.6]\n" if alpha else "",
+        around=f"[around]\n{around}" if around else "",
+    )
+    (folder / f"{name}.toml").write_text(text)
+
+
+def places(spectra, counts):
     """Ranges [low, high] in A, by width, spread evenly in the logarithm."""
     low, high = spectra.wavelength_aa[[0, -1]]
-    for width, count in zip(WIDTHS, PLACES, strict=True):
-        if width > 1.01 * (high - low) or width not in widths:
+    for width, count in counts.items():
+        if width > 1.01 * (high - low):
             continue
         last = max(high - width, low)
         for start in np.geomspace(low, last, count) if count > 1 else [low]:
@@ -173,45 +183,51 @@ def trial(spectra, training, test, effort):
     return {"left": left[-1], "error": error, "components": np.exp(needed), "seconds": seconds}
 
 
-def stars_needed(counts, errors):
-    """Number of stars for TARGET by a power law through the errors, and its exponent."""
-    slope, level = np.polyfit(np.log(counts), np.log(errors), 1)
-    return float(np.exp((np.log(TARGET) - level) / slope)), float(slope)
-
-
-def measure(spectra, rows, about, effort):
-    """One row for each number of stars at one place; and what the target needs."""
+def measure(spectra, about, effort, shares=(1.0,)):
+    """A row for each share of the stars at one place."""
     random = np.random.default_rng(24)
     order = random.permutation(len(spectra.labels))
     test, rest = order[: len(order) // 10], order[len(order) // 10 :]
-    tried = []
-    for share in SHARES:
-        training = rest[: int(share * len(rest))]
+    low, high = spectra.wavelength_aa[[0, -1]]
+    place = {"labels": len(spectra.domain.names), "range": round(high - low), "low": round(low)}
+    for share in shares:
+        training = rest[: round(share * len(rest))]
         made = trial(spectra, training, test, effort)
-        tried.append((len(training), made["error"]))
-        rows.append({**about, "stars": len(training), **{key: float(f"{v:.4g}") for key, v in made.items()}})
-        print(rows[-1], flush=True)
-    needed, slope = stars_needed(*zip(*tried, strict=True))
-    best = rows[-len(SHARES)]
-    return {
-        **about,
-        "needed": needed,
-        "slope": slope,
-        **{k: best[k] for k in ("components", "seconds", "error")},
-    }
+        sizes = {key: float(f"{value:.4g}") for key, value in made.items()}
+        yield {"about": about, **place, "high": round(high), "stars": len(training), **sizes}
 
 
-def law(results, key):
-    """Exponents of width and wavelength, the value at 400 A and 6000 A, and the scatter [dex]."""
-    width = np.log10([each["width"] / 400 for each in results])
-    middle = np.log10([(each["low"] + each["high"]) / 2 / 6000 for each in results])
-    values = np.log10([each[key] for each in results])
-    design = np.stack([np.ones_like(width), width, middle], axis=1)
+def law(rows, key, **terms):
+    """Exponents of columns over a value each, the level there, and the scatter [dex].
+
+    Each set of rows (``about``) has a level of its own; told is that of the last.
+    """
+    sets = list(dict.fromkeys(each["about"] for each in rows))
+    levels = [[float(each["about"] == one) for each in rows] for one in sets]
+    slopes = [[np.log10(each[name] / unit) for each in rows] for name, unit in terms.items()]
+    design, values = np.array(levels + slopes).T, np.log10([each[key] for each in rows])
     solution, *_ = np.linalg.lstsq(design, values, rcond=None)
-    return 10 ** solution[0], solution[1], solution[2], float(np.std(values - design @ solution))
+    scatter = float(np.std(values - design @ solution))
+    formula = " ".join(
+        f"({name} / {unit})^{power:.2f}"
+        for (name, unit), power in zip(terms.items(), solution[len(sets) :], strict=True)
+    )
+    return f"{key} = {10 ** solution[len(sets) - 1]:.3g} {formula}, scatter {scatter:.2f} dex"
 
 
-def draw(path, results):
+def powers(rows):
+    """With which power of the number of stars the error of each place falls: rows of a table."""
+    for key in dict.fromkeys((each["about"], each["labels"], each["low"], each["high"]) for each in rows):
+        own = [each for each in rows if (each["about"], each["labels"], each["low"], each["high"]) == key]
+        stars, errors = (np.array([each[name] for each in own]) for name in ("stars", "error"))
+        if len(own) == 1:
+            continue
+        power, _ = np.polyfit(np.log(stars), np.log(errors), 1)
+        told = ", ".join(f"{each['stars']}: {each['error']:.1e}" for each in own)
+        yield (*key, told, f"{power:.2f}")
+
+
+def draw(path, rows):
     """Error of the same stars and network, and components needed, against the range."""
     import matplotlib
 
@@ -219,68 +235,126 @@ def draw(path, results):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), constrained_layout=True)
-    colour = [(each["low"] + each["high"]) / 2 for each in results]
-    for axis, key, label in zip(
-        axes,
-        ("error", "components"),
-        ("mean rms error of flux", "components that leave 3e-4"),
-        strict=True,
-    ):
-        shown = axis.scatter(
-            [each["width"] for each in results], [each[key] for each in results], c=colour, cmap="viridis"
-        )
+    ranges, colour = ([each[name] for each in rows] for name in ("range", "middle"))
+    labels = {"error": "mean rms error of flux", "components": "components that leave 3e-4"}
+    for axis, (key, label) in zip(axes, labels.items(), strict=True):
+        shown = axis.scatter(ranges, [each[key] for each in rows], c=colour, cmap="viridis")
         axis.set(xscale="log", yscale="log", xlabel="range [Angstrom]", ylabel=label)
     figure.colorbar(shown, label="middle of the range [Angstrom]")
     figure.savefig(path, dpi=150)
+
+
+def draw_stars(path, rows):
+    """Error against the number of training stars, by range and by number of labels."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), constrained_layout=True, sharey=True)
+    for axis, about, key, unit in (
+        (axes[0], "stars", "range", " Angstrom"),
+        (axes[1], "labels", "labels", " labels"),
+    ):
+        own = [each for each in rows if each["about"] == about]
+        values = sorted({each[key] for each in own})
+        for place in dict.fromkeys((each[key], each["low"]) for each in own):
+            line = [each for each in own if (each[key], each["low"]) == place]
+            stars, errors = ([each[name] for each in line] for name in ("stars", "error"))
+            colour = f"C{values.index(place[0])}"
+            axis.plot(stars, errors, "o-", color=colour, label=f"{place[0]}{unit}")
+        handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+        axis.legend(handles.values(), handles.keys(), frameon=False)
+        axis.set(xscale="log", yscale="log", xlabel="training stars")
+    axes[0].set_ylabel("mean rms error of flux")
+    figure.savefig(path, dpi=150)
+
+
+def write_table(path, rows):
+    """A CSV file."""
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_table(path):
+    """Rows of a CSV file, numbers as such."""
+    with open(path, newline="", encoding="utf-8") as stream:
+        for each in csv.DictReader(stream):
+            numbers = {key: float(value) for key, value in each.items() if key != "about"}
+            whole = {key: int(numbers[key]) for key in ("labels", "range", "low", "high", "stars")}
+            yield {**each, **numbers, **whole}
+
+
+def told(rows):
+    """The rows as they come, each printed."""
+    found = []
+    for each in rows:
+        found.append({**each, "middle": (each["low"] + each["high"]) / 2})
+        print(found[-1], flush=True)
+    return found
+
+
+def by_range(given):
+    """The same stars in ranges of all widths."""
+    spectra, rows = Spectra.of(given.stores), []
+    counts = {width: PLACES[width] for width in given.widths}
+    for _, low, high in places(spectra, counts):
+        rows += told(measure(spectra.between(low, high), "ranges", given))
+    write_table(given.out / "range_law.csv", rows)
+    for key in ("error", "components"):
+        print(law(rows, key, range=400, middle=6000))
+    draw(given.out / "range_law.png", rows)
+
+
+def by_stars(given):
+    """Fewer and fewer stars, in some ranges and with other numbers of labels."""
+    rows = [each for path in given.before for each in read_table(path)]
+    if given.stars:
+        spectra = Spectra.of([given.stars])
+        for _, low, high in places(spectra, STAR_PLACES):
+            rows += told(measure(spectra.between(low, high), "stars", given, SHARES))
+    for folder in given.labels:
+        rows += told(measure(Spectra.of([folder]), "labels", given, SHARES[:2]))
+    write_table(given.out / "star_law.csv", rows)
+    report_stars(rows)
+    draw_stars(given.out / "star_law.png", rows)
+
+
+def report_stars(rows):
+    """Powers place by place, and the laws."""
+    table("errors", "set", "labels", "from [A]", "to [A]", "stars: error", "power of the number")
+    for each in powers(rows):
+        row(*each)
+    sets = {about: [each for each in rows if each["about"] == about] for about in ("stars", "labels")}
+    if own := sets["stars"]:
+        print(law(own, "error", stars=1000, range=400))
+    if len({each["labels"] for each in sets["labels"]}) > 1:
+        print(law(sets["labels"], "error", stars=1000, labels=5))
+        if own:
+            print(law(rows, "error", stars=1000, range=400, labels=5))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("stores", nargs="*", type=Path)
+    parser.add_argument("--stars", type=Path)
     parser.add_argument("--labels", nargs="*", type=Path, default=[])
+    parser.add_argument("--before", nargs="*", type=Path, default=[])
     parser.add_argument("--recipes", action="store_true")
-    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="some of them [A]")
+    parser.add_argument("--widths", type=int, nargs="+", default=tuple(PLACES), help="some of them [A]")
     parser.add_argument("--steps", type=int, default=2000, help="of a training")
     parser.add_argument("--hidden", type=int, default=128, help="width of the three hidden layers")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     if given.recipes:
         write_recipes(given.out)
-        return
-    rows, results = [], []
-    spectra = Spectra.of(given.stores) if given.stores else None
-    for width, low, high in places(spectra, given.widths) if given.stores else ():
-        about = {"labels": len(spectra.domain.names), "width": width, "low": round(low), "high": round(high)}
-        results.append(measure(spectra.between(low, high), rows, about, given))
-    by_labels = []
-    for folder in given.labels:
-        own = Spectra.of([folder])
-        low, high = own.wavelength_aa[[0, -1]]
-        about = {
-            "labels": len(own.domain.names),
-            "width": round(high - low),
-            "low": round(low),
-            "high": round(high),
-        }
-        by_labels.append(measure(own, rows, about, given))
-    with open(given.out / "range_law.csv", "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    names = ("labels", "width", "low", "high", "needed", "slope", "components", "error", "seconds")
-    table(f"for a mean rms error of {TARGET:g}", *names)
-    for each in results + by_labels:
-        row(*(f"{each[name]:.3g}" if name not in ("low", "high") else each[name] for name in names))
-    if not results:
-        return
-    for key in ("error", "components"):
-        level, by_width, by_place, scatter = law(results, key)
-        print(
-            f"{key} = {level:.3g} (range / 400 A)^{by_width:.2f} (wavelength / 6000 A)^{by_place:.2f}, "
-            f"scatter {scatter:.2f} dex"
-        )
-    draw(given.out / "range_law.png", results)
+    if given.stores:
+        by_range(given)
+    if given.stars or given.labels or given.before:
+        by_stars(given)
 
 
 if __name__ == "__main__":

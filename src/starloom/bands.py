@@ -34,6 +34,9 @@ DISTRIBUTED = dict.fromkeys(
     "starloom-optical",
 )  # fmt: skip
 STEP_KMS = 0.676  # of the synthesis: 2.6 points in the Doppler width of iron at 4000 K
+FINEST_KEPT = 400_000.0  # kept resolution where every point of the synthesis is kept
+ELEMENT_POINTS = 2.95  # least points of the synthesis in an instrument's full width: R = 150 000 at STEP_KMS
+SHOWN_AA = 0.1, 0.05, 0.02, 0.01  # spacings of points, of which two are in a resolution element
 MARGIN_KMS = 430.0  # v sin i of 300 km/s, 4 sigma of R = 5000, and 28 km/s of motion
 
 
@@ -169,6 +172,23 @@ class Band:
         chosen = tuple(chunk for chunk, start, stop in each if start < high and stop > low)
         return replace(self, name=name, chunks=chosen, points=points or _shown(low_aa, high_aa))
 
+    def resolving(self, resolution: float) -> "Band":
+        """The band with all that its spectra must keep to be seen up to a resolving power.
+
+        That is itself up to its ``kept_resolution``; beyond, every point of the synthesis is kept, and the
+        points shown are closer, at least two in a resolution element. ``ConfigError`` where the synthesis is
+        too coarse: ``resolution`` above 150 000 with points every 0.676 km/s.
+        """
+        if resolution < self.kept_resolution:
+            return self
+        highest = SPEED_OF_LIGHT_KMS / ELEMENT_POINTS / self.chunks[0].step_kms
+        if not resolution <= highest:
+            above = f"resolution = {resolution:g} is above {highest:.0f}"
+            coarse = f"too fine for a synthesis every {self.chunks[0].step_kms:g} km/s"
+            raise ConfigError(f"band {self.name}: {above}, {coarse}")
+        kept = {"stride": 1, "kept_resolution": FINEST_KEPT, "finest_resolution": resolution}
+        return replace(self, points=_closer(self.points, resolution), **kept)
+
     @classmethod
     def from_mapping(cls, content: Mapping) -> "Band":
         """The inverse of ``mapping``; ``ConfigError`` where the content makes no sense."""
@@ -282,9 +302,18 @@ def _installed(name: str) -> Band | None:
     return None if place is None else _read(tables.folder(place) / FILE, place)
 
 
-def _shown(low_aa: float, high_aa: float) -> Points:
+def _shown(low_aa: float, high_aa: float, step_aa: float = SHOWN_AA[0], medium: str = "air") -> Points:
     """Points every 0.1 A between air wavelengths."""
-    return Points("air", "linear", low_aa, high_aa, round((high_aa - low_aa) / 0.1) + 1)
+    return Points(medium, "linear", low_aa, high_aa, round((high_aa - low_aa) / step_aa) + 1)
+
+
+def _closer(points: Points, resolution: float) -> Points:
+    """The points, or closer ones of the same range that show a resolving power."""
+    element = points.first_aa / resolution
+    if np.diff(points.wavelength_aa[:2])[0] <= element / 2:
+        return points
+    step = next((step for step in SHOWN_AA if step <= element / 2), SHOWN_AA[-1])
+    return _shown(points.first_aa, points.last_aa, step, points.medium)
 
 
 def _toml(values: Mapping) -> str:

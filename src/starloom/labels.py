@@ -473,6 +473,12 @@ class Domain:
         ranges = {own.name: ends for own, *ends in self.ranges} | {name: (low, high)}
         return Domain.of(ranges, self.floor, self.spread, self.c_to_o).within(self.cloud)
 
+    def up_to(self, name: str, high: float) -> "Domain":
+        """The domain whose label of this ``name`` ends at ``high``; ``ConfigError`` where nothing is left."""
+        ends = self.high.copy()
+        ends[self.index(name)] = high
+        return replace(self, high=ends)
+
     def array(self, **values) -> np.ndarray:
         """Labels as float64[..., label], broadcast against each other; not checked.
 

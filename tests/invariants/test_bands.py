@@ -99,3 +99,16 @@ def test_a_window_is_that_of_a_band_or_of_its_arms(monkeypatch):
         bands.window("galah")
     with pytest.raises(ConfigError, match="band 'u' is not installed"):
         bands.window("u")
+
+
+def test_what_is_kept_is_enough_for_a_resolution():
+    """Itself as long as that is enough; then all points, and points shown that resolve."""
+    for enough in (0.0, 14500.0, 39999.0):
+        assert RVS.resolving(enough) is RVS
+    fine = RVS.resolving(100_000.0)
+    assert (fine.stride, fine.finest_resolution, fine.chunks) == (1, 100_000.0, RVS.chunks)
+    assert fine.kept_resolution > 2 * fine.finest_resolution
+    assert fine.points.wavelength_aa[[0, 1, -1]] == pytest.approx([8400, 8400.02, 8799.9])
+    assert RVS.resolving(40_000.0).points == RVS.points  # 0.1 A of 0.21 A
+    with pytest.raises(ConfigError, match=r"^band rvs: resolution = 150400 is above 150333, too fine"):
+        RVS.resolving(150_400.0)

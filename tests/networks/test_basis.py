@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from starloom.errors import ConfigError
+from starloom.networks import basis as module
 from starloom.networks.basis import principal_components
 
 RNG = np.random.default_rng(7)
@@ -29,6 +30,24 @@ def test_streamed_components_are_those_of_the_singular_value_decomposition():
 def test_batches_do_not_matter():
     one, many = principal_components([DATA], 5), principal_components(batches(DATA, 7), 5)
     np.testing.assert_allclose(one.components, many.components, atol=1e-10)
+
+
+def test_spectra_of_many_points_have_the_same_components(monkeypatch):
+    few = [principal_components(batches(DATA, 33), 6), principal_components([DATA], 5)]
+    monkeypatch.setattr(module, "WIDE", 15)
+    many = [principal_components(batches(DATA, 33), 6), principal_components([DATA], 5)]
+    for one, other in zip(few, many, strict=True):
+        np.testing.assert_allclose(other.mean, one.mean, atol=1e-6)  # of float32
+        np.testing.assert_allclose(other.deviation, one.deviation, rtol=1e-5)
+        np.testing.assert_allclose(other.components[:5], one.components[:5], atol=1e-5)
+        np.testing.assert_allclose(
+            other.components @ other.components.T, np.eye(len(one.deviation)), atol=1e-6
+        )
+        assert other.total_variance == pytest.approx(one.total_variance, rel=1e-6)
+    with pytest.raises(ConfigError, match="15 coefficients need more than 3 spectra of 40 points"):
+        principal_components([DATA[:3]], 15)
+    with pytest.raises(ConfigError, match="span only 2 directions"):
+        principal_components([RNG.normal(size=(90, 2)) @ RNG.normal(size=(2, 40))], 12)
 
 
 def test_encoder_and_decoder_invert_each_other_and_whiten():

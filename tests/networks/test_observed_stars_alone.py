@@ -15,7 +15,7 @@ import starloom
 from starloom import cli
 from starloom.errors import ConfigError, OutOfRangeError, StoreError
 from starloom.labels import Cloud, Domain
-from starloom.networks.basis import components_of_few, principal_components
+from starloom.networks.basis import principal_components
 from starloom.observed.simulation import Sky, simulated
 from starloom.paper import observed
 from starloom.paper.observed import NormalisedStars, ObservedRecipe
@@ -154,7 +154,7 @@ def test_a_folder_or_an_option_that_does_not_fit_is_refused(folder, library):
 
 
 def test_components_of_few_spectra_are_those_of_many(stars):
-    few = components_of_few(stars.spectra, 6)
+    few = principal_components([stars.spectra], 6, few=True)
     whole = principal_components([stars.spectra], 6)
     np.testing.assert_allclose(few.components, whole.components, atol=1e-4)
     np.testing.assert_allclose(few.deviation, whole.deviation, rtol=1e-5)

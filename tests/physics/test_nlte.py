@@ -11,7 +11,7 @@ from starloom import bands
 from starloom.broadening import broaden
 from starloom.constants import BOLTZMANN, LINE_CROSS_SECTION, PLANCK, SPEED_OF_LIGHT, THOMSON
 from starloom.errors import ConfigError, ConvergenceError, OutOfRangeError
-from starloom.nlte import IONS, atom, background, checked_ions, trust
+from starloom.nlte import IONS, atom, background, checked_ions, shown_ions, trust
 from starloom.nlte import calcium as module
 from starloom.nlte.layers import ADDED, extended
 from starloom.nlte.populations import Conditions, Equilibrium, balanced, equilibrium
@@ -193,6 +193,13 @@ def test_other_ions_are_refused(ions, said):
     with pytest.raises(ConfigError) as refused:
         checked_ions(ions)
     assert str(refused.value) == said
+
+
+def test_an_ion_without_a_line_is_not_shown():
+    lines = band_lines(RVS)
+    assert shown_ions(("Ca II",), lines) == ("Ca II",)
+    assert shown_ions(("Ca II",), lines._replace(wavelength=lines.wavelength + 1e-7)) == ()
+    assert shown_ions((), lines) == ()
 
 
 def test_what_cannot_be_solved_is_refused(monkeypatch, structures):

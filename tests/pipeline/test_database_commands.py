@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from starloom import cli
 from starloom.database import build, store
+from starloom.database.recipe import from_mapping as read_recipe
+from starloom.database.recipe import to_mapping
 from starloom.errors import ConfigError, StarloomError, StoreError
 
 pytest.importorskip("scipy.stats")
@@ -51,6 +53,26 @@ def test_other_stars_of_the_same_recipe(built, tmp_path):
     assert not np.isin(more.labels[:, 0], usual.labels[:, 0]).any()
     with pytest.raises(ConfigError, match="seed = -1"):
         run("build", "tiny", tmp_path / "x", "--seed", -1)
+
+
+def test_a_part_of_the_band_at_another_resolution(built, tmp_path):
+    run("build", "tiny", tmp_path / "fine", "--range", "8480:8520", "--resolution", 150_000)
+    fine, usual = store.open_store(tmp_path / "fine"), store.open_store(built)
+    assert (fine.band.stride, fine.band.finest_resolution, usual.band.stride) == (1, 150_000, 3)
+    assert fine.domain.high[fine.domain.index("resolution")] == 150_000
+    assert fine.band.points.wavelength_aa[[0, 1, -1]] == pytest.approx([8480, 8480.02, 8520])
+    assert not fine.broadened.any()
+    np.testing.assert_array_equal(fine.labels[:, :2], usual.labels[:, :2])
+    assert fine.recipe == read_recipe(to_mapping(fine.recipe))
+    with pytest.raises(ConfigError, match=r"^band rvs: resolution = 200000 is above 150333, too fine for"):
+        run("build", "tiny", tmp_path / "x", "--resolution", 200_000)
+    with pytest.raises(ConfigError, match=r"^band rvs: 100\.\.8520 A is not a range within"):
+        run("build", "tiny", tmp_path / "x", "--range", "100:8520")
+    with pytest.raises(ConfigError, match=r"^the domain of resolution is empty: \[5000, 10\]"):
+        run("build", "tiny", tmp_path / "x", "--resolution", 10)
+    with pytest.raises(ConfigError, match=r"^range_aa = \[8480\.0\] is no pair"):
+        read_recipe(to_mapping(fine.recipe) | {"range_aa": [8480.0]})
+    assert not (tmp_path / "x").exists()
 
 
 def test_export_fixed_set_and_show(built, tmp_path):

@@ -179,3 +179,53 @@ def test_commands_take_the_models_labels(model, tmp_path, command):
     code, _, fault = command("generate", "--model", model, *cool, "-o", tmp_path / "b.fits")
     assert code != 0
     assert "labels are missing: --mh" in fault
+
+
+@pytest.fixture(scope="module")
+def fine(folder, exit_code):
+    """Half of the band, kept up to R = 150 000 and learnt up to 100 000, with its errors stated."""
+    wanted = recipe.load(folder / "toy.toml").over((8640.0, 8720.0), 150e3)
+    made = build.build(wanted, folder / "fine", synthesize, physics="toy", progress=False)
+    path, known = folder / "fine.safetensors", folder / "fine-known.safetensors"
+    arguments = ["--recipe", str(folder / "emulator.toml"), "--resolution", "100000"]
+    assert exit_code("train", "emulator", made.folder, path, *arguments) == 0
+    assert exit_code("evaluate", path, made.folder, "--split", "train", "--attach", known) == 0
+    return Generator.load(known)
+
+
+def test_one_chunk_at_high_resolution(fine):
+    assert fine.header.band.chunks == BAND.chunks[1:]
+    assert fine.domain == Domain.of(RANGES | {"resolution": (5000.0, 100e3)})
+    assert fine.header.points.count == 4001  # 0.02 A: two in a resolution element of 0.086 A
+    star = STAR | {"vsini": 2.0, "resolution": 100e3}
+    labels = fine.domain.array(**star)
+    kept = {name: np.array([value]) for name, value in STAR.items() if name not in ("vsini", "resolution")}
+    made = synthesize(fine.header.band, **kept)[0, 0]
+    from starloom.broadening import broaden, point_sampler
+
+    (chunk,) = fine.header.band.chunks
+    seen = broaden(made, chunk.step_kms, vsini=2.0, resolution=100e3)
+    exact = point_sampler(chunk.wavelength_aa, fine.header.points.vacuum_aa)(seen)
+    assert np.abs(fine.flux(labels) - exact).mean() < 5e-3
+    assert (np.abs(fine.flux(labels) - exact) < fine.error(labels, "p99")).mean() > 0.8
+    found = fit(fine.spectrum(labels, radial_velocity=31.0), fine, resolution=100e3, snr=200.0)
+    assert found.labels["vsini"] == pytest.approx(2.0, abs=0.2)
+    assert found.velocity == pytest.approx(31.0, abs=0.02)
+    with pytest.raises(OutOfRangeError, match=r"resolution = 150000 is outside \[5000, 100000\]"):
+        fine.flux(fine.domain.array(**star | {"resolution": 150e3}))
+
+
+def test_a_chunk_of_a_store_can_be_learnt_alone(folder, spectra, model, exit_code, command):
+    """The same as the chunk of the whole, where that knows it alone."""
+    path, arguments = folder / "chunk.safetensors", ["--recipe", str(folder / "emulator.toml")]
+    assert exit_code("train", "emulator", spectra.folder, path, *arguments, "--range", "8640:8720") == 0
+    alone, whole = Generator.load(path), Generator.load(model)
+    assert alone.header.band.chunks == BAND.chunks[1:]
+    view = {"wavelength_aa": np.linspace(8650.0, 8710.0, 500), "medium": "air"}
+    labels = alone.domain.array(**STAR)
+    assert alone.flux(labels, **view) == pytest.approx(whole.flux(labels, **view), abs=2e-2)
+    code, _, fault = command("train", "emulator", spectra.folder, path, *arguments, "--resolution", "20000")
+    told = "resolution = 20000 is none of the stores' (toy up to 14500): build them with it"
+    assert (code, told in fault) == (2, True)
+    code, _, fault = command("train", "emulator", spectra.folder, path, *arguments, "--range", "5000:5100")
+    assert (code, "band toy: 5000..5100 A is not a range within" in fault) == (2, True)

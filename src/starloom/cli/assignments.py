@@ -1,8 +1,20 @@
 """Options of several words: NAME=NUMBER, NAME=MEAN:SIGMA, LOW:HIGH, columns; one line for what is wrong."""
 
 from collections.abc import Iterator
+from typing import Annotated
+
+import typer
 
 Repeated = list[str] | None
+Range = Annotated[
+    str | None,
+    typer.Option("--range", help="Air wavelengths LOW:HIGH [A]: only the chunks that show them."),
+]
+
+
+def air_range(text: str | None) -> tuple[float, ...]:
+    """Both ends [A] of ``--range``; none where it is not given."""
+    return () if text is None else pair("--range", text)
 
 
 def numbers(option: str, texts: Repeated, expected: str = "LABEL=NUMBER") -> dict[str, float]:

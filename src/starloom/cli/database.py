@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from starloom.cli import console
+from starloom.cli import assignments, console
 from starloom.cli.assignments import numbers, places
 
 app = typer.Typer(no_args_is_help=True, help="Make, check, look at, export and import stores of spectra.")
@@ -56,6 +56,10 @@ def build(
     intrinsic: Annotated[
         int | None, typer.Option(help="Number of stars that are synthesised: instead of the recipe's.")
     ] = None,
+    between: assignments.Range = None,
+    resolution: Annotated[
+        float | None, typer.Option(help="Highest resolving power of the spectra: instead of the recipe's.")
+    ] = None,
 ) -> None:
     """Make a store, or continue one; what is there and undamaged stays."""
     from dataclasses import replace
@@ -69,7 +73,8 @@ def build(
         raise ConfigError("--workers and --dask exclude each other")
     engine = engines.dask(dask) if dask else engines.processes(workers)
     changes = {"seed": seed, "intrinsic": intrinsic}
-    wanted = replace(recipes.load(recipe), **{key: n for key, n in changes.items() if n is not None})
+    wanted = recipes.load(recipe).over(assignments.air_range(between), resolution)
+    wanted = replace(wanted, **{key: n for key, n in changes.items() if n is not None})
     builder.check_synthesis(wanted)  # before there is anything on disk
     manifest = builder.build(
         wanted,

@@ -276,7 +276,8 @@ def _errors(generator: "Generator", spectra: Iterator[tuple], statement):
 def _held_out(generator: "Generator", store: "Store", split: str, copies: int) -> Iterator[tuple]:
     """Labels, in the model's order, and flux, at the model's points, of a split of a store.
 
-    What a model has beside the labels of stores, as the filling, is none in them.
+    What a model has beside the labels of stores, as the filling, is none in them; no spectrum is finer than
+    the resolution of the model.
     """
     from dataclasses import replace
 
@@ -289,6 +290,8 @@ def _held_out(generator: "Generator", store: "Store", split: str, copies: int) -
     if {name for name in names if name not in EXACT or name in BROADENING} != set(store.domain.names):
         told = f"{', '.join(store.domain.names)}, the model's are {', '.join(names)}"
         raise ConfigError(f"{store.manifest.folder}: the store's labels are {told}")
+    if "resolution" in names:  # a model may end before its stores
+        store = store.up_to(float(generator.domain.high[generator.domain.index("resolution")]))
     finisher = finish_of(replace(store.band, points=generator.header.points))
     options = {"copies": copies or store.recipe.broadenings, "shuffle": False, "size": 256}
     for batch in batches(store, split, epoch=0, finisher=finisher, **options):

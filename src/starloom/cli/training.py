@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from starloom.cli import console
+from starloom.cli import assignments, console
 from starloom.files import check_target
 
 app = typer.Typer(help="Train networks on a store.", no_args_is_help=True)
@@ -28,9 +28,13 @@ def emulator(
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
     precision: Annotated[str, typer.Option(help="Of the weights: float16 or float32.")] = "float32",
     workers: Annotated[int, typer.Option(help="Processes that train the chunks of a long band.")] = 1,
+    between: assignments.Range = None,
+    resolution: Annotated[
+        float | None, typer.Option(help="Highest resolving power of the model: the stores' by default.")
+    ] = None,
 ) -> None:
     """Train a network for intrinsic spectra, to which rotation and instrument are applied exactly."""
-    from starloom.database.store import open_store
+    from starloom.database.store import common, open_store
     from starloom.networks import weights
     from starloom.networks.emulation import EmulatorRecipe, fit_emulator
     from starloom.networks.emulator import packed, unpacked
@@ -39,10 +43,11 @@ def emulator(
     design = EmulatorRecipe.load(recipe)
     before = unpacked(weights.load(weights.find(start))) if start else None
     opened = [open_store(store) for store in stores]
+    domain, band = common(opened, assignments.air_range(between), resolution)
     bars = console.shows_bars() and workers == 1
-    fitted, trainings = fit_emulator(opened, design, folder, before, workers, progress=bars)
+    what = domain, band
+    fitted, trainings = fit_emulator(opened, design, folder, before, workers, what, progress=bars)
     loss = sum(each.best_loss for each in trainings) / len(trainings)
-    band = opened[0].band
     names = " and ".join(f"{store.recipe.name!r}" for store in opened)
     further = f", from the model {weights.find(start).stem!r}" if start else ""
     card = (

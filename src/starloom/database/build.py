@@ -88,11 +88,14 @@ def check_flux(flux: np.ndarray, domain: Domain, intrinsic: np.ndarray, first: i
 def radiative_transfer(band: Band, *, nlte: Sequence[str] = (), **labels: np.ndarray) -> np.ndarray:
     """The package's own ``Synthesizer``; see ``synthesis.normalised``.
 
-    Flux ``[star, chunk, point]`` of labels ``[star]``.
+    Flux ``[star, chunk, point]`` of labels ``[star]``. Ions without a line in the band stay in LTE.
     """
     from starloom import synthesis  # here, since it needs JAX, which comes with an extra
+    from starloom.nlte import shown_ions
+    from starloom.synthesis.band import band_lines
 
-    return synthesis.normalised(band, nlte=nlte, **labels)
+    ions = nlte and shown_ions(nlte, band_lines(band))
+    return synthesis.normalised(band, nlte=ions, **labels)
 
 
 def check_synthesis(recipe: Recipe) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from starloom.labels import BROADENING, EXACT, FLOORED, RADIATION_LIMIT, TABLE_1
 SPLITS = ("train", "validation", "test")
 IMPORTED = "imported"  # the sampling of a store whose labels came with its spectra
 DRAW = {"uniform": sampling.uniform, "sobol": sampling.sobol}
-OPTIONAL = {"ends": 0.0, "step": 0.0, "band": "rvs", "nlte": (), "lines": bands.LISTED}
+OPTIONAL = {"ends": 0.0, "step": 0.0, "band": "rvs", "nlte": (), "lines": bands.LISTED, "range_aa": ()}
 TABLES = ("ranges", "splits")  # of the file; what they hold are other fields here
 SHAPE = ("around", "c_to_o", "floor")  # of the domain, beside its ranges
 # Third word of a random stream's seed. It is never zero, as a shorter seed would be filled up with zeros.
@@ -43,8 +43,9 @@ class Recipe:
 
     ``intrinsic`` spectra are synthesised, ``broadenings`` observed ones made of each; ``chunk`` of them share
     a file. ``domain`` has the labels and their ranges, and elements of its ``spread`` are drawn around their
-    default; ``band`` is the name of the wavelength band, or a folder with one, ``lines`` which of its atomic
-    lines are taken (``bands.LINES``). ``train`` and ``validation`` are the shares of intrinsic spectra in
+    default; ``band`` is the name of the wavelength band, or a folder with one, of which ``range_aa``, two
+    air wavelengths [A], takes the chunks that show them; ``lines`` which of its atomic lines are taken
+    (``bands.LINES``). ``train`` and ``validation`` are the shares of intrinsic spectra in
     those splits.
     ``ends`` is the probability with which each label lies at an end of its range, log g's lower one at the
     domain's floor where that is higher. Where ``step`` [dex] is not 0, every star that is drawn is followed
@@ -67,6 +68,7 @@ class Recipe:
     band: str = OPTIONAL["band"]
     nlte: tuple[str, ...] = OPTIONAL["nlte"]
     lines: str = OPTIONAL["lines"]
+    range_aa: tuple[float, ...] = OPTIONAL["range_aa"]
 
     def __post_init__(self):
         _check_choice("sampling", self.sampling, (*DRAW, IMPORTED))
@@ -77,6 +79,8 @@ class Recipe:
         if not (0 <= self.train <= 1 and 0 <= self.validation <= 1 - self.train + 1e-12):
             shares = f"train = {self.train:g}, validation = {self.validation:g}"
             raise ConfigError(f"{shares}: not shares of a whole")
+        if len(self.range_aa) not in (0, 2):
+            raise ConfigError(f"range_aa = {list(self.range_aa)} is no pair [low, high]")
         if not 0 <= self.ends <= 1:
             raise ConfigError(f"ends = {self.ends:g} is no probability")
         if self.step and not self.domain.spread:
@@ -93,8 +97,28 @@ class Recipe:
             )
 
     def load_band(self) -> Band:
-        """The wavelength band; ``ConfigError`` where it is not installed."""
-        return bands.load(self.band, None if self.lines == bands.LISTED else self.lines)
+        """The wavelength band, or its part, kept as finely as the recipe's highest resolution asks for.
+
+        ``ConfigError`` where the band is not installed, has not the range, or its synthesis is too coarse.
+        """
+        band = bands.load(self.band, None if self.lines == bands.LISTED else self.lines)
+        if self.range_aa:
+            band = band.within(band.name, *self.range_aa)
+        return band.resolving(self.finest)
+
+    @property
+    def finest(self) -> float:
+        """The highest resolving power of its spectra; 0 where they have no label for it."""
+        domain = self.domain
+        return float(domain.high[domain.index("resolution")]) if "resolution" in domain.names else 0.0
+
+    def over(self, range_aa: tuple[float, ...] = (), resolution: float | None = None) -> "Recipe":
+        """The recipe for another ``range_aa`` of its band [A, air], or up to another resolving power.
+
+        ``ConfigError`` without a label for the ``resolution``, or one below its range.
+        """
+        domain = self.domain if resolution is None else self.domain.up_to("resolution", resolution)
+        return replace(self, domain=domain, range_aa=range_aa or self.range_aa)
 
     @property
     def broadening(self) -> list[int]:

@@ -287,11 +287,16 @@ class Store:
     @cached_property
     def band(self) -> Band:
         """The wavelength band, its finest resolution at least the recipe's highest."""
-        band, domain = self.manifest.band, self.domain
-        highest = float(domain.high[domain.index("resolution")]) if "resolution" in domain.names else 0.0
+        band, highest = self.manifest.band, self.recipe.finest
         if not band.finest_resolution < highest < band.kept_resolution:
             return band
         return replace(band, finest_resolution=highest)
+
+    def up_to(self, resolution: float) -> "Store":
+        """The store seen up to this ``resolution`` alone; itself where its recipe ends before."""
+        if self.recipe.finest <= resolution:
+            return self
+        return Store(replace(self.manifest, recipe=self.recipe.over(resolution=resolution)))
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -338,10 +343,14 @@ class Store:
         return decode(rows)
 
 
-def common(stores: Sequence[Store]) -> tuple[Domain, Band]:
+def common(
+    stores: Sequence[Store], range_aa: Sequence[float] = (), resolution: float | None = None
+) -> tuple[Domain, Band]:
     """The domain that holds those of all stores, and their band; ``ConfigError`` where they differ.
 
-    The band's finest resolution is the highest of theirs.
+    The band's finest resolution is the highest of theirs, or ``resolution``, where the domain ends then;
+    ``range_aa``, two air wavelengths [A], takes the chunks that show them. ``ConfigError`` where the stores
+    have not that.
     """
     first, finest = stores[0], max(store.band.finest_resolution for store in stores)
     band = replace(first.band, finest_resolution=finest)
@@ -350,7 +359,15 @@ def common(stores: Sequence[Store]) -> tuple[Domain, Band]:
         if other.domain.names != first.domain.names or not alike:
             told = [f"{s.recipe.name}: {', '.join(s.domain.names)} in {s.band.name}" for s in (first, other)]
             raise ConfigError(f"stores with different labels or bands: {'; '.join(told)}")
-    return first.domain.around([store.domain for store in stores]), band
+    domain = first.domain.around([store.domain for store in stores])
+    if range_aa:
+        band = band.within(band.name, *range_aa)
+    if resolution is None:
+        return domain, band
+    if not 0 < resolution <= min(store.recipe.finest for store in stores):
+        told = ", ".join(f"{store.recipe.name} up to {store.recipe.finest:g}" for store in stores)
+        raise ConfigError(f"resolution = {resolution:g} is none of the stores' ({told}): build them with it")
+    return domain.up_to("resolution", resolution), replace(band, finest_resolution=resolution)
 
 
 def open_store(folder: str | Path) -> Store:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from starloom.arrays import one_line
 from starloom.errors import ConfigError
 from starloom.networks.forward import Network, affine, linear
+
+WIDE = 8000  # points of spectra, whose covariance would take minutes and half a gigabyte
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,53 +55,66 @@ class Basis:
         return 1 - np.cumsum(self.deviation**2) / self.total_variance
 
 
-def components_of_few(spectra: np.ndarray, coefficients: int) -> Basis:
-    """The ``principal_components`` of ``spectra[spectrum, point]``, fewer than points: by singular values.
-
-    Time grows as spectra^2 x points. ConfigError where there are fewer spectra than coefficients.
-    """
-    if coefficients > min(len(spectra) - 1, spectra.shape[1]):
-        raise ConfigError(f"{coefficients} coefficients need more than {len(spectra)} spectra")
-    mean = spectra.mean(axis=0, dtype=np.float64)
-    _, sizes, components = np.linalg.svd(spectra - mean, full_matrices=False)
-    components, count = components[:coefficients], len(spectra)
-    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
-    deviation = sizes[:coefficients] / np.sqrt(count)
-    return Basis(mean, components * np.sign(largest), deviation, float((sizes**2).sum() / count))
-
-
-def principal_components(batches: Iterable[np.ndarray], coefficients: int) -> Basis:
+def principal_components(batches: Iterable[np.ndarray], coefficients: int, few: bool = False) -> Basis:
     """Principal components (Pearson 1901) of batches of spectra ``[spectrum, point]``, in one pass.
 
     The covariance is summed in float64 around the first batch's mean (so that nothing cancels) and
-    diagonalised: time grows as spectra x points^2 + points^3, memory as points^2.  Signs: the largest entry
-    of each is positive. Raises ``ConfigError`` where there are fewer spectra or points than coefficients.
+    diagonalised: time grows as spectra x points^2 + points^3, memory as points^2. Where they are
+    ``few``, and of more than ``WIDE`` points, all spectra are held and their products diagonalised instead
+    (Sirovich 1987), with the roles of points and spectra exchanged. Signs: the largest entry of each is
+    positive. Raises ``ConfigError`` where there are fewer spectra or points than coefficients.
     """
-    from scipy.linalg import eigh  # here, since generating needs a basis' networks but no scipy
+    batches = map(np.asarray, batches)
+    first = next(batches, np.zeros((0, 0)))
+    found = _by_spectra if few or first.shape[1] > WIDE else _by_points
+    mean, total, variance, components = found(chain([first], batches), coefficients)
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    if variance[-1] <= 1e-14 * variance[0]:
+        rank = int(np.sum(variance > 1e-14 * variance[0]))
+        raise ConfigError(f"coefficients = {coefficients}, but the spectra span only {rank} directions")
+    return Basis(mean, components * np.sign(largest), np.sqrt(variance), total)
 
-    count, origin, total, square = 0, None, 0.0, 0.0
+
+def _by_points(batches: Iterable[np.ndarray], coefficients: int) -> tuple:
+    """Mean, whole variance, variances and components of spectra, by the covariance of their points."""
+    count, origin, total, square = 0, 0.0, 0.0, 0.0
     for batch in batches:
-        batch = np.asarray(batch)
-        if origin is None:
+        if count == 0 and len(batch):
             origin = batch.mean(axis=0, dtype=np.float64)
         difference = batch - origin
         count += len(batch)
         total = total + difference.sum(axis=0)
         square = square + difference.T @ difference
-    if origin is None or coefficients > min(count - 1, len(origin)):
-        points = 0 if origin is None else len(origin)
-        raise ConfigError(f"{coefficients} coefficients need more than {count} spectra of {points} points")
+    _check_enough(coefficients, count, len(square))
     covariance = square / count - np.outer(total / count, total / count)
-    size = len(covariance)
-    variance_kept, vectors = eigh(covariance, subset_by_index=[size - coefficients, size - 1])
-    variance_kept, components = variance_kept[::-1], vectors[:, ::-1].T
-    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
-    if variance_kept[-1] <= 1e-14 * variance_kept[0]:
-        rank = int(np.sum(variance_kept > 1e-14 * variance_kept[0]))
-        raise ConfigError(f"coefficients = {coefficients}, but the spectra span only {rank} directions")
-    return Basis(
-        origin + total / count,
-        components * np.sign(largest),
-        np.sqrt(variance_kept),
-        float(np.trace(covariance)),
-    )
+    variance, vectors = _highest(covariance, coefficients)
+    return origin + total / count, float(np.trace(covariance)), variance, vectors.T
+
+
+def _by_spectra(batches: Iterable[np.ndarray], coefficients: int) -> tuple:
+    """The same by the products of spectra: of those that have many more points than there are spectra."""
+    spectra = np.concatenate([batch.astype(np.float32) for batch in batches])
+    count, points = spectra.shape
+    _check_enough(coefficients, count, points)
+    mean, products = spectra.mean(axis=0, dtype=np.float64), 0.0
+    parts = [slice(start, start + WIDE) for start in range(0, points, WIDE)]
+    for part in parts:
+        difference = spectra[:, part] - mean[part]
+        products = products + difference @ difference.T
+    variance, vectors = _highest(products / count, coefficients)
+    weight = vectors.T / np.sqrt(count * np.maximum(variance, np.finfo(float).tiny))[:, None]
+    components = np.concatenate([weight @ (spectra[:, part] - mean[part]) for part in parts], axis=1)
+    return mean, float(np.trace(products) / count), variance, components
+
+
+def _check_enough(coefficients: int, count: int, points: int) -> None:
+    if coefficients > min(count - 1, points):
+        raise ConfigError(f"{coefficients} coefficients need more than {count} spectra of {points} points")
+
+
+def _highest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The highest eigenvalues of a symmetric matrix, falling, and their vectors ``[row, vector]``."""
+    from scipy.linalg import eigh  # here, since generating needs a basis' networks but no scipy
+
+    values, vectors = eigh(matrix, subset_by_index=[len(matrix) - count, len(matrix) - 1])
+    return values[::-1], vectors[:, ::-1]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from starloom import recipes
+from starloom.bands import Band
 from starloom.broadening import Finish, check_filling, finish_of
 from starloom.database.store import Store, common, open_store
 from starloom.database.workers import processes
@@ -134,32 +135,37 @@ def fit_emulator(
     folder: str | PathLike | None = None,
     start: Sequence[Emulator] | None = None,
     workers: int = 1,
+    what: tuple[Domain, Band] | None = None,
     **options: Any,
 ) -> tuple[tuple[Emulator, ...], tuple[Training, ...]]:
     """The emulators of stores, one for each chunk of their band, and their trainings.
 
     Basis and network come from the stores' training splits; stopping is judged on their validation splits;
     their test splits are not touched. Labels are those of the first store, ranges hold those of all;
-    ``ConfigError`` where others differ in labels or band. With ``start``, emulators of the same band, basis
-    and labels are theirs, and their networks are trained on; ``ConfigError`` where stores or recipe do not
-    fit to them. ``folder`` is for checkpoints; ``options`` go to ``training.train``. So many ``workers``,
-    processes of this machine, each train one chunk after another.
+    ``ConfigError`` where others differ in labels or band. ``what`` is learnt instead of all that they have:
+    a domain and a part of their band, as ``database.store.common`` gives them. With ``start``, emulators of
+    the same band, basis and labels are theirs, and their networks are trained on; ``ConfigError`` where
+    stores or recipe do not fit to them. ``folder`` is for checkpoints; ``options`` go to ``training.train``.
+    So many ``workers``, processes of this machine, each train one chunk after another.
     """
-    domain, band = common(stores)
+    domain, band = what or common(stores)
     if start is not None:
         _check_start(start, domain, finish_of(band).chunks, recipe)
-    fit = partial(_fit_numbered, [store.manifest.folder for store in stores], recipe, folder, start, options)
+    folders = [store.manifest.folder for store in stores]
+    fit = partial(_fit_numbered, folders, domain, band, recipe, folder, start, options)
     fits = dict(processes(min(workers, len(band.chunks)))(fit, range(len(band.chunks))))
     return tuple(zip(*(fits[number] for number in sorted(fits)), strict=True))
 
 
-def _fit_numbered(folders, recipe: EmulatorRecipe, folder, start, options, number: int):
+def _fit_numbered(
+    folders, domain: Domain, band: Band, recipe: EmulatorRecipe, folder, start, options, number: int
+):
     """The number of a chunk, and what ``_fit_chunk`` makes of it: what every worker runs."""
     stores = [open_store(each) for each in folders]
-    domain, band = common(stores)
     own = folder if folder is None or len(band.chunks) == 1 else Path(folder) / f"chunk-{number}"
     before, finish = None if start is None else start[number], finish_of(band).chunks[number]
-    return number, _fit_chunk(stores, domain, recipe, finish, number, before, folder=own, **options)
+    place = stores[0].band.chunks.index(band.chunks[number])
+    return number, _fit_chunk(stores, domain, recipe, finish, place, before, folder=own, **options)
 
 
 def _check_start(

@@ -5,7 +5,7 @@ there, ``rates`` the collisions and continua, ``populations`` the statistical eq
 what of it a spectrum needs, ``emission`` what it adds on the fine grid.
 """
 
-from starloom.nlte.calcium import IONS, Departures, checked_ions, departures, together, trust
+from starloom.nlte.calcium import IONS, Departures, checked_ions, departures, shown_ions, together, trust
 from starloom.nlte.layers import Above
 
-__all__ = ["IONS", "Above", "Departures", "checked_ions", "departures", "together", "trust"]
+__all__ = ["IONS", "Above", "Departures", "checked_ions", "departures", "shown_ions", "together", "trust"]

@@ -27,6 +27,13 @@ PER_KELVIN = PLANCK * SPEED_OF_LIGHT / BOLTZMANN  # cm K: hc/k
 EDGE = 1 / (_TABLE["energy_cm1"][ION] - _TABLE["energy_cm1"][:ION])  # of the continua, vacuum, cm
 
 
+def is_in(lines: LineList) -> bool:
+    """Whether a list of ``lines`` has any of ``TRIPLET``: else its departures show nowhere."""
+    ion = (np.asarray(lines.element) == ELEMENT) & (np.asarray(lines.charge) == CHARGE)
+    away = np.abs(np.asarray(lines.wavelength)[ion][:, None] - WAVELENGTH[TRIPLET])
+    return bool(np.any(away < SAME))
+
+
 def triplet_in(lines: LineList) -> Int[np.ndarray, "triplet"]:
     """Where a line list has the lines ``TRIPLET``; ConfigError where it has not each of them once."""
     ion = (np.asarray(lines.element) == ELEMENT) & (np.asarray(lines.charge) == CHARGE)

@@ -55,6 +55,14 @@ def checked_ions(ions: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ions))
 
 
+def shown_ions(ions: Sequence[str], lines: LineList) -> tuple[str, ...]:
+    """Those of the ``ions`` out of LTE that have one of the ``lines``: of the others nothing would be seen.
+
+    ``ConfigError`` for an ion without a model atom.
+    """
+    return checked_ions(ions) if atom.is_in(lines) else ()
+
+
 def trust(teff: float | Float[Array, ""]):
     """How much of the departures is believed: 1 to 7000 K, 0 from 8000 K, between them 1 - 3 t^2 + 2 t^3."""
     t = jnp.clip((teff - TRUSTED) / (ABANDONED - TRUSTED), 0, 1)

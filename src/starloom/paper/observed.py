@@ -16,7 +16,7 @@ from starloom.arrays import one_line
 from starloom.errors import ConfigError
 from starloom.evaluation.metrics import Reconstruction, ReconstructionSums
 from starloom.labels import Cloud, Domain
-from starloom.networks.basis import Basis, components_of_few
+from starloom.networks.basis import Basis, principal_components
 from starloom.networks.forward import Network
 from starloom.observed import ObservedLibrary
 from starloom.observed.validation import by_star
@@ -254,7 +254,7 @@ def trained(
 
     Without ``estimators`` there are none.
     """
-    basis = components_of_few(stars.flux(stars.splits["train"]), recipe.components)
+    basis = principal_components([stars.flux(stars.splits["train"])], recipe.components, few=True)
     coefficients = trainings.applied(basis.encoder(), stars).astype(np.float32)
     auto = trainings.autoencoder(recipe, stars, basis, coefficients, **options).network
     latents = trainings.applied(encoder(auto), stars)
