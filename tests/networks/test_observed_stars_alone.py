@@ -39,7 +39,7 @@ QUICK = (
     "near.mh=0.2",
     "estimator.coefficients=8",
     "estimator.hidden=[16]",
-    *(f"plans.{kind}.epochs=40" for kind in ("autoencoder", "labels", "joint", "estimator")),
+    *(f"plans.{kind}.epochs=30" for kind in ("autoencoder", "labels", "joint", "estimator")),
 )
 
 

@@ -138,7 +138,7 @@ def test_packaged_recipes_are_what_they_were():
     default = EmulatorRecipe.load()
     assert (default.coefficients, default.plan.epochs, default.plan.optimiser) == (192, 1700, "muon")
     assert recipes.packaged(emulation.__package__) == ["default", "optical", "stars", "stars-more", "tiny"]
-    assert paper_recipe.packaged() == ["improved", "paper", "short", "tiny"]
+    assert paper_recipe.packaged() == ["improved", "observed", "paper", "short", "tiny"]
 
 
 def test_the_filling_of_an_emulator(tmp_path):

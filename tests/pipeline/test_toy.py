@@ -5,6 +5,7 @@ for synthesis.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -185,6 +186,7 @@ def test_commands_take_the_models_labels(model, tmp_path, command):
 def fine(folder, exit_code):
     """Half of the band, kept up to R = 150 000 and learnt up to 100 000, with its errors stated."""
     wanted = recipe.load(folder / "toy.toml").over((8640.0, 8720.0), 150e3)
+    wanted = replace(wanted, intrinsic=200)
     made = build.build(wanted, folder / "fine", synthesize, physics="toy", progress=False)
     path, known = folder / "fine.safetensors", folder / "fine-known.safetensors"
     arguments = ["--recipe", str(folder / "emulator.toml"), "--resolution", "100000"]

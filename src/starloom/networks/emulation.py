@@ -204,7 +204,9 @@ def _fit_chunk(
 ):
     """Emulator of one chunk of the band, and its training."""
     if start is None:
-        network, basis = None, mode_basis(_portions(stores, number, "train"), recipe.coefficients, finish)
+        spectra = sum(len(store.splits["train"]) for store in stores)
+        kept = _portions(stores, number, "train")
+        network, basis = None, mode_basis(kept, recipe.coefficients, finish, spectra)
     else:
         network, basis = parted(start)
     first = np.cumsum([0] + [len(store.labels) for store in stores])

@@ -364,14 +364,19 @@ def linear_algebra() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def mode_basis(kept: Iterable[np.ndarray], coefficients: int, finish: Finish) -> Basis:
+def mode_basis(
+    kept: Iterable[np.ndarray], coefficients: int, finish: Finish, spectra: int | None = None
+) -> Basis:
     """Principal components of the modes of kept spectra ``[spectrum, point]`` that arrive in batches.
+
+    ``spectra``: how many they are, if that is known; fewer than modes take less time.
 
     The modes are those of spectra seen at the finest resolution of ``finish``, the sharpest that is ever
     asked for, so that nothing is spent on detail that no instrument of the domain passes. They are scaled as
     in ``scaled_modes``.
     """
-    return principal_components((scaled_modes(batch, finish) for batch in kept), coefficients)
+    few = spectra is not None and spectra < 2 * finish.frequency.size
+    return principal_components((scaled_modes(batch, finish) for batch in kept), coefficients, few)
 
 
 def scaled_modes(kept: np.ndarray, finish: Finish, change: bool = False) -> np.ndarray:

@@ -155,6 +155,15 @@ def weighted_squared_error(weight: np.ndarray) -> Loss:
     return loss
 
 
+def row_weighted_squared_error(predict: Predict, arrays: tuple[Any, ...]) -> Any:
+    """The same with the weights as a third of the ``arrays``: one program whatever they are.
+
+    ``predict`` is the network.
+    """
+    inputs, targets, weight = arrays
+    return jnp.mean(jnp.sum(weight * (predict(inputs) - targets) ** 2, axis=-1))
+
+
 def weighted_distance(weight: np.ndarray) -> Loss:
     """Root of the sum over components of ``weight`` (prediction - target)^2, averaged over the batch.
 

@@ -35,7 +35,7 @@ WHAT = ("autoencoder", "components", "labels")  # is measured
 
 
 @dataclass(frozen=True)
-class Stars:
+class Selection:
     """Which stars and pixels of a library are used, and how they are normalised.
 
     Of each label its (lowest, highest), of ``wavelength_aa`` the vacuum wavelengths [A], both ends; a star
@@ -90,7 +90,7 @@ class ObservedRecipe:
     validation: float = 0.1
     batch: int = 64
     precision: str = "float32"
-    stars: Stars = field(default_factory=Stars)
+    stars: Selection = field(default_factory=Selection)
     near: Near = field(default_factory=Near)
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
     labels: LabelNetwork = field(default_factory=LabelNetwork)
@@ -138,7 +138,7 @@ class NormalisedStars:
     __repr__ = one_line
 
     @classmethod
-    def of(cls, library: ObservedLibrary, settings: Stars, near: Near) -> "NormalisedStars":
+    def of(cls, library: ObservedLibrary, settings: Selection, near: Near) -> "NormalisedStars":
         """Those of a library that can be used; ConfigError where they are too few."""
         seen = library.between(*settings.wavelength_aa)
         reasons = _left_out(seen, settings)
@@ -209,7 +209,7 @@ def points_of(library: ObservedLibrary) -> Points:
         return Points.of(from_vacuum(library.vacuum_aa, "air"), "air")
 
 
-def _left_out(library: ObservedLibrary, settings: Stars) -> dict[str, str]:
+def _left_out(library: ObservedLibrary, settings: Selection) -> dict[str, str]:
     """Stars that cannot be used, and why."""
     found, lacking = {}, (library.inverse_variance == 0).mean(axis=1)
     if absent := [name for name in LABELS if name not in library.labels]:

@@ -21,6 +21,7 @@ from starloom.networks.training import (
     Plan,
     Training,
     reconstruction_error,
+    row_weighted_squared_error,
     train,
     weighted_distance,
     weighted_squared_error,
@@ -123,10 +124,11 @@ def fit_estimator(
     """
     index = domain.index(label)
     scale = 2 / (domain.high[index] - domain.low[index] or np.inf)
-    loss = weighted_squared_error(np.float32([scale**2]))
-    arrays = coefficients, labels[:, index : index + 1]
+    weight = np.full((len(labels), 1), scale**2, np.float32)
+    arrays = coefficients, labels[:, index : index + 1], weight
     network = design.initial(domain, label, plan.seed)
-    return fit_rows(network, loss, arrays, (training, validation), plan, size, **options)
+    loss, rows = row_weighted_squared_error, (training, validation)
+    return fit_rows(network, loss, arrays, rows, plan, size, **options)
 
 
 def portions(spectra: FixedSet, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -142,7 +144,9 @@ def applied(function: Callable[[np.ndarray], np.ndarray], spectra: FixedSet) -> 
 
 def components(recipe: PaperRecipe, spectra: FixedSet) -> Basis:
     """Principal components of the training spectra: as many as the networks need that need the most."""
-    return principal_components(portions(spectra, spectra.splits["train"]), recipe.components)
+    rows = spectra.splits["train"]
+    few = len(rows) < spectra.band.points.count
+    return principal_components(portions(spectra, rows), recipe.components, few)
 
 
 def autoencoder(
