@@ -247,7 +247,7 @@ def test_what_is_beyond_the_model_is_searched():
     weak = Spectrum(wavelength, flux, error=np.full(flux.size, 0.02), **about)
     learned, searched = (fit(weak, model, learned_start=start, trust=False) for start in (True, False))
     assert "outside_domain" in searched.flags
-    assert learned.chi2 < searched.chi2 + 0.1
+    assert learned.chi2 < searched.chi2 + 1  # each with weights of its own, which differ by where they began
 
 
 def test_a_misfit_below_the_stated_noise_is_searched():
