@@ -148,6 +148,7 @@ def test_a_folder_or_an_option_that_does_not_fit_is_refused(folder, library):
         (["observed", new], "give --observed"),
         (["observed", new, "--observed", str(stars), "--only", "report"], "no stages"),
         (["short", new, "--observed", str(stars)], "unknown key"),
+        (["observed", new, "--observed", str(stars), "--set", 'precision="float8"'], "precision = 'float8'"),
     ):
         found = CliRunner().invoke(cli.app, ["reproduce", *words])
         assert line in str(found.exception)

@@ -199,8 +199,7 @@ def _write(path: Path, rows: Sequence[dict], setup: Setup, model: str) -> None:
         for name in table.colnames:
             if table[name].dtype.kind == "U":
                 table[name] = [text.encode("ascii", "backslashreplace").decode() for text in table[name]]
-    corrected = {"correction": setup.correction.title} if setup.correction else {}
-    about = {"model": str(model), **setup.settings.about, **corrected}
+    about = {"model": str(model), **setup.settings.about, **setup.corrected}
     table.meta["SETTINGS" if fits else "settings"] = json.dumps(about)
     with replacing(path) as temporary:
         table.write(temporary, format=FORMATS[path.suffix.lower()], overwrite=True)

@@ -183,7 +183,6 @@ def _result(
     priors = pixels.prior[star].known(setup.coordinates.names, setup.free)
     from_default = {name: priors.pop(name) for name in setup.offsets if name in priors}
     counted = {"priors_from_default": from_default} if from_default else {}
-    corrected = {} if setup.correction is None else {"correction": setup.correction.title}
     snr = float(np.median(stars.flux[star][used] / noise[used]))
     values = setup.given(here.parameters[star])
     state = _state(stars, solution, star, bounds) | {
@@ -219,7 +218,7 @@ def _result(
         iterations=int(solution.minima.iterations[star]),
         settings={
             "model": setup.generator.name,
-            **corrected,
+            **setup.corrected,
             **setup.settings.about,
             "priors": priors,
             **counted,

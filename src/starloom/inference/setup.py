@@ -157,6 +157,11 @@ class Setup:
         """The correction of the model's flux, where one is asked for."""
         return self.generator.correction
 
+    @property
+    def corrected(self) -> dict[str, str]:
+        """What results say of the correction: nothing where there is none."""
+        return {} if self.correction is None else {"correction": self.correction.title}
+
     @cached_property
     def with_free_resolution(self) -> "Setup":
         """The same with the resolution free."""

@@ -493,11 +493,11 @@ def looked_further(stars: Stars, pixels: Pixels, found: Minima) -> Minima:
     further = [*_across_rotation(stars, pixels, at, place), *_along_kinks(setup, place)]
     still = (place[:, setup.coordinates.among(["vmic"])] < SAME).any(axis=1)
     # broad lines may explain deep ones, and hydrogen alone hardly tells them from narrow ones
-    further += _elsewhere(setup, np.flatnonzero(poor), place, "vsini", *ROTATIONS)
-    further += _elsewhere(setup, np.flatnonzero(poor), place, "teff", *TEMPERATURES)
-    further += _elsewhere(setup, np.flatnonzero(hot & ~poor), place, "vsini", ROTATIONS[-1])
-    further += _elsewhere(setup, np.flatnonzero(hot), place, "mh", METALLICITY)
-    further += _elsewhere(setup, np.flatnonzero(still), place, "vmic", TURBULENCE)
+    further += _elsewhere(setup, poor, place, "vsini", *ROTATIONS)
+    further += _elsewhere(setup, poor, place, "teff", *TEMPERATURES)
+    further += _elsewhere(setup, hot & ~poor, place, "vsini", ROTATIONS[-1])
+    further += _elsewhere(setup, hot, place, "mh", METALLICITY)
+    further += _elsewhere(setup, still, place, "vmic", TURBULENCE)
     if not further:
         return found
     owner, begin = (np.array(part) for part in zip(*further, strict=True))
@@ -532,12 +532,12 @@ def _across_rotation(stars: Stars, pixels: Pixels, at: np.ndarray, place: np.nda
     return found
 
 
-def _elsewhere(setup: Setup, stars: np.ndarray, place: np.ndarray, name: str, *values: float) -> list:
-    """These stars at other values [of the box] of a label, where that is free."""
+def _elsewhere(setup: Setup, chosen: np.ndarray, place: np.ndarray, name: str, *values: float) -> list:
+    """The stars ``chosen[star]`` at other values [of the box] of a label, where that is free."""
     if name not in setup.free_names:
         return []
     found, index = [], setup.coordinates.index(name)
-    for star in stars:
+    for star in np.flatnonzero(chosen):
         for value in values:
             moved = place[star].copy()
             moved[index] = value

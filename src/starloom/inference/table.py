@@ -162,8 +162,7 @@ def fit_files(
     names = [str(path) for path in paths]
     if os.path.realpath(output) in (os.path.realpath(name) for name in names if "\0" not in name):
         raise ConfigError(f"{output} is one of the spectra: give another name")
-    corrected = {"correction": setup.correction.title} if setup.correction else {}
-    about = _about(model, settings, corrected | dict(reading or {}))
+    about = _about(model, settings, setup.corrected | dict(reading or {}))
     engine = processes(workers) if dask is None else on_dask(dask)
     with locked(output):
         parts = Parts(Parts.folder_of(output)) if overwrite else Parts.beside(output, about["digest"])

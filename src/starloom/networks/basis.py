@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from starloom.arrays import one_line
 from starloom.errors import ConfigError
 from starloom.networks.forward import Network, affine, linear
 
-WIDE = 8000  # points of spectra, whose covariance would take minutes and half a gigabyte
+WIDE = 8000  # points of all spectra that are worked on at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +59,12 @@ def principal_components(batches: Iterable[np.ndarray], coefficients: int, few: 
 
     The covariance is summed in float64 around the first batch's mean (so that nothing cancels) and
     diagonalised: time grows as spectra x points^2 + points^3, memory as points^2. Where they are
-    ``few``, and of more than ``WIDE`` points, all spectra are held and their products diagonalised instead
-    (Sirovich 1987), with the roles of points and spectra exchanged. Signs: the largest entry of each is
-    positive. Raises ``ConfigError`` where there are fewer spectra or points than coefficients.
+    ``few``, less than points, all spectra are held and their products diagonalised instead (Sirovich 1987),
+    with the roles of points and spectra exchanged. Signs: the largest entry of each is positive. Raises
+    ``ConfigError`` where there are fewer spectra or points than coefficients.
     """
-    batches = map(np.asarray, batches)
-    first = next(batches, np.zeros((0, 0)))
-    found = _by_spectra if few or first.shape[1] > WIDE else _by_points
-    mean, total, variance, components = found(chain([first], batches), coefficients)
+    found = _by_spectra if few else _by_points
+    mean, total, variance, components = found(map(np.asarray, batches), coefficients)
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     if variance[-1] <= 1e-14 * variance[0]:
         rank = int(np.sum(variance > 1e-14 * variance[0]))
@@ -85,7 +82,7 @@ def _by_points(batches: Iterable[np.ndarray], coefficients: int) -> tuple:
         count += len(batch)
         total = total + difference.sum(axis=0)
         square = square + difference.T @ difference
-    _check_enough(coefficients, count, len(square))
+    _check_enough(coefficients, count, len(square) if count else 0)
     covariance = square / count - np.outer(total / count, total / count)
     variance, vectors = _highest(covariance, coefficients)
     return origin + total / count, float(np.trace(covariance)), variance, vectors.T

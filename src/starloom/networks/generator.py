@@ -232,15 +232,21 @@ class Generator:
         flux = self._model_in(view, labels).flux(labels, view.radial_velocity)
         if self.correction is None:
             return flux
-        ratio = _by_portions(
-            lambda rows, velocity: self.correction.log_ratio(
-                self.domain, rows, at_rest(view.vacuum_aa, velocity)
-            ),
+        return flux * np.exp(self._of_correction(self.correction.log_ratio, view, labels))
+
+    def _of_correction(
+        self, function: Callable, view: Viewpoint, labels: np.ndarray, *further: int
+    ) -> np.ndarray:
+        """``function`` of the correction, of domain, labels and wavelengths at rest: ``[..., wavelength]``.
+
+        ``further``: lengths of axes behind the wavelengths.
+        """
+        return _by_portions(
+            lambda rows, velocity: function(self.domain, rows, at_rest(view.vacuum_aa, velocity)),
             labels,
             view.radial_velocity,
-            (view.wavelength_aa.size,),
+            (view.wavelength_aa.size, *further),
         )
-        return flux * np.exp(ratio)
 
     @_telling
     def correction_error(
@@ -256,15 +262,7 @@ class Generator:
         labels = _inside(self.domain, labels, outside)
         if self.correction is None:
             return None
-        flux = self._flux(chosen, labels)
-        return flux * _by_portions(
-            lambda rows, velocity: self.correction.deviation(
-                self.domain, rows, at_rest(chosen.vacuum_aa, velocity)
-            ),
-            labels,
-            chosen.radial_velocity,
-            (chosen.wavelength_aa.size,),
-        )
+        return self._flux(chosen, labels) * self._of_correction(self.correction.deviation, chosen, labels)
 
     @_telling
     def error(
@@ -333,14 +331,11 @@ class Generator:
         if self.correction is None:
             return found
         flux = model.flux(labels, chosen.radial_velocity)[..., None]
-        ratio = _by_portions(
-            lambda rows, velocity: self.correction.with_slopes(
-                self.domain, rows, at_rest(chosen.vacuum_aa, velocity), self.domain.names
-            ).swapaxes(1, 2),
-            labels,
-            chosen.radial_velocity,
-            (size[0], 1 + size[1]),
-        )
+
+        def slopes(domain: Domain, rows: np.ndarray, rest: np.ndarray) -> np.ndarray:
+            return self.correction.with_slopes(domain, rows, rest, domain.names).swapaxes(1, 2)
+
+        ratio = self._of_correction(slopes, chosen, labels, 1 + size[1])
         return np.exp(ratio[..., :1]) * (found + flux * ratio[..., 1:])
 
     @_telling
@@ -376,7 +371,7 @@ class Generator:
             provenance["correction"] = self.correction.title
             provenance["correction_libraries"] = list(self.correction.about.get("libraries", ()))
             provenance["error"] = ", and ".join([ERRORS[error]] * (found is not None) + [CORRECTION_ERROR])
-            own = self.correction_error(labels, **view)
+            own = flux * self._of_correction(self.correction.deviation, chosen, labels)
             found = own if found is None else np.hypot(found, own)
         if (labels != wanted).any():
             provenance["clipped"] = "labels outside the domain were moved to its edge"

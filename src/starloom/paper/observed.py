@@ -24,7 +24,7 @@ from starloom.paper import trainings
 from starloom.paper.networks import Autoencoder, Estimator, LabelNetwork, encoder
 from starloom.paper.networks import generator as connected
 from starloom.paper.published import SETS
-from starloom.paper.recipe import Plans
+from starloom.paper.recipe import NetworkRecipe, Plans
 from starloom.paper.recovery import differences
 from starloom.wavelength import Points, from_vacuum
 
@@ -78,7 +78,7 @@ class Near:
 
 
 @dataclass(frozen=True)
-class ObservedRecipe:
+class ObservedRecipe(NetworkRecipe):
     """The paper's networks on observed stars: how they are prepared and divided, the networks, their plans.
 
     ``parts`` of the cross-validation; the share ``validation`` of the stars of a training ends it;
@@ -101,16 +101,9 @@ class ObservedRecipe:
 
     def __post_init__(self):
         recipes.at_least(2, parts=self.parts)
-        recipes.at_least(1, batch=self.batch)
+        self.check_networks()
         if not 0 < self.validation < 1:
             raise ConfigError(f"validation = {self.validation:g} is outside ]0, 1[")
-        if self.plans.joint and not self.autoencoder.components:
-            raise ConfigError("plans.joint needs autoencoder.components above 0")
-
-    @property
-    def components(self) -> int:
-        """Number of principal components that are found."""
-        return max(self.autoencoder.components, self.estimator.coefficients)
 
     @classmethod
     def load(cls, name_or_path, changes: Sequence[str] = ()) -> "ObservedRecipe":

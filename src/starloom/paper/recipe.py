@@ -45,8 +45,24 @@ class Plans:
     joint: Plan | None = None
 
 
+class NetworkRecipe:
+    """What recipes of the paper's networks have in common, those of observed stars too."""
+
+    @property
+    def components(self) -> int:
+        """Number of principal components that are found: what the networks need that need the most."""
+        return max(self.autoencoder.components, self.estimator.coefficients)
+
+    def check_networks(self) -> None:
+        """Raise ``ConfigError`` for a batch, a precision or plans that make no sense."""
+        recipes.at_least(1, batch=self.batch)
+        recipes.one_of(PRECISIONS, precision=self.precision)
+        if self.plans.joint and not self.autoencoder.components:
+            raise ConfigError("plans.joint needs autoencoder.components above 0")
+
+
 @dataclass(frozen=True)
-class PaperRecipe:
+class PaperRecipe(NetworkRecipe):
     """A reproduction: the name of the store's recipe, the spectra made of it, the networks, their plans.
 
     ``more`` names the recipes of stores that add to the spectra for training and validation.
@@ -68,19 +84,11 @@ class PaperRecipe:
     estimator: Estimator = field(default_factory=Estimator)
     plans: Plans = field(default_factory=Plans)
 
-    @property
-    def components(self) -> int:
-        """Number of principal components that are found: what the networks need that need the most."""
-        return max(self.autoencoder.components, self.estimator.coefficients)
-
     def __post_init__(self):
         with recipes.naming("estimators"):
             for name in self.estimators:
                 label(name)
-        recipes.at_least(1, batch=self.batch)
-        recipes.one_of(PRECISIONS, precision=self.precision)
-        if self.plans.joint and not self.autoencoder.components:
-            raise ConfigError("plans.joint needs autoencoder.components above 0")
+        self.check_networks()
 
 
 def packaged() -> list[str]:
