@@ -15,7 +15,7 @@ from starloom.explorer.facts import PRESETS, VELOCITY_KMS
 from starloom.explorer.site import site
 from starloom.labels import TABLE_1
 from starloom.networks import emulator, weights
-from starloom.networks.forward import Dense, Dropout, Network, linear
+from starloom.networks.forward import Dense, Dropout, Matern, Network, linear
 from starloom.networks.scaling import label_scaling
 from starloom.wavelength import air_from_vacuum, vacuum_from_air
 
@@ -137,6 +137,29 @@ def test_any_network_of_the_family_runs(visit, serve, generator, tmp_path):
     path = tmp_path / "other.safetensors"
     made = replace(generator.model, network=network.then(decoder))
     weights.save(path, emulator.packed([made], generator.header.band), "float16")
+    rows = draw(10)
+    rows[:, 6] = 0
+    with serve(site(path)) as address:
+        found = rows_of(visit(at=address), rows)
+    expected = Generator.load(path).flux(rows[:, :6])
+    assert np.abs(expected - 1).max() > 1e-2
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_gaussian_process_runs(visit, serve, generator, tmp_path):
+    """Its sums cancel: they are kept in float32 whatever the precision of the file."""
+    rng = np.random.default_rng(9)
+    modes = 2 * generator.model.finish.frequency.size
+    entry = label_scaling(TABLE_1.intrinsic, reciprocal=True)
+    layer = Matern(5, 40, 12)
+    arrays = {key: rng.normal(size=shape).astype(np.float32) for key, shape in layer.shapes.items()}
+    decoder = linear(1e-2 * rng.normal(size=(12, modes)) / (1 + np.arange(modes) % 1287), np.eye(modes)[0])
+    path = tmp_path / "process.safetensors"
+    network = entry.then(Network((layer,), (arrays,))).then(decoder)
+    made = replace(generator.model, network=network)
+    weights.save(path, emulator.packed([made], generator.header.band), "float16")
+    read = weights.load(path).networks["modes"].parameters[-2]
+    assert all(np.array_equal(read[key], arrays[key]) for key in arrays)
     rows = draw(10)
     rows[:, 6] = 0
     with serve(site(path)) as address:

@@ -13,7 +13,7 @@ from starloom.inference.derivatives import (
 )
 from starloom.labels import TABLE_1, Domain
 from starloom.networks import emulator, weights
-from starloom.networks.forward import ACTIVATIONS, Dense, Dropout, Network, Reciprocal, linear
+from starloom.networks.forward import ACTIVATIONS, Dense, Dropout, Matern, Network, Reciprocal, linear
 from starloom.networks.generator import Generator
 from starloom.networks.pixels import PixelNetwork
 from starloom.networks.scaling import label_scaling
@@ -44,6 +44,20 @@ def test_network(activation):
         numerical = (network(inputs + step) - network(inputs - step)) / 2e-5
         # central differences in float64: 1e-10 of truncation, 1e-11 of rounding
         assert np.abs(found[:, 1 + index] - numerical).max() < 1e-8
+
+
+def test_gaussian_process():
+    rng = np.random.default_rng([1, 1])
+    arrays = {name: rng.normal(size=shape) for name, shape in Matern(4, 9, 3).shapes.items()}
+    before = Network.initial((Dense(4, 4, "tanh"),), seed=1).with_precision(np.float64)
+    network = before.then(Network((Matern(4, 9, 3),), (arrays,)))
+    inputs = rng.normal(size=(6, 4))
+    found = network_derivatives(network, inputs, [2, 0])
+    assert np.allclose(found[:, 0], network(inputs))
+    for place, index in enumerate((2, 0), start=1):
+        step = 1e-5 * np.eye(4)[index]
+        numerical = (network(inputs + step) - network(inputs - step)) / 2e-5
+        assert np.abs(found[:, place] - numerical).max() < 1e-8
 
 
 def test_network_with_label_scaling():

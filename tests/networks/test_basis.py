@@ -69,3 +69,15 @@ def test_impossible_bases_are_refused():
         principal_components([flat], 3)
     with pytest.raises(ConfigError, match="coefficients = 7 is outside"):
         principal_components([DATA], 6).truncated(7)
+
+
+def test_as_many_components_as_are_needed():
+    basis = principal_components([DATA], 6)
+    left = np.sqrt(basis.total_variance * basis.unexplained)
+    assert [len(basis.leaving(rms).deviation) for rms in (1e9, left[1], 0.99 * left[1], 1e-9, 0)] == [
+        1,
+        2,
+        3,
+        6,
+        6,
+    ]

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import gamma, kv
 
 from starloom.errors import ConfigError
 from starloom.networks.forward import (
@@ -9,6 +10,7 @@ from starloom.networks.forward import (
     Affine,
     Dense,
     Dropout,
+    Matern,
     Network,
     Reciprocal,
     affine,
@@ -176,3 +178,38 @@ def test_precision_and_fixed_layers():
     assert [layer.trained for layer in net.layers] == [False, True]
     assert [layer.trained for layer in net.fixed().layers] == [False, False]
     assert net.size == 10
+
+
+def process(inputs=3, centres=6, outputs=2):
+    shapes = Matern(inputs, centres, outputs).shapes
+    arrays = {name: RNG.normal(size=shape) for name, shape in shapes.items()}
+    return Network((Matern(inputs, centres, outputs),), (arrays,))
+
+
+def test_a_gaussian_process_is_the_sum_over_its_centres():
+    """Against SciPy's Bessel functions: Rasmussen & Williams (2006), eq. 4.14 with smoothness 7/2."""
+    net, x = process(), RNG.normal(size=(5, 3))
+    (arrays,) = net.parameters
+    distance = np.sqrt(7) * np.linalg.norm(x[:, None] - arrays["centre"], axis=-1)
+    alike = 2**-2.5 / gamma(3.5) * distance**3.5 * kv(3.5, distance)
+    np.testing.assert_allclose(net(x), alike @ arrays["weight"] + arrays["bias"], rtol=1e-12)
+
+
+def test_a_gaussian_process_at_its_centres():
+    net = process()
+    (arrays,) = net.parameters
+    covariance = Matern.covariance(arrays["centre"], arrays["centre"], np)
+    np.testing.assert_allclose(np.diag(covariance), 1, atol=1e-12)
+    single = net.with_precision(np.float32)
+    slope = jax.grad(lambda x: single(x).sum())(jnp.asarray(arrays["centre"][0], np.float32))
+    assert np.isfinite(slope).all()
+
+
+def test_a_gaussian_process_by_numpy_and_jax():
+    net, x = process().with_precision(np.float32), RNG.normal(size=(7, 5, 3)).astype(np.float32)
+    np.testing.assert_allclose(net(x), jax.jit(net)(jnp.asarray(x)), atol=2e-6)  # rounding of float32
+
+
+def test_a_gaussian_process_of_nothing():
+    with pytest.raises(ConfigError, match="3 inputs, 0 centres and 2 outputs: each must be at least 1"):
+        Matern(3, 0, 2)

@@ -62,6 +62,7 @@ for name in {names}:
     rest = loading - layers
     assert {name for name in rest if not name.startswith("starloom.paper.")} == {
         "starloom.networks.training",
+        "starloom.networks.processes",
         "starloom.networks.emulation",
         "starloom.inference.learned.training",
         "starloom.evaluation.line_errors",

@@ -22,7 +22,7 @@ def emulator(
     stores: Annotated[list[Path], typer.Argument(help="Folders of finished stores, one or more.")],
     model: Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).")],
     recipe: Annotated[
-        str, typer.Option(help="A TOML file, or one of: default, optical, stars, stars-more, tiny.")
+        str, typer.Option(help="A TOML file, or one of: default, optical, process, stars, stars-more, tiny.")
     ] = "default",
     start: Annotated[str, typer.Option(help="Model of the same labels and recipe to train on from.")] = "",
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
@@ -257,4 +257,5 @@ def _options(folder: Path | None, device: str | None) -> dict:
 
 def _print_end(model: Path, trainings: Sequence, error: str) -> None:
     epochs = ", ".join(f"{each.best_epoch + 1} of {len(each.history)}" for each in trainings)
-    print(f"{model}: {error} on the validation spectra after {epochs} epochs")
+    after = f" after {epochs} epochs" if any(len(each.history) > 1 for each in trainings) else ""
+    print(f"{model}: {error} on the validation spectra{after}")

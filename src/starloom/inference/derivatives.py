@@ -28,7 +28,7 @@ from starloom.errors import ConfigError
 from starloom.labels import Domain
 from starloom.networks.band_emulator import BandEmulator
 from starloom.networks.emulator import Emulator, RotationTable
-from starloom.networks.forward import ACTIVATIONS, Affine, Dense, Dropout, Network, Reciprocal
+from starloom.networks.forward import ACTIVATIONS, Affine, Dense, Dropout, Matern, Network, Reciprocal
 from starloom.networks.pixels import PixelNetwork
 
 SLOWEST = 0.5  # km/s: a fit takes the derivatives by a rotation, which vanish at 0, here or above
@@ -80,6 +80,8 @@ def network_derivatives(
             x *= parameters["scale"]
         elif isinstance(layer, Dense):
             x = _through(layer, parameters, x)
+        elif isinstance(layer, Matern):
+            x = _between(layer, parameters, x)
         elif isinstance(layer, Reciprocal):
             inverse = 1 / x[:, :1, layer.component, None]
             added = x[..., layer.component, None] * -(inverse**2)
@@ -98,6 +100,16 @@ def _through(layer: Dense, parameters, x: np.ndarray) -> np.ndarray:
         y[:, 0] = ACTIVATIONS[layer.activation](before, np)
         y[:, 1:] *= SLOPES[layer.activation](before, y[:, 0])[:, None]
     return x + y if layer.residual else y
+
+
+def _between(layer: Matern, parameters, x: np.ndarray) -> np.ndarray:
+    """The mean of a Gaussian process: what changes is how near its centres are."""
+    centre, here = parameters["centre"], x[:, :1]
+    along = (here * x[:, 1:]).sum(-1, keepdims=True) - x[:, 1:] @ centre.T
+    y = np.concatenate([layer.covariance(centre, here, np), layer.slope(centre, here, np) * along], axis=1)
+    y = y @ parameters["weight"]
+    y[:, 0] += parameters["bias"]
+    return y
 
 
 def rotation_slope(table: RotationTable, x: np.ndarray) -> np.ndarray:

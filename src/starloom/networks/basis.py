@@ -48,6 +48,14 @@ class Basis:
         keep = slice(coefficients)
         return Basis(self.mean, self.components[keep], self.deviation[keep], self.total_variance)
 
+    def leaving(self, rms: float) -> "Basis":
+        """The first components that leave no more than ``rms`` of the set; all of them where they leave more.
+
+        ``rms``: root of the variance, summed over points, that is left.
+        """
+        needed = int(np.sum(self.total_variance * self.unexplained > rms**2)) + 1 if rms > 0 else np.inf
+        return self.truncated(min(needed, len(self.deviation)))
+
     @property
     def unexplained(self) -> np.ndarray:
         """Fraction of the variance that is left after the first 1, 2, ... components."""

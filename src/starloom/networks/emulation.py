@@ -31,6 +31,7 @@ from starloom.networks.emulator import (
     whitened,
 )
 from starloom.networks.forward import Network
+from starloom.networks.processes import ProcessPlan, fit_process
 from starloom.networks.training import Loss, Plan, Training, distance_with_twins, train, weighted_distance
 from starloom.networks.twins import Twins, relevance
 
@@ -105,7 +106,9 @@ class EmulatorRecipe:
     ``share``: how much the loss is of differences between stars and their twins, where there are some.
     ``filling`` is the range of the label that it has beside the store's, which nothing has to learn.
 
-    ``coefficients``: how many components the basis has; ``batch``: spectra in a step of the training.
+    ``coefficients``: how many components the basis has, at most, where they leave less than ``left`` of the
+    training spectra (rms of flux over all of them, at the finest resolution); ``batch``: spectra in a step of
+    the training. With a ``process`` this is learned, in place of the network, its plan and batches.
     """
 
     coefficients: int
@@ -114,10 +117,12 @@ class EmulatorRecipe:
     batch: int = 512
     share: float = 1e-3
     filling: tuple[float, float] | None = None
+    process: ProcessPlan | None = None
+    left: float = 0.0
 
     def __post_init__(self):
         recipes.at_least(1, coefficients=self.coefficients, batch=self.batch)
-        recipes.at_least(0, share=self.share)
+        recipes.at_least(0, share=self.share, left=self.left)
         if self.filling is not None:
             check_filling(np.array(self.filling))
             if len(self.filling) != 2 or not self.filling[0] < self.filling[1]:
@@ -149,6 +154,8 @@ def fit_emulator(
     So many ``workers``, processes of this machine, each train one chunk after another.
     """
     domain, band = what or common(stores)
+    if recipe.process is not None and (start is not None or folder is not None):
+        raise ConfigError("a process is learned anew, in minutes: it takes neither a start nor checkpoints")
     if start is not None:
         _check_start(start, domain, finish_of(band).chunks, recipe)
     folders = [store.manifest.folder for store in stores]
@@ -186,9 +193,11 @@ def _check_start(
         raise ConfigError("band or finest resolution of the stores are not the model's")
     for network, basis in map(parted, start):
         hidden = [layer.outputs for layer in network.layers if layer.trained][:-1]
-        if len(basis.deviation) != recipe.coefficients or tuple(hidden) != tuple(recipe.network.hidden):
+        count = len(basis.deviation)
+        same = count == recipe.coefficients or (recipe.left > 0 and count < recipe.coefficients)
+        if not same or tuple(hidden) != tuple(recipe.network.hidden):
             raise ConfigError(
-                f"the model has {len(basis.deviation)} coefficients and hidden layers of {hidden}, "
+                f"the model has {count} coefficients and hidden layers of {hidden}, "
                 f"the recipe {recipe.coefficients} and {list(recipe.network.hidden)}"
             )
 
@@ -206,7 +215,7 @@ def _fit_chunk(
     if start is None:
         spectra = sum(len(store.splits["train"]) for store in stores)
         kept = _portions(stores, number, "train")
-        network, basis = None, mode_basis(kept, recipe.coefficients, finish, spectra)
+        network, basis = None, mode_basis(kept, recipe.coefficients, finish, spectra).leaving(recipe.left)
     else:
         network, basis = parted(start)
     first = np.cumsum([0] + [len(store.labels) for store in stores])
@@ -217,21 +226,20 @@ def _fit_chunk(
         for split in ("train", "validation")
     }
     intrinsic = [domain.index(name) for name in domain.intrinsic.names]
-    fitted = fit_coefficients(
-        recipe.network,
+    data = (
         domain.intrinsic,
         np.concatenate([store.labels[:, intrinsic] for store in stores]).astype(np.float32),
         whitened(_portions(stores, number), basis, finish).astype(np.float32),
         basis.deviation,
         rows["train"],
         rows["validation"],
-        recipe.plan,
-        recipe.batch,
-        Twins.among(stores),
-        recipe.share,
-        start=network,
-        **options,
     )
+    if recipe.process is not None:
+        fitted = fit_process(recipe.process, *data, progress=options.get("progress", False))
+    else:
+        twins = Twins.among(stores)
+        own = recipe.plan, recipe.batch, twins, recipe.share
+        fitted = fit_coefficients(recipe.network, *data, *own, start=network, **options)
     if start is not None:
         return trained_on(start, fitted.network), fitted
     return assembled(domain, fitted.network, basis, finish, recipe.filling), fitted

@@ -156,8 +156,68 @@ class Dropout:
         return self.inputs
 
 
-Layer = Dense | Affine | Reciprocal | Dropout
-LAYERS: dict[str, type] = {cls.__name__: cls for cls in (Dense, Affine, Reciprocal, Dropout)}
+@dataclass(frozen=True)
+class Matern:
+    """Mean of a Gaussian process of Matern's covariance, smoothness 7/2, given its values at some centres.
+
+    With r the distance of an input to a centre and a = sqrt(7) r, its covariance is
+    (1 + a + 2 a^2 / 5 + a^3 / 15) exp(-a): Rasmussen & Williams (2006), eq. 4.16. The weights are large and
+    of both signs (their sum cancels), so they lose too much in float16.
+    """
+
+    inputs: int  #: number of components that come in, in units of the covariance's length
+    centres: int  #: number of places where the process is known
+    outputs: int  #: number of components that go out, each a process of its own
+    trained: ClassVar[bool] = False
+
+    def __post_init__(self):
+        if min(self.inputs, self.centres, self.outputs) < 1:
+            raise ConfigError(
+                f"process of {self.inputs} inputs, {self.centres} centres and {self.outputs} outputs: "
+                "each must be at least 1"
+            )
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array of parameters, by name."""
+        centre, weight = (self.centres, self.inputs), (self.centres, self.outputs)
+        return {"centre": centre, "weight": weight, "bias": (self.outputs,)}
+
+    def apply(self, parameters: Parameters, x: Any, xp: Any) -> Any:
+        """What comes out for ``x[..., inputs]``, by NumPy or JAX as ``xp`` is."""
+        alike = self.covariance(parameters["centre"], x, xp)
+        return xp.matmul(alike, parameters["weight"]) + parameters["bias"]
+
+    @classmethod
+    def covariance(cls, centre: Any, x: Any, xp: Any) -> Any:
+        """Covariance ``[..., centre]`` of ``x[..., inputs]`` with each ``centre[centre, inputs]``.
+
+        ``xp``: NumPy or JAX.
+        """
+        a = cls.distance(centre, x, xp)
+        return (1 + a * (1 + a * (2 / 5 + a / 15))) * xp.exp(-a)
+
+    @classmethod
+    def slope(cls, centre: Any, x: Any, xp: Any) -> Any:
+        """Derivative of ``covariance`` by x over (x - centre): one number for each centre.
+
+        ``centre``, ``x`` and ``xp`` are as there.
+        """
+        a = cls.distance(centre, x, xp)
+        return -7 / 15 * (3 + a * (3 + a)) * xp.exp(-a)
+
+    @staticmethod
+    def distance(centre: Any, x: Any, xp: Any) -> Any:
+        """sqrt(7) times the distance ``[..., centre]``; at least 1e-6, where derivatives are still finite.
+
+        ``centre``, ``x`` and ``xp`` are as of ``covariance``.
+        """
+        square = (x * x).sum(-1)[..., None] + (centre * centre).sum(-1) - 2 * xp.matmul(x, centre.T)
+        return xp.sqrt(7 * xp.maximum(square, 1e-13))
+
+
+Layer = Dense | Affine | Reciprocal | Dropout | Matern
+LAYERS: dict[str, type] = {cls.__name__: cls for cls in (Dense, Affine, Reciprocal, Dropout, Matern)}
 
 
 def forward(

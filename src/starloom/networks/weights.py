@@ -3,7 +3,7 @@
 A file holds named networks.  Its header carries their layers, the labels with units and range, the points
 of the spectrum, the digest of the training recipe, versions and the text of the model card, and a hash over
 all of it. Matrices may be kept in float16; vectors (biases, label scales) stay float32, where half
-precision would cost accuracy and save nothing.
+precision would cost accuracy and save nothing, and so do Gaussian processes, whose sums cancel.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from starloom.bands import Band
 from starloom.errors import ConfigError, ParseError, StoreError
 from starloom.files import parsing, replacing
 from starloom.labels import RADIATION_LIMIT, Domain
-from starloom.networks.forward import Network, layers_from
+from starloom.networks.forward import Matern, Network, layers_from
 from starloom.recipes import one_of
 from starloom.wavelength import Points
 
@@ -113,11 +113,11 @@ class Model:
 def save(path: str | os.PathLike, model: Model, precision: str = "float32") -> None:
     """Write ``model`` to ``path``, whole or not at all.
 
-    ``precision`` (``float16`` or ``float32``) is that of the matrices; vectors are float32.  Raises
+    ``precision`` (``float16`` or ``float32``) is that of the matrices; see the module.  Raises
     ``ConfigError`` for another precision and for values that are not finite or overflow float16.
     """
     one_of(PRECISIONS, precision=precision)
-    tensors = {name: _stored(name, array, precision) for name, array in _tensors(model)}
+    tensors = dict(_tensors(model, precision))
     description = {
         "format": FORMAT,
         "header": model.header.mapping,
@@ -210,11 +210,12 @@ def content_hash(description: Mapping[str, Any], tensors: Mapping[str, np.ndarra
     return sha.hexdigest()
 
 
-def _tensors(model: Model) -> Iterator[tuple[str, np.ndarray]]:
+def _tensors(model: Model, precision: str) -> Iterator[tuple[str, np.ndarray]]:
     for name, network in model.networks.items():
-        for index, parameters in enumerate(network.parameters):
+        for index, (layer, parameters) in enumerate(zip(network.layers, network.parameters, strict=True)):
+            own = "float32" if isinstance(layer, Matern) else precision
             for key, array in parameters.items():
-                yield f"{name}/{index}/{key}", np.asarray(array)
+                yield (path := f"{name}/{index}/{key}"), _stored(path, np.asarray(array), own)
 
 
 def _stored(name: str, array: np.ndarray, precision: str) -> np.ndarray:

@@ -52,6 +52,21 @@ const LAYERS = {
       return y;
     };
   },
+  /** The mean of a Gaussian process of Matern's covariance, smoothness 7/2, given its values at some centres. */
+  Matern({ inputs, centres, outputs }, { centre, weight, bias }) {
+    const y = new Float64Array(outputs);
+    return (x) => {
+      y.set(bias);
+      for (let i = 0; i < centres; i++) {
+        let square = 0;
+        for (let k = 0; k < inputs; k++) square += (x[k] - centre[inputs * i + k]) ** 2;
+        const a = Math.sqrt(7 * square);
+        const alike = (1 + a * (1 + a * (2 / 5 + a / 15))) * Math.exp(-a);
+        for (let j = 0, at = outputs * i; j < outputs; j++) y[j] += alike * weight[at + j];
+      }
+      return y;
+    };
+  },
   Dropout: () => (x) => x,
 };
 
