@@ -229,6 +229,10 @@ class Minima:
             part[rows] = other
         return Minima(*parts)
 
+    def beside(self, others: "Minima") -> "Minima":
+        """Of these and others of the same stars the minima ``[star, 2]``."""
+        return Minima(*(np.stack(pair, axis=1) for pair in zip(self._parts, others._parts, strict=True)))
+
     def followed(self, rows: np.ndarray, later: "Minima") -> "Minima":
         """These with some rows that went on from here."""
         return self.replaced(rows, replace(later, iterations=self.iterations[rows] + later.iterations))

@@ -35,9 +35,11 @@ from starloom.inference.uncertainty import beyond_bounds
 LIKELY = 0.03  # of the network's candidates: those that are more likely are starts
 APART = 2.0  # deviations of both together: candidates that are nearer lead to the same minimum
 FIRST = 1e-3  # damping of the first step from the candidates
-LAST = {"damping": 1e-4, "tolerance": 4e-3, "believed": 0.05}  # from what is a minimum nearly, to 0.06 sigma
+END = {"tolerance": 4e-3, "believed": 0.05}  # to 0.06 sigma
+LAST = {"damping": 1e-4, **END}  # from what is a minimum nearly
 MOST, TOLERANCE = 8, 0.2  # iterations and promise of chi2 before the weights are known
 NEARBY = 12.0  # in chi2: what is further above the lowest minimum does not become it with the last weights
+ASIDE = 2.5  # deviations of the network from every likely candidate: there may be a minimum on its other side
 UNEXPECTED = 5.0  # deviations of the network from every candidate: a minimum there is not believed
 BAD = 4.0  # deviations by which chi2 may exceed its degrees of freedom, and
 BAD_SHARE = 0.05  # share of them by which it must
@@ -76,6 +78,8 @@ def searched(stars: Stars, beside: np.ndarray | None = None) -> tuple[Pixels, So
     every = minima_of(stars, pixels, begin)
     pixels, minima = refined(stars, pixels, every.lowest)
     minima = settled(stars, pixels, minima, every)
+    if beside is not None:  # however far above it was with the first errors
+        minima = minima.beside(minimised(stars, pixels, np.arange(len(beside)), beside)).lowest
     return pixels, Solution(_lowest_of_all(stars, pixels, minima), rivals_of(stars, every))
 
 
@@ -126,7 +130,29 @@ def _from_candidates(stars: Stars, start: StartNetwork, found: Candidates) -> tu
     every = from_starts(stars, pixels, begin, MOST, TOLERANCE, damping=FIRST, believed=np.inf)
     pixels, minima = refined(stars, pixels, every.lowest, whole=False, **LAST)
     minima = settled(stars, pixels, minima, every, NEARBY, whole=False, **LAST)
-    return pixels, Solution(minima, rivals_of(stars, every))
+    solution = Solution(minima, rivals_of(stars, every))
+    return pixels, _across_candidates(stars, pixels, solution, start, found)
+
+
+def _across_candidates(
+    stars: Stars, pixels: Pixels, solution: Solution, start: StartNetwork, found: Candidates
+) -> Solution:
+    """The solution, or lower minima on the other side of candidates, with what both add to the covariance.
+
+    A candidate is the mean of a Gaussian: of spectra that have either of two minima it lies between them. So
+    a minimum ASIDE of every likely candidate is reflected at the nearest.
+    """
+    aside = _deviations(stars, solution, start, found, LIKELY)
+    rows, setup = np.flatnonzero(aside.min(axis=1) > ASIDE), stars.setup
+    if not rows.size:
+        return solution
+    place = setup.coordinates.from_parameters(solution.minima.at[rows])
+    columns = among(setup.coordinates.names, start.domain)
+    place[:, columns] = 2 * found.place[rows, aside[rows].argmin(axis=1)] - place[:, columns]
+    begin = setup.coordinates.to_parameters(place.clip(*setup.box))
+    both = solution.minima[rows].beside(minimised(stars, pixels, rows, begin, **END))
+    rivals = solution.rivals[rows] + rivals_of(stars.part(rows), both)
+    return solution.replaced(rows, Solution(both.lowest, rivals))
 
 
 def _begin(stars: Stars, start: StartNetwork, found: Candidates) -> np.ndarray:
@@ -153,14 +179,21 @@ def _doubtful(
     stars: Stars, pixels: Pixels, solution: Solution, start: StartNetwork, found: Candidates
 ) -> np.ndarray:
     """Stars whose minimum is not one that the network expects, or does not fit: bool[star]."""
-    columns = among(stars.setup.coordinates.names, start.domain)
-    place = stars.setup.coordinates.from_parameters(solution.minima.at)[:, columns]
-    apart = np.abs(place[:, None] - found.place) / found.deviation
-    apart = np.where(found.share > LEAST_SHARE, apart.max(axis=-1), np.inf)
+    apart = _deviations(stars, solution, start, found, LEAST_SHARE)
     due = _chi2_due(stars, pixels)
     above = solution.minima.chi2 - due
     bad = (above > BAD * np.sqrt(2.0 * due)) & (above > BAD_SHARE * due)
     return (apart.min(axis=1) > UNEXPECTED) | bad | _beyond(stars, pixels, solution)
+
+
+def _deviations(
+    stars: Stars, solution: Solution, start: StartNetwork, found: Candidates, least_share: float
+) -> np.ndarray:
+    """How many deviations [star, candidate] minima are from candidates; infinite where those are unlikely."""
+    coordinates = stars.setup.coordinates
+    place = coordinates.from_parameters(solution.minima.at)[:, among(coordinates.names, start.domain)]
+    apart = np.abs(place[:, None] - found.place) / found.deviation
+    return np.where(found.share >= least_share, apart.max(axis=-1), np.inf)
 
 
 def _chi2_due(stars: Stars, pixels: Pixels) -> np.ndarray:
