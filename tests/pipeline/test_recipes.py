@@ -137,7 +137,7 @@ def test_packaged_recipes_are_what_they_were():
     assert {name: store_recipe.load(name).digest for name in DIGESTS} == DIGESTS
     default = EmulatorRecipe.load()
     assert (default.coefficients, default.plan.epochs, default.plan.optimiser) == (192, 1700, "muon")
-    emulators = ["default", "optical", "process", "stars", "stars-more", "tiny"]
+    emulators = ["default", "optical", "stars", "stars-more", "tiny"]
     assert recipes.packaged(emulation.__package__) == emulators
     assert paper_recipe.packaged() == ["improved", "observed", "paper", "short", "tiny"]
 

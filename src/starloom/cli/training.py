@@ -22,7 +22,7 @@ def emulator(
     stores: Annotated[list[Path], typer.Argument(help="Folders of finished stores, one or more.")],
     model: Annotated[Path, typer.Argument(help="Weights file to write (.safetensors).")],
     recipe: Annotated[
-        str, typer.Option(help="A TOML file, or one of: default, optical, process, stars, stars-more, tiny.")
+        str, typer.Option(help="A TOML file, or one of: default, optical, stars, stars-more, tiny.")
     ] = "default",
     start: Annotated[str, typer.Option(help="Model of the same labels and recipe to train on from.")] = "",
     folder: Annotated[Path | None, typer.Option(help="Folder for checkpoints: train on from there.")] = None,
