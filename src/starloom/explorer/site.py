@@ -71,7 +71,7 @@ def _pieces(model: Model, smaller: bool) -> tuple[dict[str, bytes], dict[str, An
     for number, content in enumerate(parts(model, smaller, atoms(model.header.band))):
         more, about = _named(f"chunk-{number:02d}", content)
         sent |= more
-        chunks.append(about)
+        chunks.append({**about, "bytes": len(content)})
     return sent, entry, chunks
 
 

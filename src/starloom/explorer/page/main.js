@@ -58,8 +58,7 @@ async function start() {
   const facts = await (await fetched("facts.json")).json();
   const correction = facts.correction && (await weightsIn(facts.correction));
   const made = (globalThis.explorer = explorer(facts, new Emulator(await weightsIn(facts.model), facts, correction)));
-  // of a model in parts, the first that is looked at
-  await made.loader.all(made.scene.waiting.slice(0, 1).map(({ number }) => number));
+  await made.loader.first(made.scene.waiting.map(({ number }) => number)); // of a model in parts
   performance.mark("ready");
   document.documentElement.dataset.ready = "true";
 }

@@ -4,6 +4,7 @@ import { sha256 } from "./sha256.js";
 import { readWeights } from "./weights.js";
 
 const PAUSE = 5000; // ms, before what could not be loaded is asked for again
+const ALIKE = 1e5; // bytes: files whose sizes are the same to so much come in the order in which they are wanted
 
 /** The answer to a request for one of the page's files. */
 export async function fetched(path) {
@@ -29,10 +30,20 @@ export class Loader {
     Object.assign(this, { emulator, files, came, failed, pause: PAUSE });
   }
 
-  /** Have chunks loaded, in this order and before what was wanted until now. */
+  /** Have chunks loaded before what was wanted until now, the small ones first, so that there is soon something to see. */
   want(numbers) {
-    this.#wanted = numbers.filter((number) => !this.emulator.chunks[number].loaded);
+    this.#wanted = this.#smallFirst(numbers).filter((number) => !this.emulator.chunks[number].loaded);
     this.#next();
+  }
+
+  /** Resolves once one of these chunks is there, the one that comes first. */
+  async first(numbers) {
+    await this.all(this.#smallFirst(numbers).slice(0, 1));
+  }
+
+  #smallFirst(numbers) {
+    const size = (number) => Math.round(this.files[number].bytes / ALIKE);
+    return numbers.toSorted((one, other) => size(one) - size(other));
   }
 
   /** Resolves once these chunks are there; rejects with the reason why one of them is not. */
