@@ -152,7 +152,9 @@ def test_command_serves_until_it_is_interrupted():
     import signal
 
     command = [sys.executable, "-m", "starloom", "explore", "--no-browser"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it heeds it even if we do not
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        signal.signal(signal.SIGINT, before)
         try:
             line = running.stdout.readline()
             address = re.search(r"http://127.0.0.1:\d+/", line).group()
