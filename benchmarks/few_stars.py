@@ -13,28 +13,17 @@ from itertools import pairwise
 import numpy as np
 import range_law
 from printing import row, table
+from range_law import by_network
 
-from starloom.networks.emulation import fit_rows
-from starloom.networks.emulator import CoefficientNetwork
 from starloom.networks.processes import ProcessPlan, fit_process
-from starloom.networks.training import Plan, weighted_distance
 
-COMPONENTS, BATCH = 400, 128
+COMPONENTS = 400
 TEMPERATURES = (3500, 4000, 5000, 6000, 8000, 10000, 15001)
 NETWORKS = {"128-128-128": (128,) * 3, "256-256-256-256": (256,) * 4}
 PROCESSES = {
     "of labels, linearly": ProcessPlan(hidden=(6,), dimensions=6),
     "in a learned space": ProcessPlan(),
 }
-
-
-def by_network(hidden, steps, domain, labels, coefficients, deviation, training):
-    """A residual network trained for some steps."""
-    epochs = max(1, round(steps * BATCH / len(training)))
-    plan = Plan(epochs, epochs, "muon", 1.5e-2, "cosine", warmup=epochs / 100, final_fraction=1e-4, seed=1)
-    design = CoefficientNetwork(hidden, "silu", residual=True)
-    network, loss = design.initial(domain, len(deviation), plan.seed), weighted_distance(deviation**2)
-    return fit_rows(network, loss, (labels, coefficients), (training, training[:1]), plan, BATCH).network
 
 
 def by_process(plan, domain, labels, coefficients, deviation, training):

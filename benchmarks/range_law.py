@@ -157,25 +157,30 @@ def rms(difference):
     return np.sqrt((difference.astype(float) ** 2).mean(axis=1))
 
 
+def by_network(hidden, steps, domain, labels, coefficients, deviation, training):
+    """A residual network from labels to whitened coefficients, trained for some steps on some rows."""
+    epochs = max(1, round(steps * BATCH / len(training)))
+    plan = Plan(epochs, epochs, "muon", 1.5e-2, "cosine", warmup=epochs / 100, final_fraction=1e-4, seed=1)
+    design = CoefficientNetwork(hidden, "silu", residual=True)
+    network, loss = design.initial(domain, len(deviation), plan.seed), weighted_distance(deviation**2)
+    return fit_rows(network, loss, (labels, coefficients), (training, training[:1]), plan, BATCH).network
+
+
 def trial(spectra, training, test, effort):
     """Errors of a network trained on some stars: of components alone, of all; components needed; seconds."""
     mean, basis, deviation = components(spectra.flux[training])
     scale = np.sqrt(spectra.flux.shape[1]) * deviation
     coefficients = ((spectra.flux - mean) @ basis.T / scale).astype(np.float32)
+    labels = spectra.labels.astype(np.float32)
     left = [
         rms(spectra.flux[test] - mean - (coefficients[test, :k] * scale[:k]) @ basis[:k]).mean()
         for k in (8, 16, 32, 64, 96, COMPONENTS)
         if k <= len(scale)
     ]
-    epochs = max(1, round(effort.steps * BATCH / len(training)))
-    plan = Plan(epochs, epochs, "muon", 1.5e-2, "cosine", warmup=epochs / 100, final_fraction=1e-4, seed=1)
-    design = CoefficientNetwork((effort.hidden,) * 3, "silu", residual=True)
-    network = design.initial(spectra.domain, len(scale), plan.seed)
-    arrays, loss = (spectra.labels.astype(np.float32), coefficients), weighted_distance(deviation**2)
-    started = time.monotonic()
-    fitted = fit_rows(network, loss, arrays, (training, training[:1]), plan, BATCH).network
+    started, data = time.monotonic(), (spectra.domain, labels, coefficients, deviation, training)
+    fitted = by_network((effort.hidden,) * 3, effort.steps, *data)
     seconds = time.monotonic() - started
-    found = fitted(arrays[0][test]) * scale
+    found = fitted(labels[test]) * scale
     needed = float(
         np.interp(-np.log(LEFT), -np.log(left), np.log([8, 16, 32, 64, 96, COMPONENTS][: len(left)]))
     )

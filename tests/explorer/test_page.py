@@ -124,19 +124,17 @@ def test_stated_errors_are_those_of_python(page, generator):
         np.testing.assert_allclose(rows_of(page, rows, what), expected, rtol=1e-5)
 
 
-def test_any_network_of_the_family_runs(visit, serve, generator, tmp_path):
-    """Other layers, activations and precision, read from the file's header alone; no stated errors."""
-    rng = np.random.default_rng(8)
+def other_model(path, generator, network, rng) -> None:
+    """A file in float16 of the model with another network, to 12 coefficients, and a made-up decoder."""
     modes = 2 * generator.model.finish.frequency.size
-    entry = label_scaling(TABLE_1.intrinsic, reciprocal=True)
-    sizes = [(5, 24, "gelu"), (24, 24, "tanh"), (24, 24, "sigmoid"), (24, 24, "relu"), (24, 12, "silu")]
-    layers = [Dense(n, m, activation, residual=n == m) for n, m, activation in sizes]
-    layers.insert(2, Dropout(24, 0.1))
-    network = entry.then(Network.initial(layers, seed=1))
     decoder = linear(1e-2 * rng.normal(size=(12, modes)) / (1 + np.arange(modes) % 1287), np.eye(modes)[0])
-    path = tmp_path / "other.safetensors"
-    made = replace(generator.model, network=network.then(decoder))
+    entry = label_scaling(TABLE_1.intrinsic, reciprocal=True)
+    made = replace(generator.model, network=entry.then(network).then(decoder))
     weights.save(path, emulator.packed([made], generator.header.band), "float16")
+
+
+def check_flux(visit, serve, path) -> None:
+    """The page shows the flux that Python has of the model in a file."""
     rows = draw(10)
     rows[:, 6] = 0
     with serve(site(path)) as address:
@@ -144,29 +142,27 @@ def test_any_network_of_the_family_runs(visit, serve, generator, tmp_path):
     expected = Generator.load(path).flux(rows[:, :6])
     assert np.abs(expected - 1).max() > 1e-2
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_any_network_of_the_family_runs(visit, serve, generator, tmp_path):
+    """Other layers, activations and precision, read from the file's header alone; no stated errors."""
+    sizes = [(5, 24, "gelu"), (24, 24, "tanh"), (24, 24, "sigmoid"), (24, 24, "relu"), (24, 12, "silu")]
+    layers = [Dense(n, m, activation, residual=n == m) for n, m, activation in sizes]
+    layers.insert(2, Dropout(24, 0.1))
+    path = tmp_path / "other.safetensors"
+    other_model(path, generator, Network.initial(layers, seed=1), np.random.default_rng(8))
+    check_flux(visit, serve, path)
 
 
 def test_a_gaussian_process_runs(visit, serve, generator, tmp_path):
     """Its sums cancel: they are kept in float32 whatever the precision of the file."""
-    rng = np.random.default_rng(9)
-    modes = 2 * generator.model.finish.frequency.size
-    entry = label_scaling(TABLE_1.intrinsic, reciprocal=True)
-    layer = Matern(5, 40, 12)
+    rng, layer = np.random.default_rng(9), Matern(5, 40, 12)
     arrays = {key: rng.normal(size=shape).astype(np.float32) for key, shape in layer.shapes.items()}
-    decoder = linear(1e-2 * rng.normal(size=(12, modes)) / (1 + np.arange(modes) % 1287), np.eye(modes)[0])
     path = tmp_path / "process.safetensors"
-    network = entry.then(Network((layer,), (arrays,))).then(decoder)
-    made = replace(generator.model, network=network)
-    weights.save(path, emulator.packed([made], generator.header.band), "float16")
+    other_model(path, generator, Network((layer,), (arrays,)), rng)
     read = weights.load(path).networks["modes"].parameters[-2]
     assert all(np.array_equal(read[key], arrays[key]) for key in arrays)
-    rows = draw(10)
-    rows[:, 6] = 0
-    with serve(site(path)) as address:
-        found = rows_of(visit(at=address), rows)
-    expected = Generator.load(path).flux(rows[:, :6])
-    assert np.abs(expected - 1).max() > 1e-2
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    check_flux(visit, serve, path)
 
 
 @pytest.mark.parametrize("points", [4000, 3645, 60, 14])

@@ -84,7 +84,7 @@ def fit_process(
     values = coefficients[training].astype(float)
     space = learned_space(plan, domain, labels[training], values, progress)
     network, left_out = conditioned(space, labels[training], values, plan.noise)
-    found = network(labels[validation].astype(np.float32))
+    found = network(labels[validation])
     losses = [_rms(missed, deviation) for missed in (left_out, found - coefficients[validation])]
     seconds, samples = time.monotonic() - started, plan.steps * min(plan.stars, len(training))
     row = Epoch(0, *losses, plan.learning_rate, seconds, samples / seconds)
@@ -105,7 +105,7 @@ def learned_space(
     ``plan``, ``domain`` and ``labels[star, label]`` are as of ``fit_process``; ``progress`` shows a bar.
     """
     entry = label_scaling(domain, "teff" in domain.names)
-    inputs, watched = entry(labels.astype(float)), values[:, : plan.coefficients]
+    inputs, watched = entry(labels), values[:, : plan.coefficients]
     untrained, random = _untrained(plan, inputs), np.random.default_rng([plan.seed, 1])
     optimiser = optax.adam(optax.cosine_decay_schedule(plan.learning_rate, plan.steps))
     with jax.enable_x64(True):
@@ -128,7 +128,7 @@ def conditioned(
 
     ``labels[star, label]``; ``noise`` is as of ``ProcessPlan``.
     """
-    centre = space(labels.astype(np.float32))
+    centre = space(labels)
     exact = centre.astype(float)
     covariance = Matern.covariance(exact, exact, np)
     covariance[np.diag_indices_from(covariance)] += noise
